@@ -1,0 +1,50 @@
+# Everything sets itself up: a fresh machine needs Python 3.11 or newer, make and a package index.
+# `make PYTHON=/path/to/python3.12 test` chooses the interpreter; `make clean` starts over.
+
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint format wheel clean
+
+demo: $(VENV)/.installed-demo
+	@$(BIN)/headwater demo
+
+test: $(VENV)/.installed-dev
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(VENV)/.installed-dev
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+wheel: $(VENV)/.installed-dev
+	@$(BIN)/python -m build --wheel --no-isolation
+
+clean:
+	@rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis headwater-demo.html
+	@find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One stamp per extra: installed again only when what it is installed from has changed.
+$(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "headwater: installing what '$*' needs into $(VENV); the first time takes some minutes (PyTorch is large)."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$*]"
+	@touch $@
+
+# pip comes last in the making of an environment, so one that was broken off half-way is made again.
+$(BIN)/pip:
+	@python="$(PYTHON)"; \
+	for candidate in python3 python3.11 python3.12 python3.13 python3.14; do \
+	    [ -n "$$python" ] && break; \
+	    "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && python="$$candidate"; \
+	done; \
+	if [ -z "$$python" ]; then \
+	    echo "headwater needs Python 3.11 or newer, and python3 here is: $$(python3 --version 2>&1)." >&2; \
+	    echo "Install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; \
+	    exit 1; \
+	fi; \
+	echo "headwater: making the virtual environment $(VENV) with $$("$$python" --version)."; \
+	"$$python" -m venv $(VENV)

@@ -1,0 +1,68 @@
+"""Follow the gradient back to its source: measure, diagnose, repair and prove it, in any PyTorch network.
+
+The names below load what they need when they are first used, so that ``import headwater`` costs milliseconds.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headwater.api import apply as apply
+    from headwater.api import check as check
+    from headwater.api import prescribe as prescribe
+    from headwater.api import prove as prove
+    from headwater.records import Cause as Cause
+    from headwater.records import Experiment as Experiment
+    from headwater.records import Finding as Finding
+    from headwater.records import Flow as Flow
+    from headwater.records import InputError as InputError
+    from headwater.records import Moments as Moments
+    from headwater.records import Prescription as Prescription
+    from headwater.records import Proof as Proof
+    from headwater.report import Report as Report
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Cause": "headwater.records",
+    "Experiment": "headwater.records",
+    "Finding": "headwater.records",
+    "Flow": "headwater.records",
+    "InputError": "headwater.records",
+    "Moments": "headwater.records",
+    "Prescription": "headwater.records",
+    "Proof": "headwater.records",
+    "Report": "headwater.report",
+    "apply": "headwater.api",
+    "check": "headwater.api",
+    "prescribe": "headwater.api",
+    "prove": "headwater.api",
+}
+
+__all__ = [
+    "Cause",
+    "Experiment",
+    "Finding",
+    "Flow",
+    "InputError",
+    "Moments",
+    "Prescription",
+    "Proof",
+    "Report",
+    "__version__",
+    "apply",
+    "check",
+    "prescribe",
+    "prove",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'headwater' has no attribute {name!r}; it has {', '.join(__all__)}.")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,241 @@
+"""The calls people make."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any, overload
+
+import torch
+from torch import nn
+
+import headwater.i18n  # noqa: F401 - lets messages print as text
+from headwater.diagnosis import diagnose
+from headwater.probes.measure import check_trainable, measure
+from headwater.probes.preserve import random_states, restore_random_states
+from headwater.records import Diagnosis, Experiment, Finding, Flow, InputError, Prescription, Proof, RunInfo
+from headwater.remedies import proof as _proof
+from headwater.remedies.order import Order, order_of_flow, order_of_model
+from headwater.remedies.remedy import NotApplicableError
+from headwater.remedies.surgery import apply_remedies, patch
+from headwater.remedies.trial import copied, endless, make_optimizer, seed_everything, train_step
+from headwater.report import Report
+
+Progress = Callable[[str, int, int], None]
+
+def check(
+    model: nn.Module | Experiment,
+    batch: Any = None,
+    loss: Callable[[Any, Any], Any] | None = None,
+    *,
+    steps: int = 0,
+    seed: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Measure one step of a model and say what is wrong with it.
+
+    The model's outputs, ``.grad``, buffers, weights, train/eval mode and the random states are bit-identical
+    afterwards.
+
+    Args:
+        model: A module, or an Experiment.
+        batch: What ``loss`` takes beside the model; not with an Experiment, which has its own.
+        loss: ``loss(model, batch) -> scalar tensor``; not with an Experiment.
+        steps: With an Experiment, how many steps a copy is trained before the measurement.
+        seed: With an Experiment, the seed of weights and data; by default the random states as they are.
+        progress: ``progress("progress.train", done, total)`` after each training step.
+
+    Raises:
+        InputError: If something handed over cannot be used; the message has the corrected call.
+
+    Example:
+        >>> import torch
+        >>> model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2))
+        >>> batch = torch.randn(64, 8), torch.randint(2, (64,))
+        >>> check(model, batch, lambda m, b: nn.functional.cross_entropy(m(b[0]), b[1])).verdict
+        'healthy'
+    """
+    started = time.perf_counter()
+    states = random_states()
+    try:
+        if isinstance(model, Experiment):
+            _refuse_extra(batch, loss)
+            subject, flow = _measure_experiment(model, steps, seed, progress)
+        else:
+            subject, flow = model, _measure_model(model, batch, loss, steps)
+    finally:
+        restore_random_states(states)
+    diagnosis = _with_code(diagnose(flow), subject, flow)
+    info = _run_info(subject, seed, time.perf_counter() - started)
+    return Report(run=info, diagnosis=diagnosis, flow=flow)
+
+
+def prescribe(report: Report) -> tuple[Prescription, ...]:
+    """What a report's findings call for, best first, each once.
+
+    Args:
+        report: From :func:`check`.
+    """
+    ranked = {p.remedies: p for finding in reversed(report.findings) for p in reversed(finding.prescriptions)}
+    return tuple(reversed(ranked.values()))
+
+
+@overload
+def apply(
+    model: nn.Module,
+    remedies: str | Sequence[str] | Prescription,
+    optimizer: None = None,
+    *,
+    report: Report | None = None,
+    seed: int = 0,
+) -> nn.Module: ...
+@overload
+def apply(
+    model: nn.Module,
+    remedies: str | Sequence[str] | Prescription,
+    optimizer: torch.optim.Optimizer,
+    *,
+    report: Report | None = None,
+    seed: int = 0,
+) -> tuple[nn.Module, torch.optim.Optimizer]: ...
+def apply(
+    model: nn.Module,
+    remedies: str | Sequence[str] | Prescription,
+    optimizer: torch.optim.Optimizer | None = None,
+    *,
+    report: Report | None = None,
+    seed: int = 0,
+) -> nn.Module | tuple[nn.Module, torch.optim.Optimizer]:
+    """A repaired copy of a model, and of its optimizer if one is given; the originals are left as they are.
+
+    Args:
+        model: Any module.
+        remedies: An id such as ``"init.he"``, several in order, or a Prescription.
+        optimizer: Made over the model's parameters.
+        report: From :func:`check` of this model; it knows the order the model runs in. Without one the order is read
+            off a chain of ``nn.Sequential``, or traced.
+        seed: Seed of newly drawn weights.
+
+    Returns:
+        The model; with an optimizer, the model and the optimizer.
+
+    Raises:
+        InputError: If a remedy is unknown or cannot work on this model; the message says why and what would.
+
+    Example:
+        >>> repaired = apply(nn.Sequential(nn.Linear(4, 4), nn.Sigmoid(), nn.Linear(4, 2)), "activation.relu")
+        >>> repaired[1]
+        ReLU()
+    """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"apply() changes a copy of a torch.nn.Module, got {type(model).__name__}.")
+    order: Order = order_of_flow(report.flow) if report is not None else order_of_model(model)
+    changed, changed_optimizer = apply_remedies(model, _ids(remedies), order, optimizer, seed)
+    return changed if changed_optimizer is None else (changed, changed_optimizer)
+
+
+def prove(
+    experiment: Experiment,
+    remedies: Sequence[str] | Prescription,
+    seeds: int | Sequence[int] = 5,
+    steps: int = 200,
+    progress: Progress | None = None,
+) -> Proof:
+    """Train original and repaired side by side over seeds, with a placebo and a random remedy as controls.
+
+    Args:
+        experiment: With optimizer and validation.
+        remedies: Remedy ids in order, or a Prescription.
+        seeds: How many seeds, from 0, or which.
+        steps: Optimizer steps per run.
+        progress: ``progress("progress.prove", done, total)`` after each step.
+
+    Raises:
+        InputError: If a remedy is unknown or not applicable, or the experiment lacks a part.
+    """
+    if not isinstance(experiment, Experiment):
+        raise InputError(f"prove() takes an Experiment, which can be started again; got {type(experiment).__name__}.")
+    ids = remedies.remedies if isinstance(remedies, Prescription) else remedies
+    return _proof.prove(experiment, ids, seeds, steps, progress)
+
+
+def _refuse_extra(batch: Any, loss: Any) -> None:
+    if batch is not None or loss is not None:
+        raise InputError("an Experiment brings its own batches and loss: hw.check(experiment), nothing else.")
+
+
+def _measure_model(model: Any, batch: Any, loss: Any, steps: int) -> Flow:
+    if steps:
+        raise InputError("steps=N trains a copy first, which needs an Experiment: hw.check(hw.Experiment(...), steps=N).")
+    if batch is None or loss is None:
+        raise InputError("check() needs three things, or an Experiment: hw.check(model, batch, loss).")
+    if not callable(loss):
+        raise InputError(
+            f"loss must be a function of model and batch, got {type(loss).__name__}: "
+            "hw.check(model, batch, lambda model, batch: criterion(model(batch[0]), batch[1]))."
+        )
+    return measure(model, batch, loss)
+
+
+def _measure_experiment(
+    experiment: Experiment, steps: int, seed: int | None, progress: Progress | None
+) -> tuple[nn.Module, Flow]:
+    if steps < 0:
+        raise InputError(f"steps counts training steps and cannot be negative, got {steps}.")
+    if seed is not None:
+        seed_everything(seed)
+    model = experiment.model()
+    check_trainable(model)
+    if steps:
+        model = copied(model)
+    optimizer = make_optimizer(experiment, model) if experiment.optimizer or steps else None
+    stream = endless(experiment, seed)
+    for done in range(steps):
+        train_step(model, next(stream), experiment.loss, optimizer)
+        if progress is not None:
+            progress("progress.train", done + 1, steps)
+    return model, measure(model, next(stream), experiment.loss, optimizer, steps)
+
+
+def _with_code(diagnosis: Diagnosis, model: nn.Module, flow: Flow) -> Diagnosis:
+    """The diagnosis with each prescription's change written out for this model."""
+    order = order_of_flow(flow)
+
+    def coded(finding: Finding) -> Finding:
+        return replace(finding, prescriptions=tuple(_coded(p, model, order) for p in finding.prescriptions))
+
+    return replace(diagnosis, findings=tuple(coded(finding) for finding in diagnosis.findings))
+
+
+def _coded(prescription: Prescription, model: nn.Module, order: Order) -> Prescription:
+    try:
+        return replace(prescription, code=patch(model, prescription.remedies, order))
+    except NotApplicableError as error:
+        # The advice stands where only the surgery cannot reach: the code then says what to change by hand.
+        return replace(prescription, code=f"# {error}")
+
+
+def _run_info(model: nn.Module, seed: int | None, wall_time_s: float) -> RunInfo:
+    parameters = list(model.parameters())
+    return RunInfo(
+        headwater=version("headwater"),
+        torch=torch.__version__,
+        python=platform.python_version(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        model=type(model).__name__,
+        parameters=sum(parameter.numel() for parameter in parameters),
+        trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        device=str(parameters[0].device),
+        seed=seed,
+        wall_time_s=wall_time_s,
+    )
+
+
+def _ids(remedies: str | Sequence[str] | Prescription) -> tuple[str, ...]:
+    if isinstance(remedies, Prescription):
+        return remedies.remedies
+    return (remedies,) if isinstance(remedies, str) else tuple(remedies)

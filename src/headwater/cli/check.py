@@ -1,0 +1,93 @@
+"""``headwater check``: measure one experiment and say what is wrong with it, and why."""
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from headwater.cli.exit_codes import VERDICT_EXIT_CODES
+from headwater.cli.options import json_option, language_option, traceback_option
+from headwater.cli.progress import progress_on_stderr
+from headwater.cli.target import running
+from headwater.i18n import text, use_language
+
+if TYPE_CHECKING:
+    from headwater.report import Report
+
+
+def _html_file(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse, before anything runs, a file that could not be written when it is done."""
+    if path is None:
+        return None
+    if path.suffix != ".html":
+        raise click.BadParameter(f"the name of an HTML report ends in .html: --html {path.with_suffix('.html')}")
+    if not path.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {path.parent}: make it first, or write to --html {path.name}")
+    return path
+
+
+@click.command()
+@click.argument("target")
+@click.option(
+    "--steps", type=click.IntRange(min=0), default=0, help="Train a copy for so many steps first.", show_default=True
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Seed for the model and the batches; by default left alone.")
+@json_option
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    callback=_html_file,
+    metavar="FILE",
+    help="Write the report to FILE too, as one HTML page that needs no network.",
+)
+@language_option
+@traceback_option
+@click.pass_context
+def check(
+    context: click.Context,
+    target: str,
+    steps: int,
+    seed: int | None,
+    as_json: bool,
+    html: Path | None,
+    language: str | None,
+) -> None:
+    """Measure one experiment: is it healthy, and if not, where, why and what to do.
+
+    TARGET is FILE.py:NAME or MODULE:NAME, where NAME is a headwater.Experiment or a function without arguments that
+    returns one. Its code is run; what it prints goes to stderr.
+
+    \b
+    Examples:
+      headwater check train.py:experiment
+      headwater check train.py:experiment --steps 50 --html report.html
+      headwater check mypackage.training:experiment --json
+
+    Exit status: 0 healthy, 1 findings or no verdict possible, 2 TARGET cannot be used, 3 internal error.
+    """
+    with use_language(language):
+        report = _measured(target, steps, seed)
+        if html is not None:
+            report.save(html, language=language)
+            click.echo(text("cli.wrote", {"path": str(html)}), err=True)
+        _show(report, as_json, language)
+    context.exit(VERDICT_EXIT_CODES[report.verdict])
+
+
+def _measured(target: str, steps: int, seed: int | None) -> "Report":
+    with redirect_stdout(sys.stderr), running(target) as experiment:
+        from headwater import api  # after the target is known to be usable: this loads torch
+
+        with progress_on_stderr() as progress:
+            return api.check(experiment, steps=steps, seed=seed, progress=progress)
+
+
+def _show(report: "Report", as_json: bool, language: str | None) -> None:
+    if as_json:
+        click.echo(report.to_json(language))
+        return
+    from rich.console import Console
+
+    report.render(Console(), language)

@@ -1,0 +1,70 @@
+"""The ``headwater`` command: finds commands when they are asked for, and turns every ending into an exit status."""
+
+import traceback
+from importlib import import_module
+
+import click
+
+from headwater import __version__
+from headwater.cli.exit_codes import ExitCode
+from headwater.cli.options import wants_traceback
+from headwater.records import InputError
+
+# A command is the object of the same name in its module. The modules import torch only inside their functions.
+COMMANDS = {
+    "check": "headwater.cli.check",
+    "demo": "headwater.cli.demo",
+}
+
+
+class Commands(click.Group):
+    """Imports a command on first use; errors leave as one message and the status ``exit_codes.py`` gives them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(COMMANDS[cmd_name]), cmd_name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click's own endings
+        except InputError as error:
+            _show(f"Error: {error}", error.__cause__ if wants_traceback(ctx) else None)
+            ctx.exit(ExitCode.USAGE)
+        except KeyboardInterrupt:
+            _show("Interrupted.")
+            ctx.exit(ExitCode.INTERRUPTED)
+        except Exception as error:
+            summary = traceback.format_exception_only(error)[-1].strip()
+            _show(f"Internal error in headwater {__version__}: {summary}", error if wants_traceback(ctx) else None)
+            if not wants_traceback(ctx):
+                _show("Run it again with --traceback to see where.")
+            ctx.exit(ExitCode.INTERNAL)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="headwater")
+def cli() -> None:
+    """Follow the gradient back to its source: what kills it, why, and a repair that is proven.
+
+    \b
+    Exit status: 0 healthy or done, 1 findings or no verdict possible,
+    2 the command line or what it names cannot be used, 3 internal error.
+    """
+
+
+def main() -> None:
+    """Entry point of the ``headwater`` script."""
+    cli(prog_name="headwater")
+
+
+def _show(message: str, error: BaseException | None = None) -> None:
+    if error is not None:
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    click.echo(message, err=True)

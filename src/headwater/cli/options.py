@@ -1,0 +1,50 @@
+"""Options that several commands share."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from headwater.i18n import LANGUAGES
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_TRACEBACK = "headwater.traceback"
+
+
+def language_option(command: Command) -> Command:
+    """``--lang``: the language of the report and of progress."""
+    return click.option(
+        "--lang",
+        "language",
+        type=click.Choice(LANGUAGES),
+        help="Language of the report; by default HEADWATER_LANG, else the system's.",
+    )(command)
+
+
+def json_option(command: Command) -> Command:
+    """``--json``: the report as JSON, and nothing else, on stdout."""
+    return click.option(
+        "--json", "as_json", is_flag=True, help="Print the report as JSON, and nothing else, on stdout."
+    )(command)
+
+
+def traceback_option(command: Command) -> Command:
+    """``--traceback``: kept in the context, where the group finds it once the command has failed."""
+    return click.option(
+        "--traceback",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_remember_traceback,
+        help="Show the whole traceback of an error.",
+    )(command)
+
+
+def wants_traceback(context: click.Context) -> bool:
+    """Whether ``--traceback`` was given to the command run in ``context``."""
+    return bool(context.meta.get(_TRACEBACK))
+
+
+def _remember_traceback(context: click.Context, _option: click.Parameter, value: bool) -> None:
+    context.meta[_TRACEBACK] = value

@@ -1,0 +1,60 @@
+"""Run the rules over a flow and give one verdict."""
+
+from headwater.diagnosis.rule import Observation, Rule
+from headwater.diagnosis.rules import RULES
+from headwater.diagnosis.waterfall import waterfall
+from headwater.records import Diagnosis, Finding, Flow, Message, Verdict
+
+_SEVERITY_ORDER = {"critical": 0, "warning": 1, "info": 2}
+
+
+def diagnose(flow: Flow, rules: tuple[Rule, ...] = RULES) -> Diagnosis:
+    """What is wrong with the network that ``flow`` was measured on.
+
+    Args:
+        flow: One measured step.
+        rules: Which symptoms to look for; within one severity, findings keep their order.
+
+    Returns:
+        ``findings`` if a rule found anything of severity warning or worse, ``cannot_tell`` if the gradient could not
+        be followed, else ``healthy``; with what was checked and what could not be.
+    """
+    observation = Observation(flow, waterfall(flow))
+    blocked = {rule.symptom: rule.blocked(observation) for rule in rules}
+    findings = [f for rule in rules if blocked[rule.symptom] is None for f in rule.look(observation)]
+    findings.sort(key=lambda finding: _SEVERITY_ORDER[finding.severity])
+    return Diagnosis(
+        verdict=_verdict(findings, observation),
+        findings=tuple(findings),
+        waterfall=observation.waterfall,
+        checked=tuple(symptom for symptom, reason in blocked.items() if reason is None),
+        unchecked=_unchecked(blocked, flow),
+    )
+
+
+def _unchecked(blocked: dict[str, Message | None], flow: Flow) -> tuple[Message, ...]:
+    """One message per reason, with the symptoms that could not be looked for because of it."""
+    symptoms: dict[str, list[str]] = {}
+    for symptom, reason in blocked.items():
+        if reason is not None:
+            symptoms.setdefault(reason.id, []).append(symptom)
+    messages = [Message(reason, {"symptoms": ", ".join(names)}) for reason, names in symptoms.items()]
+    if _gradient_is_zero(flow):
+        messages.append(Message("unchecked.zero_gradient", {"symptoms": "vanishing"}))
+    return tuple(messages)
+
+
+def _verdict(findings: list[Finding], observation: Observation) -> Verdict:
+    if any(finding.severity != "info" for finding in findings):
+        return "findings"
+    return "healthy" if observation.waterfall and not _gradient_is_zero(observation.flow) else "cannot_tell"
+
+
+def _gradient_is_zero(flow: Flow) -> bool:
+    """Whether most sites that own weights got a gradient of exactly zero, as behind a head that starts at zero.
+
+    That can be by design (the next step would show), so it is no finding; but healthy nobody can call it.
+    """
+    gradients = [row.activation_grad for row in flow.sites if row.site.parameters and row.activation_grad is not None]
+    zero = [gradient for gradient in gradients if gradient.zero_count == gradient.count]
+    return len(zero) > len(gradients) / 2

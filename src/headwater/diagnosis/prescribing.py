@@ -1,0 +1,56 @@
+"""Which remedies a finding calls for, best first."""
+
+
+
+from headwater.records import Flow, Message, Prescription, SiteFlow
+from headwater.theory import ACTIVATIONS
+
+# Past this depth He-initialised rectifiers have merged their inputs (|cos| 0.948 for orthogonal ones at 20 layers:
+# correlation map of ReLU, Schoenholz et al. 2017 and Table 1.6 of the reference numbers), while tanh with Xavier keeps
+# them apart; the training figures at 30 and 50 layers agree (docs/log.md).
+MERGING_DEPTH = 20
+
+
+def prescription(*remedies: str, code: str = "") -> Prescription:
+    """A prescription for remedies that belong together; its texts go by their ids."""
+    key = "+".join(remedy.replace(".", "_") for remedy in remedies)
+    return Prescription(
+        remedies=remedies,
+        why=Message(f"prescription.{key}.why"),
+        wrong_when=Message(f"prescription.{key}.wrong_when"),
+        cost=Message(f"prescription.{key}.cost"),
+        code=code,
+    )
+
+
+def for_gradient_scale(flow: Flow) -> tuple[Prescription, ...]:
+    """Against a gradient that vanishes or explodes with depth."""
+    used = hidden_activations(flow)
+    depth = sum(row.site.kind == "affine" for row in flow.sites)
+    to_relu, to_tanh = prescription("activation.relu", "init.he"), prescription("activation.tanh", "init.xavier")
+    if used & {"sigmoid", "softplus"}:
+        return (to_tanh, to_relu) if depth > MERGING_DEPTH else (to_relu, to_tanh)
+    if used and all(ACTIVATIONS[name].family == "s_shaped" for name in used):
+        return prescription("init.xavier"), to_relu
+    return (prescription("init.he"),)
+
+
+def for_saturation(flow: Flow) -> tuple[Prescription, ...]:
+    """Against activations driven into their flat ends."""
+    return prescription("init.xavier"), prescription("activation.relu", "init.he")
+
+
+def for_dead_units(flow: Flow) -> tuple[Prescription, ...]:
+    """Against units that no sample reaches."""
+    return prescription("activation.leaky_relu", "init.he"), prescription("init.he")
+
+
+def hidden_activations(flow: Flow) -> set[str]:
+    """Ids of the activations that have an affine map after them; what follows the last one is the output's own."""
+    return {row.site.activation for row in before_last_affine(flow) if row.site.activation is not None}
+
+
+def before_last_affine(flow: Flow) -> tuple[SiteFlow, ...]:
+    """The sites before the last affine map, in execution order."""
+    affine = [index for index, row in enumerate(flow.sites) if row.site.kind == "affine"]
+    return flow.sites[: affine[-1]] if affine else ()

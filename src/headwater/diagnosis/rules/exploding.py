@@ -1,0 +1,58 @@
+"""The gradient grows from layer to layer on its way back: early layers take steps that wreck them."""
+
+from collections.abc import Iterable
+
+from headwater.diagnosis.attribution import causes_of_decades
+from headwater.diagnosis.prescribing import for_gradient_scale
+from headwater.diagnosis.rule import Observation, Rule, needs_path
+from headwater.diagnosis.waterfall import affine_layers, norm_decades
+from headwater.records import Evidence, Finding, Message
+
+WARNING_DECADES = 3.0
+WARNING_SOURCE = "‖∂L/∂z‖ first/last above 1e3 (THEORY §4)"
+CRITICAL_DECADES = 6.0  # a step that moves the last layer by 1e-6 of itself replaces the first
+CRITICAL_SOURCE = "six decades: update/weight from 1e-6 (frozen) to 1 (replaced), THEORY §4"
+MIN_LAYERS = 3
+
+
+def _look(observation: Observation) -> Iterable[Finding]:
+    flow, budget = observation.flow, observation.waterfall
+    gained = norm_decades(flow)
+    if budget is None or flow.path is None or gained is None or budget.decades <= 0:
+        return
+    layers = affine_layers(flow.path)
+    if gained < (WARNING_DECADES if layers >= MIN_LAYERS else CRITICAL_DECADES):
+        return
+    per_layer = budget.decades / max(1, layers)
+    yield Finding(
+        symptom="exploding",
+        severity="critical" if gained >= CRITICAL_DECADES else "warning",
+        sites=(budget.first,),
+        evidence=(
+            Evidence("first_layer_grad_rms", _power(budget.log10_first), site=budget.first),
+            Evidence("decades", budget.decades),
+            Evidence("norm_ratio", _power(gained), 10.0**WARNING_DECADES, source=WARNING_SOURCE),
+            Evidence("decades_per_layer", per_layer),
+            Evidence("layers", layers),
+        ),
+        causes=causes_of_decades(flow, budget),
+        prescriptions=for_gradient_scale(flow),
+        message=Message(
+            "finding.exploding",
+            {
+                "rms": _power(budget.log10_first),
+                "site": budget.first,
+                "decades": budget.decades,
+                "factor": 10.0**per_layer,
+                "last": budget.last,
+            },
+        ),
+    )
+
+
+def _power(log10: float) -> float:
+    """10**log10, infinite where a float64 cannot hold it."""
+    return 10.0**log10 if log10 < 308 else float("inf")
+
+
+RULE = Rule("exploding", _look, needs_path)

@@ -1,0 +1,64 @@
+"""The gradient has become too small for its dtype: exactly zero, or subnormal with its last bits going.
+
+Tiny but there is `vanishing`; gone is this. A gradient that is zero because something switched it off (a dead layer,
+a branch that starts at zero) is not: there the gradient just before is of ordinary size.
+"""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from headwater.diagnosis.prescribing import for_gradient_scale
+from headwater.diagnosis.rule import Observation, Rule
+from headwater.records import Cause, Evidence, Finding, Message, SiteFlow
+
+TINY = {"float64": float(np.finfo(np.float64).tiny), "float32": float(np.finfo(np.float32).tiny)}
+TINY |= {"bfloat16": TINY["float32"], "float16": float(np.finfo(np.float16).tiny)}
+NEAR_TINY = 1e3  # one operation rarely takes more than three decades: THEORY Table D has 0.24 as the smallest factor
+SUBNORMAL_SHARE = 0.5  # of the non-zero entries
+SOURCE = "smallest normal number of the dtype (IEEE 754)"
+
+
+def _look(observation: Observation) -> Iterable[Finding]:
+    rows = [row for row in observation.flow.sites if row.activation_grad is not None and row.activation_grad.count]
+    lost = [row for row, later in zip(rows, [*rows[1:], None], strict=True) if _underflowed(row, later, rows)]
+    if not lost:
+        return
+    worst = lost[-1]
+    zero = [row.site.name for row in lost if _all_zero(row)]
+    yield Finding(
+        symptom="underflow",
+        severity="critical" if zero else "warning",
+        sites=tuple(row.site.name for row in lost),
+        evidence=(
+            Evidence("abs_max", worst.activation_grad.abs_max if worst.activation_grad else None, TINY.get(worst.site.dtype), worst.site.name, SOURCE),
+            Evidence("layers", len(lost)),
+        ),
+        causes=(Cause("numeric_underflow", None, Message("cause.numeric_underflow.why", {"dtype": worst.site.dtype, "tiny": TINY[worst.site.dtype]})),),
+        prescriptions=for_gradient_scale(observation.flow),
+        message=Message("finding.underflow", {"site": worst.site.name, "dtype": worst.site.dtype, "sites": len(lost)}),
+    )
+
+
+def _underflowed(row: SiteFlow, later: SiteFlow | None, rows: list[SiteFlow]) -> bool:
+    gradient = row.activation_grad
+    if gradient is None or row.site.dtype not in TINY:
+        return False
+    if _all_zero(row):
+        nearest = next((r for r in rows[rows.index(row) + 1 :] if not _all_zero(r)), None)
+        return nearest is not None and _log10_max(nearest) < math.log10(TINY[row.site.dtype] * NEAR_TINY)
+    nonzero = gradient.finite_count - gradient.zero_count
+    return nonzero > 0 and gradient.subnormal_count / nonzero >= SUBNORMAL_SHARE
+
+
+def _all_zero(row: SiteFlow) -> bool:
+    return row.activation_grad is not None and row.activation_grad.zero_count == row.activation_grad.count
+
+
+def _log10_max(row: SiteFlow) -> float:
+    peak = row.activation_grad.abs_max if row.activation_grad else None
+    return math.log10(peak) if peak else -math.inf
+
+
+RULE = Rule("underflow", _look)

@@ -1,0 +1,58 @@
+"""The gradient gets smaller from layer to layer on its way back, until early layers learn nothing.
+
+The gradient that arrives at the first layer is less than a thousandth of the one at the last, and depth is why: either
+the loss goes on over several layers, or more is gone than float32 can add to a weight at all.
+"""
+
+import math
+from collections.abc import Iterable
+
+from headwater.diagnosis.attribution import causes_of_decades
+from headwater.diagnosis.prescribing import for_gradient_scale
+from headwater.diagnosis.rule import Observation, Rule, needs_path
+from headwater.diagnosis.waterfall import affine_layers, norm_decades
+from headwater.records import Evidence, Finding, Message
+
+WARNING_DECADES = -3.0
+WARNING_SOURCE = "‖∂L/∂z‖ first/last below 1e-3 (Glorot and Bengio 2010, figure 7, as read in THEORY §4)"
+CRITICAL_DECADES = math.log10(2.0**-24)
+CRITICAL_SOURCE = "half an ulp of float32 relative to the weight, 2**-24"
+MIN_LAYERS = 3  # fewer cannot show a trend; then only the critical threshold counts
+
+
+def _look(observation: Observation) -> Iterable[Finding]:
+    flow, budget = observation.flow, observation.waterfall
+    lost = norm_decades(flow)
+    if budget is None or flow.path is None or lost is None or budget.decades >= 0:
+        return
+    layers = affine_layers(flow.path)
+    if lost > (WARNING_DECADES if layers >= MIN_LAYERS else CRITICAL_DECADES):
+        return
+    per_layer = budget.decades / max(1, layers)
+    yield Finding(
+        symptom="vanishing",
+        severity="critical" if lost <= CRITICAL_DECADES else "warning",
+        sites=(budget.first,),
+        evidence=(
+            Evidence("first_layer_grad_rms", 10.0**budget.log10_first, site=budget.first),
+            Evidence("decades", budget.decades),
+            Evidence("norm_ratio", 10.0**lost, 10.0**WARNING_DECADES, source=WARNING_SOURCE),
+            Evidence("decades_per_layer", per_layer),
+            Evidence("layers", layers),
+        ),
+        causes=causes_of_decades(flow, budget),
+        prescriptions=for_gradient_scale(flow),
+        message=Message(
+            "finding.vanishing",
+            {
+                "rms": 10.0**budget.log10_first,
+                "site": budget.first,
+                "decades": -budget.decades,
+                "factor": 10.0**per_layer,
+                "last": budget.last,
+            },
+        ),
+    )
+
+
+RULE = Rule("vanishing", _look, needs_path)

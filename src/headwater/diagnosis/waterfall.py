@@ -1,0 +1,74 @@
+"""The chain rule read as a budget: which operation took how many decades of the gradient."""
+
+import math
+from collections import defaultdict
+
+from headwater.records import Flow, Path, PathStep, SiteFlow, Waterfall, WaterfallBar
+
+# Kind of operation → what its decades are charged to. An affine map is split further, into scale and alignment.
+_CATEGORY = {"activation": "activation", "normalization": "normalization", "pooling": "pooling", "affine": "weights"}
+
+
+def waterfall(flow: Flow) -> Waterfall | None:
+    """The gradient's budget from the last site back to the first, ``None`` where no gradient reached a site.
+
+    The ratio of an affine map is what its weights' scale does to a gradient of any direction (``weights``) times what
+    the gradient's alignment with them adds (``alignment``). That of an activation is the derivative it really applied.
+    A ``shortcut`` is what other branches add where they meet the path. All parts sum to the decades of the path.
+
+    Source:
+        ∂pₙ/∂w₁ = Π ∂aᵢ/∂pᵢ₋₁ · Π wᵢ · x, in logarithms.
+    """
+    if flow.path is None:
+        return None
+    bars = tuple(bar for step in flow.path.steps for bar in _bars(step))
+    return Waterfall(
+        first=flow.path.first,
+        last=flow.path.last,
+        log10_first=flow.path.log10_first,
+        log10_last=flow.path.log10_last,
+        bars=bars,
+        totals=_totals(bars),
+    )
+
+
+def affine_layers(path: Path) -> int:
+    """Number of affine maps that have both ends on the path, the first layer's own not among them."""
+    return sum(step.kind == "affine" and step.part == "operation" for step in path.steps)
+
+
+def norm_decades(flow: Flow) -> float | None:
+    """log₁₀ of ‖∂loss/∂first‖ over ‖∂loss/∂last‖ along the path, 0 where nothing is lost.
+
+    Norms, not rms: a gradient spread over a larger feature map has a smaller rms without having lost anything.
+    """
+    if flow.path is None:
+        return None
+    first, last = (_log10_grad_norm(flow.site(name)) for name in (flow.path.first, flow.path.last))
+    return None if first is None or last is None else first - last
+
+
+def _log10_grad_norm(row: SiteFlow) -> float | None:
+    if row.activation_grad is None or row.activation_grad.log10_norm in (None, -math.inf):
+        return None
+    return row.activation_grad.log10_norm
+
+
+def _bars(step: PathStep) -> list[WaterfallBar]:
+    if step.part == "join":
+        return [WaterfallBar(step.site, step.op, "shortcut", step.log10_gain)]
+    if step.kind == "affine" and step.weight_gain:
+        scale = math.log10(step.weight_gain)
+        return [
+            WaterfallBar(step.site, step.op, "weights", scale),
+            WaterfallBar(step.site, step.op, "alignment", step.log10_gain - scale),
+        ]
+    return [WaterfallBar(step.site, step.op, _CATEGORY.get(step.kind, "other"), step.log10_gain)]
+
+
+def _totals(bars: tuple[WaterfallBar, ...]) -> dict[str, float]:
+    parts: dict[str, list[float]] = defaultdict(list)
+    for bar in bars:
+        parts[bar.category].append(bar.decades)
+    totals = {category: math.fsum(decades) for category, decades in parts.items()}
+    return dict(sorted(totals.items(), key=lambda item: -abs(item[1])))

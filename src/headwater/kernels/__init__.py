@@ -1,0 +1,1 @@
+"""Statistics of tensors: ``reference`` says what each one means, ``generic`` computes it with torch operations."""

@@ -1,0 +1,175 @@
+"""The statistics in plain torch operations: right on every device, fast on none."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from headwater.kernels.reference import COLLAPSE_SAMPLES, SATURATION_SHARE
+from headwater.records import Moments
+
+_CHUNK = 1 << 20  # elements converted to float64 at a time, so that a large tensor is never held twice
+_LOWEST_EXPONENT = -1075  # of a float64, as frexp counts
+
+
+def moments(tensor: Tensor) -> Moments:
+    """Counts, range and first two moments of the elements; the meaning is ``reference.moments``.
+
+    Args:
+        tensor: Any shape, dtype, layout and device. Complex numbers count by magnitude, of a sparse tensor the stored
+            values count, a meta tensor has no values and gives ``Moments()``.
+    """
+    if tensor.is_meta:
+        return Moments()
+    values = plain(tensor)
+    tiny = torch.finfo(values.dtype).tiny if values.is_floating_point() else 0.0
+    return Moments.merge_all([_chunk_moments(chunk.to(torch.float64), tiny) for chunk in _chunks(values)])
+
+
+def rms_log10(tensor: Tensor) -> tuple[float, int]:
+    """log₁₀ of the finite elements' rms, -inf for zeros or nothing; and their number."""
+    summary = [_chunk_sums(chunk.to(torch.float64)) for chunk in _chunks(plain(tensor))]
+    count = sum(part[0] for part in summary)
+    logs = [(math.log10(part[1]) + part[2] * 2 * math.log10(2.0)) for part in summary if part[1] > 0]
+    if not logs:
+        return -math.inf, count
+    top = max(logs)
+    return (top + math.log10(sum(10.0 ** (log - top) for log in logs)) - math.log10(count)) / 2, count
+
+
+def saturated_fraction(derivative: Tensor, max_slope: float) -> float | None:
+    """Share of elements with |φ′| below 5 % of its maximum; the meaning is ``reference.saturated_fraction``."""
+    if not derivative.numel():
+        return None
+    return float((derivative.abs() < SATURATION_SHARE * max_slope).double().mean())
+
+
+def dead_fraction(output: Tensor, derivative: Tensor | None = None) -> float | None:
+    """Share of dead units of (observations, units); the meaning is ``reference.dead_fraction``."""
+    if not output.numel():
+        return None
+    dead = (output == 0).all(dim=0)
+    if derivative is not None:
+        dead = dead | (derivative == 0).all(dim=0)
+    return float(dead.double().mean())
+
+
+def collapse(samples: Tensor) -> tuple[float | None, float | None]:
+    """``abs_cosine`` and ``effective_rank`` of (samples, features); the meanings are those in ``reference``."""
+    rows = samples.detach()[:COLLAPSE_SAMPLES].to(torch.float64)
+    rows = rows[torch.isfinite(rows).all(dim=1)]
+    return _abs_cosine(rows), _effective_rank(rows)
+
+
+def sign_coherence(gradient: Tensor) -> float | None:
+    """Share of same-signed entries per unit of (units, ...); the meaning is ``reference.sign_coherence``."""
+    if not gradient.numel():
+        return None
+    signs = gradient.detach().reshape(len(gradient), -1).sign().to(torch.float64)
+    signed = signs.abs().sum(dim=1)
+    alive = signed > 0
+    return float((signs.sum(dim=1).abs()[alive] / signed[alive]).mean()) if bool(alive.any()) else None
+
+
+def update_ratio(before: Tensor, after: Tensor) -> float | None:
+    """‖Δw‖/‖w‖ of one step; the meaning is ``reference.update_ratio``."""
+    weight, update = moments(before), moments(after.detach().to(torch.float64) - before.detach().to(torch.float64))
+    return update.norm / weight.norm if weight.norm and update.norm is not None else None
+
+
+def unchanged_fraction(before: Tensor, after: Tensor) -> float | None:
+    """Share of weights a step left as they were; the meaning is ``reference.unchanged_fraction``."""
+    return float((before == after).double().mean()) if before.numel() else None
+
+
+def plain(tensor: Tensor) -> Tensor:
+    """The tensor's values as a dense real tensor that no graph hangs on."""
+    values = tensor.detach()
+    if values.layout is not torch.strided:
+        values = values.coalesce().values() if values.layout is torch.sparse_coo else values.values()
+    if values.is_quantized:
+        values = values.dequantize()
+    if values.is_complex():
+        values = values.abs()
+    return values.cpu() if values.device.type == "mps" else values  # that device has no float64
+
+
+def _chunks(values: Tensor) -> Iterator[Tensor]:
+    flat = values.reshape(-1)
+    return (flat[start : start + _CHUNK] for start in range(0, flat.numel(), _CHUNK))
+
+
+def _chunk_moments(x: Tensor, tiny: float) -> Moments:
+    finite = x[torch.isfinite(x)]
+    nan_count = int(torch.isnan(x).sum())
+    counts = {"count": x.numel(), "nan_count": nan_count, "inf_count": x.numel() - finite.numel() - nan_count}
+    if not finite.numel():
+        return Moments(**counts)
+    low, high = (float(bound) for bound in torch.aminmax(finite))
+    exponent = math.frexp(max(abs(low), abs(high)))[1]
+    scaled = _ldexp(finite, -exponent)
+    mean = scaled.mean()
+    magnitudes = finite.abs()
+    zero_count = int((finite == 0).sum())
+    return Moments(
+        **counts,
+        zero_count=zero_count,
+        subnormal_count=int((magnitudes < tiny).sum()) - zero_count if tiny else 0,
+        exponent=exponent,
+        scaled_mean=float(mean),
+        scaled_abs_mean=float(scaled.abs().mean()),
+        scaled_m2=float(((scaled - mean) ** 2).sum()),
+        min=low,
+        max=high,
+        log2_histogram=_histogram(magnitudes[magnitudes > 0]),
+    )
+
+
+def _chunk_sums(x: Tensor) -> tuple[int, float, int]:
+    finite = x[torch.isfinite(x)]
+    if not finite.numel():
+        return 0, 0.0, 0
+    exponent = math.frexp(float(finite.abs().max()))[1]
+    return finite.numel(), float((_ldexp(finite, -exponent) ** 2).sum()), exponent
+
+
+def _ldexp(x: Tensor, exponent: int) -> Tensor:
+    """x · 2**exponent in two factors, because 2**1074 alone is no float64."""
+    half = exponent // 2
+    return x * math.ldexp(1.0, half) * math.ldexp(1.0, exponent - half)
+
+
+def _histogram(magnitudes: Tensor) -> tuple[tuple[int, int], ...]:
+    if not magnitudes.numel():
+        return ()
+    exponents = torch.frexp(magnitudes).exponent.long() - 1
+    counts = torch.bincount(exponents - _LOWEST_EXPONENT)
+    used = counts.nonzero().flatten()
+    return tuple(zip((used + _LOWEST_EXPONENT).tolist(), counts[used].tolist(), strict=True))
+
+
+def _abs_cosine(rows: Tensor) -> float | None:
+    rows = rows[(rows != 0).any(dim=1)]
+    if len(rows) < 2:
+        return None
+    rows = rows / rows.abs().amax(dim=1, keepdim=True)
+    rows = rows / rows.norm(dim=1, keepdim=True)
+    n = len(rows)
+    above = torch.triu((rows @ rows.T).abs(), diagonal=1)
+    return float(above.sum() / (n * (n - 1) / 2))
+
+
+def _effective_rank(rows: Tensor) -> float | None:
+    if len(rows) < 2 or not rows.shape[1]:
+        return None
+    peak = rows.abs().max()
+    rows = rows / peak if peak > 0 else rows
+    centred = rows - rows.mean(dim=0)
+    total = (centred**2).sum()
+    if total <= rows.numel() * torch.finfo(torch.float64).eps ** 2 * 4:
+        return 1.0
+    gram = centred @ centred.T if len(rows) <= rows.shape[1] else centred.T @ centred
+    share = torch.linalg.eigvalsh(gram / total).clamp(min=0.0)
+    share = share[share > 0]
+    return float(torch.exp(-(share * share.log()).sum()))

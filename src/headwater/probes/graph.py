@@ -1,0 +1,213 @@
+"""Follow the gradient through the autograd graph from the loss to the first layer."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+from torch.utils.hooks import RemovableHandle
+
+from headwater.kernels import generic
+from headwater.probes.classify import node_kind
+from headwater.probes.recorder import SiteRecord
+from headwater.records import Path, PathStep
+
+_JOIN_TOLERANCE = 1e-9  # decades; below, two ways of adding up the same numbers differ by rounding
+
+
+@dataclass(frozen=True)
+class _Strength:
+    """Rms (as log₁₀) and size of a gradient somewhere in the graph."""
+
+    log10_rms: float
+    count: int
+
+    @property
+    def log10_energy(self) -> float:
+        """log₁₀ of the sum of squares."""
+        return 2 * self.log10_rms + math.log10(self.count) if self.count else -math.inf
+
+    def plus(self, other: _Strength) -> _Strength:
+        """Both gradients as one set of numbers."""
+        logs = [s.log10_energy for s in (self, other) if s.log10_energy > -math.inf]
+        count = self.count + other.count
+        if not logs:
+            return _Strength(-math.inf, count)
+        energy = max(logs) + math.log10(sum(10.0 ** (log - max(logs)) for log in logs))
+        return _Strength((energy - math.log10(count)) / 2, count)
+
+
+_NOTHING = _Strength(-math.inf, 0)
+
+
+class BackwardGraph:
+    """Measures the gradient at every node between the first site and the loss, and finds the way it took.
+
+    Going from the first layer towards the loss, at each tensor that several operations consume the way continues
+    through the one that sends back most of the gradient's energy (its sum of squares). The ratios of rms from node to
+    node telescope exactly, whichever way is taken.
+    """
+
+    def __init__(self, loss: Tensor, sites: list[SiteRecord]) -> None:
+        self._sites = [site for site in sites if site.out_node is not None]
+        self._consumers = _consumers(loss.grad_fn)
+        self._owner = _owners(self._sites)
+        self._at_node: dict[Any, _Strength] = {}
+        self._at_edge: dict[tuple[Any, int], _Strength] = {}
+        self._handles: list[RemovableHandle] = []
+        for node in self._nodes_above_first_site():
+            self._handles.append(node.register_hook(self._hook(node)))
+
+    def close(self) -> None:
+        """Take the hooks off and let the graph go."""
+        for handle in self._handles:
+            handle.remove()
+        self._consumers.clear()
+        self._owner.clear()
+        self._at_edge.clear()
+        self._at_node.clear()
+        for site in self._sites:
+            site.out_node, site.in_nodes = None, ()
+
+    def path(self, names: dict[int, str]) -> Path | None:
+        """The gradient's way back to the first site that has one, ``None`` if none has.
+
+        Args:
+            names: Site names by ``id`` of their records.
+        """
+        by_node = {site.out_node: site for site in self._sites}
+        first = next((site for site in self._sites if self._is_alive(site.out_node)), None)
+        if first is None:
+            return None
+        nodes, edges = self._walk(first.out_node)
+        # What follows the last site belongs to the loss, whose scale is no property of the network.
+        end = max(index for index, node in enumerate(nodes) if node in by_node)
+        last = by_node[nodes[end]]
+        steps: list[PathStep] = []
+        for node, edge in zip(nodes[:end], edges[:end], strict=True):
+            _append(steps, self._join_step(node, edge))
+            _append(steps, self._operation_step(edge, names))
+        return Path(
+            first=names[id(first)],
+            last=names[id(last)],
+            log10_first=self._at_node[nodes[0]].log10_rms,
+            log10_last=self._at_node[nodes[end]].log10_rms,
+            steps=tuple(reversed(steps)),
+        )
+
+    def _nodes_above_first_site(self) -> Iterable[Any]:
+        """Every node the gradient of a site's output passes through on its way from the loss, the site's own included."""
+        seen: set[Any] = set()
+        waiting = [site.out_node for site in self._sites if site.out_node in self._consumers]
+        while waiting:
+            node = waiting.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            waiting.extend(consumer for consumer, _ in self._consumers.get(node, ()))
+        return seen
+
+    def _hook(self, node: Any) -> Any:
+        wanted = [i for i, (source, _) in enumerate(node.next_functions) if source in self._consumers]
+
+        def measure(grad_inputs: tuple[Tensor | None, ...], grad_outputs: tuple[Tensor | None, ...]) -> None:
+            for gradient in grad_outputs:
+                self._at_node[node] = self._at_node.get(node, _NOTHING).plus(_strength(gradient))
+            for index in wanted:
+                key = (node, index)
+                gradient = grad_inputs[index] if index < len(grad_inputs) else None
+                self._at_edge[key] = self._at_edge.get(key, _NOTHING).plus(_strength(gradient))
+
+        return measure
+
+    def _is_alive(self, node: Any) -> bool:
+        return self._at_node.get(node, _NOTHING).log10_rms > -math.inf
+
+    def _walk(self, node: Any) -> tuple[list[Any], list[tuple[Any, int]]]:
+        nodes, edges = [node], []
+        while True:
+            candidates = [edge for edge in self._consumers.get(nodes[-1], ()) if self._energy(edge) > -math.inf]
+            if not candidates:
+                return nodes, edges
+            edges.append(max(candidates, key=self._energy))
+            nodes.append(edges[-1][0])
+
+    def _energy(self, edge: tuple[Any, int]) -> float:
+        return self._at_edge.get(edge, _NOTHING).log10_energy
+
+    def _join_step(self, node: Any, edge: tuple[Any, int]) -> PathStep | None:
+        gain = self._at_node[node].log10_rms - self._at_edge[edge].log10_rms
+        if abs(gain) < _JOIN_TOLERANCE:
+            return None
+        return PathStep(site=None, op=_node_name(node), kind="other", part="join", log10_gain=gain)
+
+    def _operation_step(self, edge: tuple[Any, int], names: dict[int, str]) -> PathStep | None:
+        consumer = edge[0]
+        gain = self._at_edge[edge].log10_rms - self._at_node[consumer].log10_rms
+        owner = self._owner.get(consumer)
+        kind = node_kind(_node_name(consumer))
+        if owner is None:
+            step = PathStep(None, _node_name(consumer), kind, "operation", gain)
+            return step if abs(gain) >= _JOIN_TOLERANCE else None
+        kind = kind if owner.kind == "other" else owner.kind
+        return PathStep(names[id(owner)], owner.op, kind, "operation", gain, owner.weight_gain)
+
+
+def _append(steps: list[PathStep], step: PathStep | None) -> None:
+    """Add a step; neighbouring steps of one operation (a view, a product, a view) become one."""
+    if step is None:
+        return
+    before = steps[-1] if steps else None
+    if before and before.part == step.part == "operation" and before.site is not None and before.site == step.site:
+        steps[-1] = PathStep(
+            step.site, step.op, before.kind, "operation", before.log10_gain + step.log10_gain, step.weight_gain
+        )
+    else:
+        steps.append(step)
+
+
+def _consumers(root: Any) -> dict[Any, list[tuple[Any, int]]]:
+    """For each node under ``root``: which nodes send it gradient, and through which of their inputs."""
+    consumers: dict[Any, list[tuple[Any, int]]] = defaultdict(list)
+    consumers[root] = []
+    waiting, seen = [root], {root}
+    while waiting:
+        node = waiting.pop()
+        for index, (source, _) in enumerate(node.next_functions):
+            if source is None:
+                continue
+            consumers[source].append((node, index))
+            if source not in seen:
+                seen.add(source)
+                waiting.append(source)
+    return dict(consumers)
+
+
+def _owners(sites: list[SiteRecord]) -> dict[Any, SiteRecord]:
+    """The site each node belongs to: the nodes between a site's output and its inputs; inner sites come first."""
+    owners: dict[Any, SiteRecord] = {}
+    for site in sites:
+        stop = set(site.in_nodes)
+        waiting = [site.out_node]
+        while waiting:
+            node = waiting.pop()
+            if node is None or node in stop or node in owners:
+                continue
+            owners[node] = site
+            waiting.extend(source for source, _ in node.next_functions)
+    return owners
+
+
+def _node_name(node: Any) -> str:
+    name: str = node.name()
+    return name.rsplit("::", 1)[-1]
+
+
+def _strength(gradient: Tensor | None) -> _Strength:
+    if gradient is None:
+        return _NOTHING
+    return _Strength(*generic.rms_log10(gradient))

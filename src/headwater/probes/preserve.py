@@ -1,0 +1,85 @@
+"""Leave a model exactly as it was found."""
+
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from headwater.probes.tree import tensors
+
+
+@contextmanager
+def preserved(model: nn.Module, batch: Any = None, parameters: bool = False) -> Iterator[None]:
+    """Put back everything a measurement moves: ``.grad``, buffers, train/eval mode and the random states.
+
+    Args:
+        model: The model that will be run.
+        batch: Its leaf tensors' ``.grad`` are put back too.
+        parameters: Whether the weights will be moved and have to be put back as well (one copy of them is held).
+    """
+    leaves = [*model.parameters(), *(t for t in tensors(batch) if t.is_leaf and t.requires_grad)]
+    gradients = [(leaf, leaf.grad) for leaf in leaves]
+    modes = [(module, module.training) for module in model.modules()]
+    tables = [module._buffers for module in model.modules()]
+    if parameters:
+        tables += [module._parameters for module in model.modules()]  # type: ignore[misc]
+    contents = [(table, dict(table), _copies(table)) for table in tables]
+    randomness = random_states()
+    for leaf in leaves:
+        leaf.grad = None
+    try:
+        yield
+    finally:
+        restore_random_states(randomness)
+        for table, originals, copies in contents:
+            _restore_table(table, originals, copies)
+        for module, mode in modes:
+            module.training = mode
+        for leaf, gradient in gradients:
+            leaf.grad = gradient
+
+
+def _copies(table: dict[str, Tensor | None]) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in table.items() if value is not None}
+
+
+def _restore_table(table: dict[str, Any], originals: dict[str, Any], copies: dict[str, Tensor]) -> None:
+    for name in set(table) - set(originals):
+        del table[name]
+    table.update(originals)
+    with torch.no_grad():
+        for name, copy in copies.items():
+            if not _identical(table[name], copy):
+                table[name].copy_(copy)
+
+
+def _identical(a: Tensor, b: Tensor) -> bool:
+    if a.is_meta:
+        return True
+    # NaN equals nothing, so a buffer that holds one is written back; that is harmless.
+    return a.shape == b.shape and bool(torch.equal(a.detach(), b))
+
+
+def random_states() -> list[Any]:
+    """The states of every random generator a training program is likely to draw from."""
+    numpy = sys.modules.get("numpy")
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
+    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    return [random.getstate(), numpy.random.get_state() if numpy else None, torch.get_rng_state(), cuda, mps]
+
+
+def restore_random_states(states: list[Any]) -> None:
+    """Put back what :func:`random_states` gave."""
+    python, numpy_state, cpu, cuda, mps = states
+    random.setstate(python)
+    if numpy_state is not None:
+        sys.modules["numpy"].random.set_state(numpy_state)
+    torch.set_rng_state(cpu)
+    if cuda is not None:
+        torch.cuda.set_rng_state_all(cuda)
+    if mps is not None:
+        torch.mps.set_rng_state(mps)

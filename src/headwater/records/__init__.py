@@ -1,0 +1,29 @@
+"""The nouns: frozen records that every part speaks in, JSON both ways."""
+
+from headwater.records.codec import decode as decode
+from headwater.records.codec import encode as encode
+from headwater.records.codec import schema_of as schema_of
+from headwater.records.errors import HeadwaterError as HeadwaterError
+from headwater.records.errors import InputError as InputError
+from headwater.records.experiment import Experiment as Experiment
+from headwater.records.finding import Cause as Cause
+from headwater.records.finding import Diagnosis as Diagnosis
+from headwater.records.finding import Evidence as Evidence
+from headwater.records.finding import Finding as Finding
+from headwater.records.finding import Prescription as Prescription
+from headwater.records.finding import Severity as Severity
+from headwater.records.finding import Verdict as Verdict
+from headwater.records.finding import Waterfall as Waterfall
+from headwater.records.finding import WaterfallBar as WaterfallBar
+from headwater.records.flow import Flow as Flow
+from headwater.records.flow import ParameterFlow as ParameterFlow
+from headwater.records.flow import Path as Path
+from headwater.records.flow import PathStep as PathStep
+from headwater.records.flow import SiteFlow as SiteFlow
+from headwater.records.message import Message as Message
+from headwater.records.moments import Moments as Moments
+from headwater.records.proof import Arm as Arm
+from headwater.records.proof import Proof as Proof
+from headwater.records.run_info import RunInfo as RunInfo
+from headwater.records.site import Site as Site
+from headwater.records.site import SiteKind as SiteKind

@@ -1,0 +1,36 @@
+"""Where something is measured."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+SiteKind = Literal["activation", "affine", "normalization", "pooling", "embedding", "recurrent", "attention", "other"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """One operation in execution order: a leaf module's output or a functional activation.
+
+    Attributes:
+        name: As ``named_modules()`` names the module; a function inside a ``forward`` adds its op and number
+            (``layer2.0/relu#1``); a module called more than once adds the call (``act#2``).
+        op: Class name of the module, or name of the function.
+        kind: What sort of operation it is; the attribution groups by it.
+        order: Place in execution order, from 0.
+        module: Name of the module that ran it, the owner for a function; ``""`` is the model itself.
+        activation: Id in ``theory.activations`` if the operation is a known activation.
+        parameters: Names of the parameters the module owns itself.
+        shape: Shape of the output, batch first.
+        dtype: Element type of the output, such as ``float32``.
+        functional: Whether it is a function called inside a ``forward``, which no module stands for.
+    """
+
+    name: str
+    op: str
+    kind: SiteKind
+    order: int
+    module: str
+    activation: str | None = None
+    parameters: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
+    dtype: str = "float32"
+    functional: bool = False

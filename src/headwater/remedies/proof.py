@@ -1,0 +1,210 @@
+"""Does the repair help? A paired experiment with controls answers."""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from scipy import special
+from torch import nn
+
+from headwater.probes.measure import measure
+from headwater.probes.preserve import random_states, restore_random_states
+from headwater.records import Arm, Experiment, InputError, Message, Proof
+from headwater.records.proof import ArmName, ProofVerdict
+from headwater.remedies.order import Order, order_of_flow
+from headwater.remedies.registry import REMEDIES, find
+from headwater.remedies.surgery import apply_remedies, plan
+from headwater.remedies.trial import Trial, endless, fresh_model, run_trial
+
+CONFIDENCE = 0.95
+PLACEBO_OFFSET = 1_000_003  # far from any seed a user counts up from
+ARMS: tuple[ArmName, ...] = ("original", "treated", "placebo", "random_remedy")
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One arm under one seed."""
+
+    arm: ArmName
+    remedies: tuple[str, ...]
+    trial: Trial
+
+
+def prove(
+    experiment: Experiment,
+    remedies: Sequence[str],
+    seeds: int | Sequence[int] = 5,
+    steps: int = 200,
+    progress: Progress | None = None,
+) -> Proof:
+    """Train the original and the repaired network side by side over seeds, with a placebo and a random remedy.
+
+    Under each seed all arms see the same batches in the same order for the same number of steps; ``original``,
+    ``treated`` and ``random_remedy`` start from the same weights as far as the remedy leaves them. The placebo changes
+    nothing but the seed of the weights. The random remedy is one of the others, drawn per seed.
+
+    Args:
+        experiment: With optimizer and validation.
+        remedies: Remedy ids, applied in this order.
+        seeds: How many seeds, from 0, or which.
+        steps: Optimizer steps per run.
+        progress: ``progress("progress.prove", done, total)`` after each step.
+
+    Raises:
+        InputError: If a remedy is unknown or not applicable, or the experiment lacks a part.
+    """
+    chosen = _checked_seeds(seeds)
+    names = _checked_remedies(remedies)
+    if steps < 1:
+        raise InputError(f"steps must be at least 1, got {steps}.")
+    started = time.perf_counter()
+    outside = random_states()
+    counter = _Counter(progress, len(chosen) * len(ARMS) * steps)
+    try:
+        runs = [run for seed in chosen for run in _runs_of_seed(experiment, names, seed, steps, counter)]
+    finally:
+        restore_random_states(outside)
+    return _verdict(experiment, names, chosen, steps, runs, time.perf_counter() - started)
+
+
+class _Counter:
+    """Tells the caller how far the whole proof is; a run that broke off counts as done."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def advance(self, steps: int = 1) -> None:
+        self._done += steps
+        if self._progress is not None:
+            self._progress("progress.prove", self._done, self._total)
+
+
+def _runs_of_seed(
+    experiment: Experiment, remedies: tuple[str, ...], seed: int, steps: int, counter: _Counter
+) -> list[_Run]:
+    base = fresh_model(experiment, seed)
+    order = order_of_flow(measure(base, next(endless(experiment, seed)), experiment.loss))
+    chance = _random_remedy(base, order, remedies, seed)
+    treated, _ = apply_remedies(base, remedies, order, seed=seed)
+    drawn, _ = apply_remedies(base, chance, order, seed=seed)
+    arms: list[tuple[ArmName, tuple[str, ...], nn.Module]] = [
+        ("original", (), apply_remedies(base, (), order)[0]),
+        ("treated", remedies, treated),
+        ("placebo", (), fresh_model(experiment, seed + PLACEBO_OFFSET)),
+        ("random_remedy", chance, drawn),
+    ]
+    return [_Run(name, changes, _counted(experiment, model, seed, steps, counter)) for name, changes, model in arms]
+
+
+def _counted(experiment: Experiment, model: nn.Module, seed: int, steps: int, counter: _Counter) -> Trial:
+    trial = run_trial(experiment, model, seed, steps, counter.advance)
+    if trial.failure:
+        counter.advance(steps - len(trial.losses) + 1)
+    return trial
+
+
+def _random_remedy(model: nn.Module, order: Order, tested: tuple[str, ...], seed: int) -> tuple[str, ...]:
+    """One applicable remedy that is not among the tested ones; none if there is no other."""
+    others = [remedy for remedy in REMEDIES if remedy not in tested]
+    random.Random(seed).shuffle(others)
+    for remedy in others:
+        try:
+            plan(model, (remedy,), order, seed)
+        except InputError:
+            continue
+        return (remedy,)
+    return ()
+
+
+def _checked_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(int(seed) for seed in seeds)
+    if len(set(chosen)) < 2:
+        raise InputError(f"a proof needs at least 2 different seeds to have an interval, got {seeds!r}: seeds=5.")
+    return tuple(dict.fromkeys(chosen))
+
+
+def _checked_remedies(remedies: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(remedies, str):
+        raise InputError(f"remedies is a list of ids: prove(experiment, [{remedies!r}]).")
+    if not remedies:
+        raise InputError('nothing to prove: name at least one remedy, prove(experiment, ["init.he"]).')
+    return tuple(find(remedy).id for remedy in remedies)
+
+
+def _verdict(
+    experiment: Experiment,
+    remedies: tuple[str, ...],
+    seeds: tuple[int, ...],
+    steps: int,
+    runs: list[_Run],
+    wall_time_s: float,
+) -> Proof:
+    arms = {name: _arm(name, [run for run in runs if run.arm == name]) for name in ARMS}
+    means = {name: statistics.fmean(arm.metrics) for name, arm in arms.items()}
+    effect = [after - before for after, before in zip(arms["treated"].metrics, arms["original"].metrics, strict=True)]
+    against_placebo = [a - b for a, b in zip(arms["treated"].metrics, arms["placebo"].metrics, strict=True)]
+    interval, placebo_interval = t_interval(effect), t_interval(against_placebo)
+    return Proof(
+        remedies=remedies,
+        verdict=_decide(interval, placebo_interval, means["treated"] - means["random_remedy"]),
+        effect=statistics.fmean(effect),
+        interval=interval,
+        placebo_interval=placebo_interval,
+        metric_before=means["original"],
+        metric_after=means["treated"],
+        placebo=means["placebo"],
+        random_remedy=means["random_remedy"],
+        metric=_metric_name(experiment),
+        seeds=seeds,
+        steps=steps,
+        arms=tuple(arms.values()),
+        wall_time_s=wall_time_s,
+    )
+
+
+def _arm(name: ArmName, runs: list[_Run]) -> Arm:
+    return Arm(
+        name=name,
+        remedies=tuple(run.remedies for run in runs),
+        metrics=tuple(run.trial.metric for run in runs),
+        losses=tuple(run.trial.losses for run in runs),
+        failures=tuple(run.trial.failure for run in runs),
+    )
+
+
+def _decide(
+    interval: tuple[float, float], placebo_interval: tuple[float, float], over_random: float
+) -> ProofVerdict:
+    if interval[1] < 0:
+        return "harmful"
+    return "proven" if interval[0] > 0 and placebo_interval[0] > 0 and over_random > 0 else "not_proven"
+
+
+def t_interval(differences: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Student's t interval of the mean of paired differences.
+
+    Args:
+        differences: At least two.
+        confidence: Share of such intervals that hold the true mean.
+
+    Example:
+        >>> [round(bound, 3) for bound in t_interval([1.0, 2.0, 3.0])]
+        [-0.484, 4.484]
+    """
+    n = len(differences)
+    mean = statistics.fmean(differences)
+    reach = special.stdtrit(n - 1, (1 + confidence) / 2) * statistics.stdev(differences) / n**0.5
+    return mean - float(reach), mean + float(reach)
+
+
+def _metric_name(experiment: Experiment) -> Message:
+    if experiment.metric is None:
+        return Message("metric.negative_loss")
+    name = experiment.metric_name or getattr(experiment.metric, "__name__", "metric")
+    return Message("metric.named", {"name": "metric" if name == "<lambda>" else name})

@@ -1,0 +1,230 @@
+"""One training run of an experiment, on data whose order does not depend on what the model draws."""
+
+from __future__ import annotations
+
+import copy
+import math
+import random
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from headwater.probes.measure import Loss, check_trainable, checked_loss
+from headwater.probes.preserve import random_states, restore_random_states
+from headwater.records import Experiment, InputError
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one run gave.
+
+    Attributes:
+        metric: Held-out metric after training; of a run that broke off, what the untrained model scored.
+        losses: Training loss of each step.
+        failure: Why it broke off, ``""`` if it did not.
+    """
+
+    metric: float
+    losses: tuple[float, ...]
+    failure: str = ""
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def fresh_model(experiment: Experiment, seed: int) -> nn.Module:
+    """A model initialised under ``seed``; a copy, in case the experiment hands out the same object each time."""
+    seed_everything(seed)
+    model = experiment.model()
+    check_trainable(model)
+    return copied(model)
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A deep copy to train.
+
+    Raises:
+        InputError: If the model cannot be copied.
+    """
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:
+        raise InputError(
+            f"{type(model).__name__} cannot be copied ({type(error).__name__}: {error}), and only a copy is trained: "
+            "drop tensors with a graph that the model holds."
+        ) from error
+
+
+def run_trial(
+    experiment: Experiment, model: nn.Module, seed: int, steps: int, on_step: Callable[[], None] = lambda: None
+) -> Trial:
+    """Train ``model`` for ``steps`` steps and score it.
+
+    Args:
+        experiment: Has an optimizer and validation data.
+        model: Trained in place.
+        seed: Of the data order and of the model's own draws (dropout), which are two separate streams.
+        steps: Optimizer steps.
+        on_step: Called after each.
+
+    Raises:
+        InputError: If the experiment's parts do not fit together.
+    """
+    optimizer = make_optimizer(experiment, model)
+    untrained = score(experiment, model)
+    stream = endless(experiment, seed)
+    seed_everything(seed)
+    losses: list[float] = []
+    for step in range(1, steps + 1):
+        losses.append(train_step(model, next(stream), experiment.loss, optimizer))
+        if not math.isfinite(losses[-1]):
+            return Trial(untrained, tuple(losses), f"loss is {losses[-1]} at step {step}")
+        on_step()
+    metric = score(experiment, model)
+    if math.isnan(metric):
+        return Trial(untrained, tuple(losses), "the metric is nan after training")
+    return Trial(metric, tuple(losses))
+
+
+def train_step(model: nn.Module, batch: Any, loss: Loss, optimizer: torch.optim.Optimizer) -> float:
+    """One optimizer step; gives the loss before it."""
+    values: list[float] = []
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        value = checked_loss(model, batch, loss)
+        value.backward()
+        values.append(float(value.detach()))
+        return values[-1]
+
+    optimizer.step(closure)
+    return values[0]
+
+
+def make_optimizer(experiment: Experiment, model: nn.Module) -> torch.optim.Optimizer:
+    """The experiment's optimizer over the model's parameters.
+
+    Raises:
+        InputError: If there is none, or the function gives something else.
+    """
+    if experiment.optimizer is None:
+        raise InputError(
+            "this experiment has no optimizer, and training needs one: "
+            "Experiment(..., optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-3))."
+        )
+    optimizer = experiment.optimizer(model.parameters())
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise InputError(
+            f"Experiment.optimizer must return a torch.optim.Optimizer, got {type(optimizer).__name__}."
+        )
+    return optimizer
+
+
+def endless(experiment: Experiment, seed: int | None) -> Iterator[Any]:
+    """Batches, asked for again when they run out, drawn under random states of their own.
+
+    A model that draws random numbers (dropout) would otherwise change the order of the data it is compared on.
+
+    Args:
+        experiment: Whose batches.
+        seed: Of the data's random states; ``None`` goes on from the present ones.
+
+    Raises:
+        InputError: If there is no batch.
+    """
+    states = _DataStates(seed)
+    while True:
+        with states.inside():
+            iterator = iter(batches_of(experiment))
+            batch = next(iterator, _END)
+        if batch is _END:
+            raise InputError(NO_BATCHES)
+        while batch is not _END:
+            yield batch
+            with states.inside():
+                batch = next(iterator, _END)
+
+
+_END = object()
+
+
+class _DataStates:
+    """Random states that only the data draw from."""
+
+    def __init__(self, seed: int | None) -> None:
+        outside = random_states()
+        if seed is not None:
+            seed_everything(seed)
+        self._states = random_states()
+        restore_random_states(outside)
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Let the data draw, then put the program's own states back."""
+        outside = random_states()
+        restore_random_states(self._states)
+        try:
+            yield
+        finally:
+            self._states = random_states()
+            restore_random_states(outside)
+
+
+NO_BATCHES = (
+    "Experiment.batches() gave no batch. A generator that has run out stays empty: "
+    "return a fresh iterable each time, batches=lambda: DataLoader(dataset, batch_size=64)."
+)
+
+
+def batches_of(experiment: Experiment) -> Iterable[Any]:
+    """What ``batches()`` gives.
+
+    Raises:
+        InputError: If that cannot be iterated over.
+    """
+    batches = experiment.batches()
+    if not isinstance(batches, Iterable):
+        raise InputError(f"Experiment.batches() must return an iterable of batches, got {type(batches).__name__}.")
+    return batches
+
+
+def score(experiment: Experiment, model: nn.Module) -> float:
+    """The held-out metric in eval mode, random states and train mode left alone; higher is better.
+
+    Raises:
+        InputError: If there is no held-out data.
+    """
+    if experiment.validation is None:
+        raise InputError(
+            "this experiment has no validation, and a proof is about data the model was not trained on: "
+            "Experiment(..., validation=lambda: [(x_held_out, y_held_out)])."
+        )
+    states = random_states()
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            if experiment.metric is not None:
+                return float(experiment.metric(model, experiment.validation()))
+            return _negative_loss(experiment, model)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        restore_random_states(states)
+
+
+def _negative_loss(experiment: Experiment, model: nn.Module) -> float:
+    assert experiment.validation is not None
+    losses = [float(experiment.loss(model, batch)) for batch in experiment.validation()]
+    if not losses:
+        raise InputError("Experiment.validation() gave no batch, so there is nothing to score the model on.")
+    return -sum(losses) / len(losses)

@@ -1,0 +1,3 @@
+"""One payload, many faces: what was found, as terminal text, JSON, an HTML page and a notebook cell."""
+
+from headwater.report.payload import Report as Report

@@ -1,0 +1,152 @@
+"""The report: everything a reader needs, and every form it takes."""
+
+import json
+import os
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from headwater.records import Diagnosis, Finding, Flow, InputError, Message, Proof, RunInfo, Verdict, decode, encode
+from headwater.report.words import Words
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured, what it means, and what an experiment said about the repair.
+
+    Attributes:
+        run: Where and from what the report came.
+        diagnosis: The verdict and the findings.
+        flow: Everything measured.
+        proof: What the experiment said about the repair, ``None`` if none was run.
+    """
+
+    SCHEMA: ClassVar[str] = "headwater/report/1"
+
+    run: RunInfo
+    diagnosis: Diagnosis
+    flow: Flow
+    proof: Proof | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.diagnosis.verdict
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Worst first."""
+        return self.diagnosis.findings
+
+    def with_proof(self, proof: Proof) -> "Report":
+        """The same report with what an experiment said added."""
+        return replace(self, proof=proof)
+
+    def to_dict(self, language: str | None = None) -> dict[str, Any]:
+        """The JSON form: the record, each message also in words, and the flow as a flat table.
+
+        Args:
+            language: ``en`` or ``ko`` for the ``text`` of messages; by default the one in force.
+        """
+        words = Words.of(language)
+        data: dict[str, Any] = _with_text(encode(self), words)
+        return {**data, "language": words.language, "table": encode(self.flow.rows())}
+
+    def to_json(self, language: str | None = None) -> str:
+        """Strict JSON: non-finite numbers are the strings ``"nan"``, ``"inf"`` and ``"-inf"``."""
+        data = json.dumps(self.to_dict(language), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        # A lone surrogate in a name has no UTF-8 form; its backslash form is its JSON form as well.
+        return data.encode("utf-8", "backslashreplace").decode("utf-8")
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> "Report":
+        """The report that ``data``, of :meth:`to_dict`, is the JSON form of."""
+        return decode(cls, data)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Report":
+        """Read a report saved as JSON.
+
+        Raises:
+            InputError: If there is no such file, or it is no report.
+        """
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+            return cls.from_dict(data)
+        except OSError as error:
+            raise InputError(f"cannot read {os.fspath(path)!r}: {error.strerror or error}.") from error
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+            raise InputError(
+                f"{os.fspath(path)!r} is no headwater report: {error}. "
+                'Report.load reads what report.save("report.json") wrote.'
+            ) from error
+
+    def save(self, path: str | os.PathLike[str], language: str | None = None) -> Path:
+        """Write the report; a reader sees the old file or the new one, never half of one.
+
+        Args:
+            path: Ends in ``.html`` for one offline page, or in ``.json``.
+            language: ``en`` or ``ko``; by default the one in force.
+
+        Raises:
+            InputError: For another ending, or a folder that is not there.
+        """
+        target = Path(path)
+        if target.suffix == ".html":
+            from headwater.report import html
+
+            content = html.page(self, Words.of(language))
+        elif target.suffix == ".json":
+            content = self.to_json(language) + "\n"
+        else:
+            raise InputError(
+                f"a report is saved as .html or .json, not as {target.name!r}: report.save({target.stem + '.html'!r})."
+            )
+        _write_whole(target, content)
+        return target
+
+    def render(self, console: "Console", language: str | None = None) -> None:
+        """Print the report on a rich console."""
+        from headwater.report import terminal
+
+        terminal.render(self, console, Words.of(language))
+
+    def __str__(self) -> str:
+        from headwater.report import terminal
+
+        return terminal.plain(self, Words.of(None))
+
+    def _repr_html_(self) -> str:
+        from headwater.report import html
+
+        return html.cell(self, Words.of(None))
+
+
+def _with_text(data: Any, words: Words) -> Any:
+    """``data`` with a ``text`` beside the ``id`` and ``values`` of every message."""
+    if isinstance(data, list):
+        return [_with_text(item, words) for item in data]
+    if not isinstance(data, dict):
+        return data
+    if data.keys() == {"id", "values"}:
+        return {**data, "text": words.say(decode(Message, data))}
+    return {key: _with_text(item, words) for key, item in data.items()}
+
+
+def _write_whole(target: Path, content: str) -> None:
+    """Write beside ``target`` and rename over it."""
+    if not target.parent.is_dir():
+        raise InputError(f"no folder {str(target.parent)!r} to save {target.name!r} in; make it first.")
+    temporary = target.with_name(f".{target.name[:64]}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "x", encoding="utf-8", errors="replace", newline="\n") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,283 @@
+"""A report for a terminal: the verdict first, and all of it on one screen.
+
+At most :data:`MOST_LINES` lines at 80 columns. Colour only repeats what a glyph and a word already say, and rich leaves
+it out in pipes and under ``NO_COLOR``.
+"""
+
+import math
+from dataclasses import dataclass
+from itertools import chain
+from statistics import median
+from typing import TYPE_CHECKING
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+from headwater.records import Cause, Evidence, Finding, Proof, SiteFlow
+from headwater.report.names import clean, crop
+from headwater.report.numbers import number, number_from_log10
+from headwater.report.words import GLYPHS, MOST_FINDINGS, Words, verdict_status
+
+if TYPE_CHECKING:
+    from headwater.report.payload import Report
+
+MOST_LINES = 25  # a report fits on one screen of a classic terminal, JOURNEYS.md 1
+WIDTH = 80
+WIDEST = 100  # longer lines are hard to read
+INDENT = 2
+MOST_GROUPS = 6
+# Labels that stand under each other.
+LABELS = (("report.number", "report.cause", "report.fix"), ("report.checked", "report.unchecked"))
+BAR_CELLS = 18
+# Okabe-Ito: blue for what is well, vermillion for what is not; never red against green.
+COLOURS = {
+    "healthy": "bold #0072b2",
+    "proven": "bold #0072b2",
+    "critical": "bold #d55e00",
+    "harmful": "bold #d55e00",
+    "warning": "#d55e00",
+    "info": "#0072b2",
+    "cannot_tell": "bold #cc79a7",
+    "not_proven": "bold #cc79a7",
+}
+# Where a terminal cannot say it in Unicode.
+_ASCII = str.maketrans({"✓": "+", "✗": "x", "▲": "!", "●": "*", "○": "o", "·": "-", "…": "~", "→": ">", "–": "-", "█": "#",
+                        "▏": "|", "▌": "#", "⊘": "0", "×": "x", "φ": "phi", "′": "'", "₁": "1", "₀": "0", "‖": "|", "Δ": "d"})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Page:
+    """The room there is, and the words to fill it with."""
+
+    words: Words
+    width: int
+
+    def label(self, message_id: str) -> str:
+        """A row's label, padded so that rows of one block align; Korean letters take two cells."""
+        group = next(group for group in LABELS if message_id in group)
+        word = self.words(message_id)
+        return word + " " * (max(cell_len(self.words(label)) for label in group) - cell_len(word) + 2)
+
+
+def lines(report: "Report", words: Words, width: int = WIDTH) -> list[Text]:
+    """The report's lines, none wider than ``width`` cells, at most :data:`MOST_LINES` at 80 columns or more."""
+    page = _Page(words, min(max(width, 20), WIDEST))
+    room = MOST_LINES if page.width >= WIDTH else 4 * MOST_LINES
+    blocks: list[list[Text]] = []
+    for sentence_lines in (4, 3, 2):
+        blocks = _blocks(report, page, sentence_lines)
+        if sum(map(len, blocks)) <= room:  # whole sentences are worth more than blank lines
+            break
+    profile = _profile(report.flow.sites, page)
+    if profile and _spaced([*blocks, profile]) <= room:
+        blocks.insert(-1 if report.proof else len(blocks), profile)
+    return _join(blocks, room)
+
+
+def render(report: "Report", console: Console, words: Words) -> None:
+    """Print the report; nothing in it is taken for markup, and an encoding that lacks a character gets another."""
+    for line in lines(report, words, console.width):
+        console.print(_encodable(line, console.encoding), soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def plain(report: "Report", words: Words) -> str:
+    """The report as plain text of 80 columns."""
+    return "\n".join(line.plain.rstrip() for line in lines(report, words))
+
+
+def _blocks(report: "Report", page: _Page, sentence_lines: int) -> list[list[Text]]:
+    shown = report.findings[:MOST_FINDINGS]
+    blocks = [_head(report, page)]
+    blocks += [_finding(finding, page, sentence_lines) for finding in shown]
+    blocks += [_more(report, page), _coverage(report, page)]
+    if report.proof:
+        blocks.append(_proof(report.proof, page))
+    return [block for block in blocks if block]
+
+
+def _spaced(blocks: list[list[Text]]) -> int:
+    """Lines the blocks take with a blank line between them."""
+    return sum(map(len, blocks)) + len(blocks) - 1
+
+
+def _join(blocks: list[list[Text]], room: int) -> list[Text]:
+    """The blocks, a blank line between them where there is room for it; first things get theirs first."""
+    blanks = room - sum(map(len, blocks))
+    spaced = [[*block, Text()] if index < blanks else block for index, block in enumerate(blocks[:-1])]
+    return list(chain(*spaced, blocks[-1]))[:room]
+
+
+def _head(report: "Report", page: _Page) -> list[Text]:
+    status = verdict_status(report.diagnosis)
+    run, words = report.run, page.words
+    verdict = Text.assemble((f"{GLYPHS[status]} {words.headline(report.diagnosis)}", COLOURS[status]))
+    facts = [clean(run.model), words.counted("report.site", len(report.flow.sites))]
+    facts += [words.counted("report.parameter", run.parameters), clean(run.device)]
+    missing = len(report.diagnosis.unchecked) + len(report.flow.gaps)
+    if missing and report.findings:
+        facts.append(words.counted("report.unchecked", missing))
+    return [_fit(verdict, page.width), _fit(Text("  " + " · ".join(facts), "dim"), page.width)]
+
+
+def _finding(finding: Finding, page: _Page, sentence_lines: int) -> list[Text]:
+    words, colour = page.words, COLOURS.get(finding.severity, "")
+    title = Text.assemble(
+        (f"{GLYPHS.get(finding.severity, '●')} {words.severity(finding.severity)}", colour),
+        " · ",
+        (words.symptom(finding.symptom), "bold"),
+        " · ",
+        words.where(finding.sites, cells=24),
+    )
+    found = [_fit(title, page.width), *_wrapped(words.say(finding.message), page, sentence_lines)]
+    if finding.evidence:
+        found.append(_row("report.number", _evidence(finding.evidence, page), page))
+    if finding.causes:
+        found.append(_row("report.cause", _causes(finding.causes, page), page))
+    if finding.prescriptions:
+        best = finding.prescriptions[0]
+        found.append(_row("report.fix", words.remedies(best.remedies) or words.say(best.why), page))
+    return found
+
+
+def _evidence(evidence: tuple[Evidence, ...], page: _Page) -> str:
+    """The first number, and the others as long as they fit on its line."""
+    return _fitting([page.words.evidence(item) for item in evidence], page)
+
+
+def _causes(causes: tuple[Cause, ...], page: _Page) -> str:
+    words = page.words
+    shares = iter(words.shares([cause.share for cause in causes if cause.share is not None]))
+    named = [words.cause(c.id) + (f" {next(shares)}" if c.share is not None else "") for c in causes]
+    return _fitting(named, page)
+
+
+def _fitting(parts: list[str], page: _Page) -> str:
+    """As many of ``parts`` as one row holds, and the first in any case."""
+    room = page.width - INDENT - cell_len(page.label("report.cause"))
+    shown = parts[0]
+    for part in parts[1:]:
+        if cell_len(f"{shown} · {part}") > room:
+            break
+        shown = f"{shown} · {part}"
+    return shown
+
+
+def _more(report: "Report", page: _Page) -> list[Text]:
+    rest = len(report.findings) - MOST_FINDINGS
+    if rest <= 0:
+        return []
+    return [_fit(Text("  " + page.words.counted("report.more_finding", rest), "dim"), page.width)]
+
+
+def _coverage(report: "Report", page: _Page) -> list[Text]:
+    """Where nothing was found: what was looked for, and what could not be."""
+    words, diagnosis = page.words, report.diagnosis
+    told: list[Text] = []
+    if diagnosis.verdict == "findings":
+        return told
+    if diagnosis.checked:
+        names = ", ".join(words.symptom(symptom) for symptom in diagnosis.checked)
+        told += _wrapped_row("report.checked", names, page, 3)
+    missing = [words.say(message) for message in (*diagnosis.unchecked, *report.flow.gaps)]
+    for message in missing[:MOST_FINDINGS]:
+        told += _wrapped_row("report.unchecked", message, page, 2)
+    rest = len(missing) - MOST_FINDINGS
+    if rest > 0:
+        told.append(_fit(Text("  " + words.counted("report.more_unchecked", rest), "dim"), page.width))
+    return told
+
+
+def _proof(proof: Proof, page: _Page) -> list[Text]:
+    words = page.words
+    verdict = Text.assemble(
+        (f"{GLYPHS[proof.verdict]} {words.name(f'proof.{proof.verdict}', proof.verdict)}", COLOURS[proof.verdict]),
+        " · ",
+        (words.remedies(proof.remedies), "bold"),
+        f" · {words.say(proof.metric)} {number(proof.metric_before)} → {number(proof.metric_after)}",
+    )
+    low, high = proof.interval
+    effect = words("proof.effect_short", effect=number(proof.effect), low=number(low), high=number(high))
+    runs = words("proof.runs", seeds=len(proof.seeds), steps=proof.steps)
+    controls = words("proof.controls", placebo=number(proof.placebo), random=number(proof.random_remedy))
+    return [_fit(Text.assemble(line), page.width) for line in (verdict, f"  {effect} · {runs}", f"  {controls}")]
+
+
+def _profile(sites: tuple[SiteFlow, ...], page: _Page) -> list[Text]:
+    """One line per group of neighbouring layers: how large the gradient there is, as a number and as a bar."""
+    with_gradient = [row for row in sites if row.activation_grad is not None]
+    if len(with_gradient) < 2:
+        return []
+    size = math.ceil(len(with_gradient) / MOST_GROUPS)
+    groups = [with_gradient[start : start + size] for start in range(0, len(with_gradient), size)]
+    levels = [_level(group) for group in groups]
+    finite = [level for level in levels if level is not None and math.isfinite(level)]
+    low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
+    names = [page.words.where(tuple(row.site.name for row in group), cells=22) for group in groups]
+    widest = max(map(cell_len, names))
+    head = Text(f"  {page.words('report.profile')}", "dim")
+    rows = [_fit(head, page.width)]
+    for name, level, group in zip(names, levels, groups, strict=True):
+        broken = any(row.activation_grad and row.activation_grad.nonfinite_count for row in group)
+        value = "NaN/Inf" if broken else number_from_log10(level)
+        bar = "×" if broken else _bar(level, low, high)
+        cells = f"  {name}{' ' * (widest - cell_len(name))}  {value:>8}  {bar}"
+        rows.append(_fit(Text(cells, COLOURS["critical"] if broken or level == -math.inf else ""), page.width))
+    return rows
+
+
+def _level(group: list[SiteFlow]) -> float | None:
+    """Median log₁₀ of a group's gradient rms: one odd layer does not speak for its neighbours."""
+    levels = [row.activation_grad.log10_rms for row in group if row.activation_grad]
+    known = [level for level in levels if level is not None]
+    return median(known) if known else None
+
+
+def _bar(level: float | None, low: float, high: float) -> str:
+    """A bar on a log axis; zero is no short bar but a sign of its own."""
+    if level is None:
+        return ""
+    if level == -math.inf:
+        return "⊘"
+    filled = BAR_CELLS if high == low else round((level - low) / (high - low) * BAR_CELLS)
+    return "█" * filled or "▏"
+
+
+def _row(label: str, content: str, page: _Page) -> Text:
+    return _fit(Text.assemble("  ", (page.label(label), "dim"), content), page.width)
+
+
+def _wrapped_row(label: str, content: str, page: _Page, most: int) -> list[Text]:
+    head = page.label(label)
+    indent = INDENT + cell_len(head)
+    wrapped = _wrap(content, page.width - indent, most)
+    first = Text.assemble("  ", (head, "dim"), wrapped[0])
+    return [first, *(Text(" " * indent + line) for line in wrapped[1:])]
+
+
+def _wrapped(content: str, page: _Page, most: int) -> list[Text]:
+    return [Text(" " * INDENT + line) for line in _wrap(content, page.width - INDENT, most)]
+
+
+def _wrap(content: str, width: int, most: int) -> list[str]:
+    """``content`` in lines of ``width`` cells; past ``most`` lines the rest is left out, visibly."""
+    wrapped = [line.plain.rstrip() for line in Text(content).wrap(Console(width=width, file=None), width)]
+    if len(wrapped) <= most:
+        return wrapped or [""]
+    return [*wrapped[: most - 1], crop(" ".join(wrapped[most - 1 :]), width)]
+
+
+def _fit(line: Text, width: int) -> Text:
+    if cell_len(line.plain) > width:
+        line.truncate(width, overflow="ellipsis")
+    return line
+
+
+def _encodable(line: Text, encoding: str) -> Text:
+    try:
+        line.plain.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        shown = line.plain.translate(_ASCII).encode("ascii", "replace").decode()
+        return Text(shown, style=Style.null())
+    return line

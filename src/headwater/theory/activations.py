@@ -1,0 +1,270 @@
+"""The table of activations that probes, rules and remedies all read.
+
+Each φ and φ′ is checked against torch on a grid (``tests/theory/test_activations.py``), each gain against Table A
+of the reference numbers.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from headwater.theory.activation import Activation, Array
+
+_SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+_SQRT_2 = math.sqrt(2.0)
+
+
+def _normal_pdf(x: Array) -> Array:
+    return np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
+
+
+def _normal_cdf(x: Array) -> Array:
+    return 0.5 * special.erfc(-x / _SQRT_2)
+
+
+def _sigmoid_derivative(x: Array) -> Array:
+    # σ(x)σ(-x) keeps its value where 1 - σ(x) has rounded to 0: σ′(51) is 7.1e-23, not 0.
+    return special.expit(x) * special.expit(-x)
+
+
+def _tanh_derivative(x: Array) -> Array:
+    # 1/cosh² keeps its value where 1 - tanh² has rounded to 0; past |x| = 350 it would overflow on the way.
+    return 1.0 / np.cosh(np.clip(x, -350.0, 350.0)) ** 2
+
+
+def _gelu(x: Array, approximate: str = "none") -> Array:
+    if approximate == "none":
+        return x * _normal_cdf(x)
+    return 0.5 * x * (1.0 + np.tanh(_gelu_inner(x)))
+
+
+def _gelu_derivative(x: Array, approximate: str = "none") -> Array:
+    if approximate == "none":
+        return _normal_cdf(x) + x * _normal_pdf(x)
+    inner = _gelu_inner(x)
+    inner_slope = math.sqrt(2.0 / math.pi) * (1.0 + 3.0 * 0.044715 * x * x)
+    return 0.5 * (1.0 + np.tanh(inner)) + 0.5 * x * _tanh_derivative(inner) * inner_slope
+
+
+def _gelu_inner(x: Array) -> Array:
+    return math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)
+
+
+def _silu_derivative(x: Array) -> Array:
+    return special.expit(x) + x * _sigmoid_derivative(x)
+
+
+def _mish_derivative(x: Array) -> Array:
+    inner = np.logaddexp(0.0, x)
+    return np.tanh(inner) + x * _tanh_derivative(inner) * special.expit(x)
+
+
+def _elu(x: Array, alpha: float = 1.0) -> Array:
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0)))
+
+
+def _elu_derivative(x: Array, alpha: float = 1.0) -> Array:
+    return np.where(x > 0, 1.0, alpha * np.exp(np.minimum(x, 0.0)))
+
+
+def _selu_derivative(x: Array) -> Array:
+    return _SELU_SCALE * _elu_derivative(x, _SELU_ALPHA)
+
+
+def _softplus(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
+    return np.where(beta * x > threshold, x, np.logaddexp(0.0, beta * x) / beta)
+
+
+def _softplus_derivative(x: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
+    return np.where(beta * x > threshold, 1.0, special.expit(beta * x))
+
+
+def _hardtanh_derivative(x: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
+    return np.where((x > min_val) & (x < max_val), 1.0, 0.0)
+
+
+def _leaky(x: Array, negative_slope: Any = 0.01) -> Array:
+    return np.where(x > 0, x, negative_slope * x)
+
+
+def _leaky_derivative(x: Array, negative_slope: Any = 0.01) -> Array:
+    return np.where(x > 0, 1.0, negative_slope)
+
+
+_TABLE = (
+    Activation(
+        "identity",
+        phi=lambda x: x,
+        derivative=np.ones_like,
+        family="identity",
+        init="xavier",
+        modules=("Identity",),
+        functions=(),
+    ),
+    Activation(
+        "sigmoid",
+        phi=special.expit,
+        derivative=_sigmoid_derivative,
+        family="s_shaped",
+        init="xavier",
+        modules=("Sigmoid",),
+        functions=("sigmoid", "sigmoid_", "expit"),
+    ),
+    Activation(
+        "tanh",
+        phi=np.tanh,
+        derivative=_tanh_derivative,
+        family="s_shaped",
+        init="xavier",
+        modules=("Tanh",),
+        functions=("tanh", "tanh_"),
+    ),
+    Activation(
+        "softsign",
+        phi=lambda x: x / (1.0 + np.abs(x)),
+        derivative=lambda x: 1.0 / (1.0 + np.abs(x)) ** 2,
+        family="s_shaped",
+        init="xavier",
+        modules=("Softsign",),
+        functions=("softsign",),
+    ),
+    Activation(
+        "hardtanh",
+        phi=lambda x, min_val=-1.0, max_val=1.0: np.clip(x, min_val, max_val),
+        derivative=_hardtanh_derivative,
+        family="s_shaped",
+        init="xavier",
+        modules=("Hardtanh",),
+        functions=("hardtanh", "hardtanh_"),
+        parameters={"min_val": -1.0, "max_val": 1.0},
+        kinks=(-1.0, 1.0),
+    ),
+    Activation(
+        "relu",
+        phi=lambda x: np.maximum(x, 0.0),
+        derivative=lambda x: np.where(x > 0, 1.0, 0.0),
+        family="rectifier",
+        init="he",
+        modules=("ReLU",),
+        functions=("relu", "relu_"),
+        kinks=(0.0,),
+    ),
+    Activation(
+        "leaky_relu",
+        phi=_leaky,
+        derivative=_leaky_derivative,
+        family="rectifier",
+        init="he",
+        modules=("LeakyReLU",),
+        functions=("leaky_relu", "leaky_relu_"),
+        parameters={"negative_slope": 0.01},
+        kinks=(0.0,),
+    ),
+    Activation(
+        "prelu",
+        phi=lambda x, weight=0.25: _leaky(x, weight),
+        derivative=lambda x, weight=0.25: _leaky_derivative(x, weight),
+        family="rectifier",
+        init="he",
+        modules=("PReLU",),
+        functions=("prelu",),
+        parameters={"weight": 0.25},
+        kinks=(0.0,),
+    ),
+    Activation(
+        "relu6",
+        phi=lambda x: np.clip(x, 0.0, 6.0),
+        derivative=lambda x: np.where((x > 0) & (x < 6), 1.0, 0.0),
+        family="rectifier",
+        init="he",
+        modules=("ReLU6",),
+        functions=("relu6",),
+        kinks=(0.0, 6.0),
+    ),
+    Activation(
+        "elu",
+        phi=_elu,
+        derivative=_elu_derivative,
+        family="smooth_rectifier",
+        init="he",
+        modules=("ELU",),
+        functions=("elu", "elu_"),
+        parameters={"alpha": 1.0},
+        kinks=(0.0,),
+    ),
+    Activation(
+        "selu",
+        phi=lambda x: _SELU_SCALE * _elu(x, _SELU_ALPHA),
+        derivative=_selu_derivative,
+        family="smooth_rectifier",
+        init="he",
+        modules=("SELU",),
+        functions=("selu", "selu_"),
+        kinks=(0.0,),
+    ),
+    Activation(
+        "gelu",
+        phi=_gelu,
+        derivative=_gelu_derivative,
+        family="smooth_rectifier",
+        init="he",
+        modules=("GELU", "GELUActivation"),
+        functions=("gelu",),
+        parameters={"approximate": "none"},
+    ),
+    Activation(
+        "gelu_tanh",
+        phi=lambda x: _gelu(x, "tanh"),
+        derivative=lambda x: _gelu_derivative(x, "tanh"),
+        family="smooth_rectifier",
+        init="he",
+        modules=("GELU", "GELUTanh", "NewGELUActivation", "FastGELUActivation", "PytorchGELUTanh"),
+        functions=(),
+        arguments={"approximate": "tanh"},
+    ),
+    Activation(
+        "silu",
+        phi=lambda x: x * special.expit(x),
+        derivative=_silu_derivative,
+        family="smooth_rectifier",
+        init="he",
+        modules=("SiLU", "SiLUActivation"),
+        functions=("silu", "swish"),
+    ),
+    Activation(
+        "mish",
+        phi=lambda x: x * np.tanh(np.logaddexp(0.0, x)),
+        derivative=_mish_derivative,
+        family="smooth_rectifier",
+        init="he",
+        modules=("Mish", "MishActivation"),
+        functions=("mish",),
+    ),
+    Activation(
+        "softplus",
+        phi=_softplus,
+        derivative=_softplus_derivative,
+        family="smooth_rectifier",
+        init="he",
+        modules=("Softplus",),
+        functions=("softplus",),
+        parameters={"beta": 1.0, "threshold": 20.0},
+    ),
+)
+
+ACTIVATIONS: dict[str, Activation] = {activation.id: activation for activation in _TABLE}
+# Where two entries share a class name (nn.GELU), the first in the table stands for it and reads its arguments.
+_BY_MODULE = {name: activation for activation in reversed(_TABLE) for name in activation.modules}
+_BY_FUNCTION = {name: activation for activation in reversed(_TABLE) for name in activation.functions}
+
+
+def of_module(class_name: str) -> Activation | None:
+    """The activation a module class computes, ``None`` if it is no known activation."""
+    return _BY_MODULE.get(class_name)
+
+
+def of_function(function_name: str) -> Activation | None:
+    """The activation a torch function or tensor method computes, ``None`` if it is no known activation."""
+    return _BY_FUNCTION.get(function_name)

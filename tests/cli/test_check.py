@@ -1,0 +1,194 @@
+"""``headwater check`` as a user types it: exit statuses, outputs, and what each bad input is told."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from headwater.report import Report
+from tests.helpers import files_under, headwater, report_schema
+
+# Every experiment a test names, in one file as a user would write it.
+TRAIN = """
+import torch
+from torch import nn
+import headwater as hw
+
+print("hello from train.py")
+
+def batches(features=8):
+    torch.manual_seed(0)
+    return [(torch.randn(32, features), torch.randint(4, (32,))) for _ in range(2)]
+
+def loss(model, batch):
+    return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+def net(depth, activation):
+    layers = [layer for _ in range(depth) for layer in (nn.Linear(8, 8), activation())]
+    return nn.Sequential(*layers, nn.Linear(8, 4))
+
+def frozen():
+    return net(1, nn.ReLU).requires_grad_(False)
+
+def adam(parameters):
+    return torch.optim.Adam(parameters)
+
+healthy = hw.Experiment(lambda: net(2, nn.ReLU), batches, loss, adam)
+sick = hw.Experiment(lambda: net(30, nn.Sigmoid), batches, loss)
+
+vector_loss = hw.Experiment(lambda: net(1, nn.ReLU), batches, lambda model, batch: model(batch[0]))
+float_loss = hw.Experiment(lambda: net(1, nn.ReLU), batches, lambda model, batch: loss(model, batch).item())
+detached_loss = hw.Experiment(lambda: net(1, nn.ReLU), batches, lambda model, batch: loss(model, batch).detach())
+wrong_batch = hw.Experiment(lambda: net(1, nn.ReLU), lambda: batches(features=9), loss)
+no_parameters = hw.Experiment(nn.ReLU, batches, loss)
+no_trainable = hw.Experiment(frozen, batches, loss)
+no_batches = hw.Experiment(lambda: net(1, nn.ReLU), lambda: iter(()), loss)
+no_model = hw.Experiment(lambda: "net", batches, loss)
+
+def something_else():
+    return net(1, nn.ReLU)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "train.py").write_text(TRAIN)
+    return tmp_path
+
+
+def report_of(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    """The JSON that a run printed: all of stdout, strict, and as the schema has it."""
+    data: dict[str, Any] = json.loads(done.stdout, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    jsonschema.validate(data, report_schema())
+    return data
+
+
+def test_healthy_network_exits_0(folder: Path) -> None:
+    done = headwater("check", "train.py:healthy", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert f"Running {folder / 'train.py'}\n" in done.stderr
+    assert "hello from train.py" in done.stderr
+    assert "hello from train.py" not in done.stdout
+    assert "healthy" in done.stdout.lower()
+    assert files_under(folder) == {"train.py"}
+
+
+def test_network_that_cannot_learn_exits_1_and_says_why(folder: Path) -> None:
+    done = headwater("check", "train.py:sick", cwd=folder)
+    assert done.returncode == 1, done.stderr
+    assert "vanishing" in done.stdout
+    assert len(done.stdout.splitlines()) <= 25
+    assert files_under(folder) == {"train.py"}
+
+
+@pytest.mark.parametrize(("name", "verdict", "status"), [("healthy", "healthy", 0), ("sick", "findings", 1)])
+def test_json_is_the_report_and_nothing_else(folder: Path, name: str, verdict: str, status: int) -> None:
+    done = headwater("check", f"train.py:{name}", "--json", "--seed", "0", cwd=folder)
+    assert done.returncode == status, done.stderr
+    data = report_of(done)
+    assert data["schema"] == "headwater/report/1"
+    assert data["diagnosis"]["verdict"] == verdict
+    assert Report.from_dict(data).verdict == verdict
+
+
+def test_seed_makes_two_runs_equal(folder: Path) -> None:
+    first, second = (headwater("check", "train.py:healthy", "--json", "--seed", "3", cwd=folder) for _ in range(2))
+    assert report_of(first)["flow"] == report_of(second)["flow"]
+    assert report_of(first)["run"]["seed"] == 3
+
+
+def test_steps_are_trained_before_measuring(folder: Path) -> None:
+    before, after = (
+        report_of(headwater("check", "train.py:healthy", "--json", "--seed", "0", "--steps", steps, cwd=folder))["flow"]
+        for steps in ("0", "20")
+    )
+    assert (before["step"], after["step"]) == (0, 20)
+    assert after["loss"] < before["loss"]
+
+
+def test_html_is_written_where_it_was_asked_for(folder: Path) -> None:
+    done = headwater("check", "train.py:sick", "--html", "report.html", cwd=folder)
+    assert done.returncode == 1, done.stderr
+    assert "Report written to report.html" in done.stderr
+    assert files_under(folder) == {"train.py", "report.html"}
+    assert (folder / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_korean_is_spoken_where_it_was_asked_for(folder: Path) -> None:
+    by_option = headwater("check", "train.py:sick", "--lang", "ko", cwd=folder)
+    by_environment = headwater("check", "train.py:sick", cwd=folder, HEADWATER_LANG="ko")
+    for done in (by_option, by_environment):
+        assert done.returncode == 1, done.stderr
+        assert "기울기 소실" in done.stdout
+        assert "파일을 실행합니다" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("target", "culprits"),
+    [
+        ("nosuch.py:healthy", ["there is no file nosuch.py", "headwater check train.py:healthy"]),
+        ("train.py:heathly", ["there is no 'heathly' in train.py", "headwater check train.py:healthy"]),
+        ("train.py", ["which name in train.py?", "headwater check train.py:healthy"]),
+        ("train.py:something_else", ["returned a model (Sequential)", "experiment = Experiment("]),
+        ("train.py:vector_loss", ["scalar", "(32, 4)"]),
+        ("train.py:float_loss", ["float"]),
+        ("train.py:detached_loss", ["graph"]),
+        ("train.py:wrong_batch", ["(32, 9)", "mat1 and mat2 shapes cannot be multiplied"]),
+        ("train.py:no_parameters", ["no parameters", "ReLU"]),
+        ("train.py:no_trainable", ["requires_grad"]),
+        ("train.py:no_batches", ["no batch"]),
+        ("train.py:no_model", ["str", "nn.Module"]),
+    ],
+)
+def test_bad_input_exits_2_names_the_culprit_and_writes_nothing(folder: Path, target: str, culprits: list[str]) -> None:
+    done = headwater("check", target, "--json", "--html", "report.html", cwd=folder)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert "Error: " in done.stderr
+    assert "Traceback" not in done.stderr
+    for culprit in culprits:
+        assert culprit in done.stderr
+    assert files_under(folder) == {"train.py"}
+
+
+@pytest.mark.parametrize(
+    ("html", "message"),
+    [
+        ("report.pdf", "--html report.html"),
+        ("nosuch/report.html", "there is no folder nosuch"),
+        (".", "is a directory"),
+    ],
+)
+def test_html_that_cannot_be_written_is_refused_before_anything_runs(folder: Path, html: str, message: str) -> None:
+    done = headwater("check", "train.py:healthy", "--html", html, cwd=folder)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "hello from train.py" not in done.stderr
+
+
+def test_progress_is_shown_where_a_person_watches(folder: Path) -> None:
+    watched, screen = pty.openpty()
+    command = [sys.executable, "-m", "headwater", "check", "train.py:healthy", "--json", "--steps", "20"]
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=screen, text=True)
+    os.close(screen)
+    assert done.returncode == 0
+    report_of(done)
+    assert "20/20" in _everything_on(watched)
+
+
+def _everything_on(terminal: int) -> str:
+    shown = b""
+    try:
+        while chunk := os.read(terminal, 65536):
+            shown += chunk
+    except OSError:  # how a pseudo-terminal says that its other side is closed
+        pass
+    finally:
+        os.close(terminal)
+    return shown.decode(errors="replace")

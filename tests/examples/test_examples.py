@@ -1,0 +1,48 @@
+"""The three users' programs: they train when they are run, and headwater reads them as they are."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from tests.helpers import EXAMPLES, headwater, report_schema
+
+SITES = {
+    "mlp": {"0": "Linear", "1": "ReLU", "4": "Linear"},
+    "cnn": {"conv1": "Conv2d", "norm1": "BatchNorm2d", "classifier": "Linear"},
+    "gpt2": {"transformer.wte": "Embedding", "transformer.h.3.mlp.c_proj": "Conv1D", "lm_head": "Linear"},
+}
+
+
+def test_every_example_is_tested() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(SITES)
+
+
+@pytest.mark.parametrize("example", SITES)
+def test_example_is_measured_and_found_healthy(tmp_path: Path, example: str) -> None:
+    done = headwater("check", f"{EXAMPLES / example}.py:experiment", "--json", "--seed", "0", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    jsonschema.validate(report, report_schema())
+    assert report["diagnosis"]["verdict"] == "healthy"
+    ops = {row["site"]: row["op"] for row in report["table"]}
+    assert SITES[example].items() <= ops.items()
+
+
+def test_functional_activations_of_the_cnn_are_sites_of_their_own(tmp_path: Path) -> None:
+    done = headwater("check", f"{EXAMPLES / 'cnn.py'}:experiment", "--json", cwd=tmp_path)
+    ops = [row["op"] for row in json.loads(done.stdout)["table"]]
+    assert ops.count("relu") == 3
+
+
+@pytest.mark.parametrize("example", SITES)
+def test_example_trains_when_it_is_run(example: str) -> None:
+    done = subprocess.run([sys.executable, EXAMPLES / f"{example}.py"], capture_output=True, text=True, env=os.environ)
+    assert done.returncode == 0, done.stderr
+    values = [float(line.split(" nats")[0].split()[-1]) for line in done.stdout.splitlines()]
+    improved = values[-1] < values[0] if example == "gpt2" else values[-1] > max(0.9, values[0])
+    assert improved, done.stdout

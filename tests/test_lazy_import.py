@@ -1,0 +1,54 @@
+"""``import headwater`` and ``headwater --help`` stay quick: they load nothing that is large."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import headwater, python
+
+LARGE = {
+    "torch",
+    "numpy",
+    "scipy",
+    "numba",
+    "triton",
+    "pandas",
+    "sklearn",
+    "matplotlib",
+    "plotly",
+    "starlette",
+    "transformers",
+    "ray",
+    "rich",
+}
+LOADED = "import sys; print(' '.join({name.split('.')[0] for name in sys.modules}))"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import headwater",
+        "import headwater; headwater.Experiment, headwater.Flow, headwater.InputError, dir(headwater)",
+        "import headwater.cli.main, headwater.cli.check, headwater.cli.demo",
+    ],
+)
+def test_large_packages_are_not_loaded(code: str) -> None:
+    loaded = set(python(f"{code}\n{LOADED}").split())
+    assert "headwater" in loaded
+    assert not loaded & LARGE
+
+
+def test_check_loads_torch_when_it_is_used() -> None:
+    assert "torch" in python(f"import headwater; headwater.check\n{LOADED}").split()
+
+
+def test_help_answers_within_three_tenths_of_a_second(tmp_path: Path) -> None:
+    def seconds() -> float:
+        start = time.perf_counter()
+        done = headwater("--help", cwd=tmp_path)
+        assert done.returncode == 0
+        return time.perf_counter() - start
+
+    # The best of some runs: the others measure what else the machine was doing.
+    assert min(seconds() for _ in range(5)) <= 0.3
