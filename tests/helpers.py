@@ -1,10 +1,12 @@
 """What several tests need."""
 
+import json
 import os
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "headwater"
@@ -34,3 +36,9 @@ def headwater(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comp
 def files_under(folder: Path) -> set[str]:
     """Every file below ``folder``, by its relative path."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def report_schema() -> dict[str, Any]:
+    """The schema of a report as it is shipped and documented, not as the code at hand would make it."""
+    schema: dict[str, Any] = json.loads((SOURCE / "report" / "report.schema.json").read_text(encoding="utf-8"))
+    return schema

@@ -68,8 +68,15 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
 
 def test_wheel_has_its_data_and_no_startup_code(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"headwater/py.typed", "headwater/i18n/en.toml", "headwater/i18n/ko.toml"} <= set(names)
-    assert {Path(name).suffix for name in names if name.startswith("headwater/")} <= {".py", ".typed", ".toml", ".css"}
+    data = {"py.typed", "i18n/en.toml", "i18n/ko.toml", "report/report.schema.json", "report/style.css"}
+    assert {f"headwater/{name}" for name in data} <= set(names)
+    assert {Path(name).suffix for name in names if name.startswith("headwater/")} <= {
+        ".py",
+        ".typed",
+        ".toml",
+        ".css",
+        ".json",
+    }
 
 
 def test_two_builds_are_equal(wheel: Path, tmp_path: Path) -> None:

@@ -2,7 +2,10 @@
 
 import math
 import random
+import tomllib
+from pathlib import Path
 
+from headwater import records
 from headwater.records import (
     Arm,
     Cause,
@@ -12,7 +15,6 @@ from headwater.records import (
     Flow,
     Message,
     Moments,
-    Path,
     PathStep,
     Prescription,
     Proof,
@@ -25,48 +27,9 @@ from headwater.records import (
 from headwater.report import Report
 
 # The samples' own texts, so that golden files do not depend on how diagnosis and remedies word theirs.
-TEXTS = {
-    "en": {
-        "sample.vanishing": "From {last} back to {first} the gradient's rms falls from {top:.1e} to {bottom:.1e}: {decades:.1f} decades, {slope:.2f} per layer. The first layers do not learn.",
-        "sample.saturation": "In {count} layers more than half of the units work where the derivative is below 5 % of its maximum.",
-        "sample.not_updating": "The weights of {site} do not move: {fraction} of them are bit-identical after a step.",
-        "sample.why_derivative": "σ′ is at most 1/4; here its rms is 0.245 per layer, over {layers} layers.",
-        "sample.why_weights": "The weights of these layers are drawn from ±1/√n, half a decade per layer too small.",
-        "sample.why_alignment": "The weights' direction and the data's give the rest.",
-        "sample.prescription": "ReLU passes the gradient of positive inputs unchanged, and He weights keep its size.",
-        "sample.wrong_when": "When the values between 0 and 1 mean something, as gates or probabilities do.",
-        "sample.cost": "None at run time; ReLU is cheaper than a sigmoid.",
-        "sample.accuracy": "accuracy",
-        "sample.gap": "Updates were not measured: no optimizer was given.",
-        "cause.activation_derivative.name": "activation derivative",
-        "cause.weights_too_small.name": "weights too small",
-        "cause.saturated_activation.name": "saturated activation",
-        "remedy.activation.relu.name": "ReLU activations",
-        "remedy.init.he.name": "He initialization",
-        "remedy.init.xavier.name": "Xavier initialization",
-    },
-    "ko": {
-        "sample.vanishing": "{last}에서 {first:으로/로} 거슬러 오는 동안 기울기의 rms가 {top:.1e}에서 {bottom:.1e}까지 줄어듭니다. 모두 {decades:.1f}자릿수이고 층마다 {slope:.2f}자릿수입니다. 앞쪽 층은 학습되지 않습니다.",
-        "sample.saturation": "층 {count}개에서 뉴런의 절반 이상이 도함수가 최댓값의 5%보다 작은 곳에 있습니다.",
-        "sample.not_updating": "{site}의 가중치가 움직이지 않습니다. {fraction}는 한 스텝 뒤에도 비트까지 같습니다.",
-        "sample.why_derivative": "σ′는 1/4을 넘지 않으며, 여기서는 층 {layers}개에서 그 rms가 0.245입니다.",
-        "sample.why_weights": "이 층들의 가중치는 ±1/√n에서 뽑혀 층마다 반 자릿수만큼 작습니다.",
-        "sample.why_alignment": "나머지는 가중치와 데이터의 방향에서 옵니다.",
-        "sample.prescription": "ReLU는 양수 입력의 기울기를 그대로 보내고, He 초기화는 그 크기를 지킵니다.",
-        "sample.wrong_when": "게이트나 확률처럼 0과 1 사이의 값에 뜻이 있을 때입니다.",
-        "sample.cost": "실행 비용은 없습니다. ReLU는 시그모이드보다 계산이 가볍습니다.",
-        "sample.accuracy": "정확도",
-        "sample.gap": "옵티마이저가 없어 갱신을 측정하지 못했습니다.",
-        "cause.activation_derivative.name": "활성화 함수의 도함수",
-        "cause.weights_too_small.name": "너무 작은 가중치",
-        "cause.saturated_activation.name": "포화된 활성화 함수",
-        "remedy.activation.relu.name": "ReLU 활성화 함수",
-        "remedy.init.he.name": "He 초기화",
-        "remedy.init.xavier.name": "세이비어(Xavier) 초기화",
-    },
-}
+TEXTS: dict[str, dict[str, str]] = tomllib.loads(Path(__file__).with_name("sample_texts.toml").read_text("utf-8"))
 
-CODE = '''\
+CODE = """\
 from torch import nn
 
 for name, module in list(model.named_modules()):
@@ -77,7 +40,7 @@ for module in model.modules():
     if isinstance(module, nn.Linear):
         nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         nn.init.zeros_(module.bias)
-'''
+"""
 
 RUN = RunInfo(
     headwater="0.1.0",
@@ -160,13 +123,15 @@ def sigmoid_flow(layers: int = 30, start: float = -1.6, floor: float = -math.inf
         else:
             factors = [("weights", math.log10(0.577)), ("alignment", generator.gauss(0.01, 0.03))]
         for category, value in factors:
-            bars.append(WaterfallBar(site=str(order), op="Sigmoid" if order % 2 else "Linear", category=category, decades=value))  # fmt: skip
+            bars.append(
+                WaterfallBar(site=str(order), op="Sigmoid" if order % 2 else "Linear", category=category, decades=value)
+            )
             level += value
         steps.append(PathStep(site=str(order), op="x", kind="other", part="operation", log10_gain=level - levels[-1]))
     levels.reverse()
     shown = [value if value >= floor else -math.inf for value in levels]
     sites = tuple(sigmoid_site(order, count - 1, value) for order, value in enumerate(shown))
-    path = Path("0", str(count - 1), levels[0], levels[-1], tuple(steps))
+    path = records.Path("0", str(count - 1), levels[0], levels[-1], tuple(steps))
     totals: dict[str, float] = {}
     for bar in bars:
         totals[bar.category] = totals.get(bar.category, 0.0) + bar.decades
@@ -194,7 +159,9 @@ def vanishing(flow: Flow, waterfall: Waterfall) -> Finding:
         sites=tuple(row.site.name for row in flow.sites[: len(flow.sites) // 2]),
         evidence=(
             Evidence("activation_grad_rms", 10**waterfall.log10_first, site=waterfall.first),
-            Evidence("decades_per_layer", waterfall.decades / layers, -0.1, source="Schoenholz et al. 2017, arXiv:1611.01232"),
+            Evidence(
+                "decades_per_layer", waterfall.decades / layers, -0.1, source="Schoenholz et al. 2017, arXiv:1611.01232"
+            ),
             Evidence("decades", waterfall.decades),
         ),
         causes=(
@@ -204,7 +171,9 @@ def vanishing(flow: Flow, waterfall: Waterfall) -> Finding:
         ),
         prescriptions=(
             prescription(),
-            Prescription(("init.xavier",), Message("sample.prescription"), Message("sample.wrong_when"), Message("sample.cost")),
+            Prescription(
+                ("init.xavier",), Message("sample.prescription"), Message("sample.wrong_when"), Message("sample.cost")
+            ),
         ),
         message=Message(
             "sample.vanishing",
@@ -250,7 +219,10 @@ def proof(seeds: int = 5, steps: int = 200) -> Proof:
     def arm(name: str, remedies: tuple[str, ...], level: float, spread: float, last: float) -> Arm:
         metrics = tuple(round(level + generator.gauss(0, spread), 4) for _ in range(seeds))
         losses = tuple(
-            tuple(round(last + (2.31 - last) * math.exp(-step / 40) + abs(generator.gauss(0, 0.02)), 5) for step in range(steps))
+            tuple(
+                round(last + (2.31 - last) * math.exp(-step / 40) + abs(generator.gauss(0, 0.02)), 5)
+                for step in range(steps)
+            )
             for _ in range(seeds)
         )
         return Arm(name, (remedies,) * seeds, metrics, losses, ("",) * seeds)  # type: ignore[arg-type]
@@ -311,9 +283,13 @@ def broken() -> Report:
     sites = list(flow.sites)
     for order in (20, 21, 22, 40):
         row = sites[order]
-        sites[order] = SiteFlow(site=row.site, activation=moments(3.0, nan=4, inf=2), activation_grad=moments(1.0, nan=7))
+        sites[order] = SiteFlow(
+            site=row.site, activation=moments(3.0, nan=4, inf=2), activation_grad=moments(1.0, nan=7)
+        )
     sites[50] = SiteFlow(site=sites[50].site, activation=sites[50].activation)
-    sites[51] = SiteFlow(site=sites[51].site, activation=Moments(count=8, nan_count=8), activation_grad=Moments(count=8, nan_count=8))  # fmt: skip
+    sites[51] = SiteFlow(
+        site=sites[51].site, activation=Moments(count=8, nan_count=8), activation_grad=Moments(count=8, nan_count=8)
+    )
     finding = Finding(
         "nonfinite",
         "critical",

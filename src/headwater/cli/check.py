@@ -8,24 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from headwater.cli.exit_codes import VERDICT_EXIT_CODES
-from headwater.cli.options import json_option, language_option, traceback_option
+from headwater.cli.options import html_option, json_option, language_option, traceback_option
 from headwater.cli.progress import progress_on_stderr
 from headwater.cli.target import running
 from headwater.i18n import text, use_language
 
 if TYPE_CHECKING:
     from headwater.report import Report
-
-
-def _html_file(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
-    """Refuse, before anything runs, a file that could not be written when it is done."""
-    if path is None:
-        return None
-    if path.suffix != ".html":
-        raise click.BadParameter(f"the name of an HTML report ends in .html: --html {path.with_suffix('.html')}")
-    if not path.parent.is_dir():
-        raise click.BadParameter(f"there is no folder {path.parent}: make it first, or write to --html {path.name}")
-    return path
 
 
 @click.command()
@@ -35,13 +24,7 @@ def _html_file(_context: click.Context, _option: click.Parameter, path: Path | N
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Seed for the model and the batches; by default left alone.")
 @json_option
-@click.option(
-    "--html",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    callback=_html_file,
-    metavar="FILE",
-    help="Write the report to FILE too, as one HTML page that needs no network.",
-)
+@html_option("Write the report to FILE too, as one HTML page that needs no network.")
 @language_option
 @traceback_option
 @click.pass_context

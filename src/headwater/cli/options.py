@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -29,6 +30,19 @@ def json_option(command: Command) -> Command:
     )(command)
 
 
+def html_option(help_text: str, default: str | None = None) -> Callable[[Command], Command]:
+    """``--html FILE``: a page to write; refused before anything runs if it could not be written when it is done."""
+    return click.option(
+        "--html",
+        type=click.Path(dir_okay=False, writable=True, path_type=Path),
+        default=default,
+        show_default=default is not None,
+        callback=_html_file,
+        metavar="FILE",
+        help=help_text,
+    )
+
+
 def traceback_option(command: Command) -> Command:
     """``--traceback``: kept in the context, where the group finds it once the command has failed."""
     return click.option(
@@ -48,3 +62,14 @@ def wants_traceback(context: click.Context) -> bool:
 
 def _remember_traceback(context: click.Context, _option: click.Parameter, value: bool) -> None:
     context.meta[_TRACEBACK] = value
+
+
+def _html_file(_context: click.Context, _option: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse, before anything runs, a file that could not be written when it is done."""
+    if path is None:
+        return None
+    if path.suffix != ".html":
+        raise click.BadParameter(f"the name of an HTML report ends in .html: --html {path.with_suffix('.html')}")
+    if not path.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {path.parent}: make it first, or write to --html {path.name}")
+    return path

@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 
 from headwater.records import Flow, Path, PathStep, SiteFlow, Waterfall, WaterfallBar
+from headwater.records.message import Value
 
 # Kind of operation → what its decades are charged to. An affine map is split further, into scale and alignment.
 _CATEGORY = {"activation": "activation", "normalization": "normalization", "pooling": "pooling", "affine": "weights"}
@@ -46,6 +47,31 @@ def norm_decades(flow: Flow) -> float | None:
         return None
     first, last = (_log10_grad_norm(flow.site(name)) for name in (flow.path.first, flow.path.last))
     return None if first is None or last is None else first - last
+
+
+def first_norm(flow: Flow, budget: Waterfall) -> float | None:
+    """‖∂loss/∂output‖ at the first site of the path, ℓ₂ over the batch."""
+    gradient = flow.site(budget.first).activation_grad
+    return gradient.norm if gradient else None
+
+
+def power(log10: float) -> float:
+    """10**log10, infinite where no float64 can hold it."""
+    return 10.0**log10 if log10 < 308 else math.inf
+
+
+def scale_values(flow: Flow, budget: Waterfall, per_layer: float) -> dict[str, Value]:
+    """What the sentences about a vanishing and an exploding gradient say."""
+    return {
+        "norm": first_norm(flow, budget),
+        "rms": power(budget.log10_first),
+        "site": budget.first,
+        "op": flow.site(budget.first).site.op,
+        "decades": abs(budget.decades),
+        "factor": power(per_layer),
+        "last": budget.last,
+        "last_op": flow.site(budget.last).site.op,
+    }
 
 
 def _log10_grad_norm(row: SiteFlow) -> float | None:

@@ -41,6 +41,8 @@ class _Formatter(string.Formatter):
             return "–"
         if isinstance(value, str):
             return value
+        if value == 0 and format_spec.endswith("e"):
+            return "0"  # exactly zero is news here, and 0.0e+00 looks like a rounded number
         return str(format(value, format_spec))
 
 

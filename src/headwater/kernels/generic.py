@@ -29,6 +29,8 @@ def moments(tensor: Tensor) -> Moments:
 
 def rms_log10(tensor: Tensor) -> tuple[float, int]:
     """log₁₀ of the finite elements' rms, -inf for zeros or nothing; and their number."""
+    if tensor.is_meta:
+        return -math.inf, 0
     summary = [_chunk_sums(chunk.to(torch.float64)) for chunk in _chunks(plain(tensor))]
     count = sum(part[0] for part in summary)
     logs = [(math.log10(part[1]) + part[2] * 2 * math.log10(2.0)) for part in summary if part[1] > 0]
@@ -42,7 +44,7 @@ def saturated_fraction(derivative: Tensor, max_slope: float) -> float | None:
     """Share of elements with |φ′| below 5 % of its maximum; the meaning is ``reference.saturated_fraction``."""
     if not derivative.numel():
         return None
-    return float((derivative.abs() < SATURATION_SHARE * max_slope).double().mean())
+    return float((derivative.detach().to(torch.float64).abs() < SATURATION_SHARE * max_slope).double().mean())
 
 
 def dead_fraction(output: Tensor, derivative: Tensor | None = None) -> float | None:
@@ -66,7 +68,7 @@ def sign_coherence(gradient: Tensor) -> float | None:
     """Share of same-signed entries per unit of (units, ...); the meaning is ``reference.sign_coherence``."""
     if not gradient.numel():
         return None
-    signs = gradient.detach().reshape(len(gradient), -1).sign().to(torch.float64)
+    signs = gradient.detach().reshape(len(gradient), -1).to(torch.float64).sign()  # that of NaN is 0
     signed = signs.abs().sum(dim=1)
     alive = signed > 0
     return float((signs.sum(dim=1).abs()[alive] / signed[alive]).mean()) if bool(alive.any()) else None
@@ -74,7 +76,8 @@ def sign_coherence(gradient: Tensor) -> float | None:
 
 def update_ratio(before: Tensor, after: Tensor) -> float | None:
     """‖Δw‖/‖w‖ of one step; the meaning is ``reference.update_ratio``."""
-    weight, update = moments(before), moments(after.detach().to(torch.float64) - before.detach().to(torch.float64))
+    wide = torch.promote_types(before.dtype, torch.float64)
+    weight, update = moments(before), moments(after.detach().to(wide) - before.detach().to(wide))
     return update.norm / weight.norm if weight.norm and update.norm is not None else None
 
 
@@ -86,7 +89,11 @@ def unchanged_fraction(before: Tensor, after: Tensor) -> float | None:
 def plain(tensor: Tensor) -> Tensor:
     """The tensor's values as a dense real tensor that no graph hangs on."""
     values = tensor.detach()
-    if values.layout is not torch.strided:
+    if values.is_nested:
+        values = torch.cat([part.reshape(-1) for part in values.unbind()])
+    elif values.is_mkldnn:
+        values = values.to_dense()
+    elif values.layout is not torch.strided:
         values = values.coalesce().values() if values.layout is torch.sparse_coo else values.values()
     if values.is_quantized:
         values = values.dequantize()

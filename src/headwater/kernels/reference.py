@@ -122,7 +122,7 @@ def effective_rank(samples: Array) -> float | None:
     """
     rows = samples[:COLLAPSE_SAMPLES]
     rows = rows[np.all(np.isfinite(rows), axis=1)]
-    if len(rows) < 2:
+    if len(rows) < 2 or not rows.shape[1]:
         return None
     peak = np.max(np.abs(rows))
     rows = rows / peak if peak else rows
@@ -136,9 +136,7 @@ def effective_rank(samples: Array) -> float | None:
 
 def gain(after: Moments, before: Moments) -> float | None:
     """Rms after over rms before, dimensionless; of outputs over inputs, or of gradients the other way."""
-    if after.log10_rms is None or before.log10_rms is None or not before.rms:
-        return None
-    return float(10.0 ** (after.log10_rms - before.log10_rms))
+    return after.rms_over(before)
 
 
 def sign_coherence(gradient: Array) -> float | None:
@@ -146,12 +144,12 @@ def sign_coherence(gradient: Array) -> float | None:
 
     Args:
         gradient: ∂loss/∂W, (units, ...) with the unit's incoming weights in the other dimensions. Units without any
-            non-zero entry have no sign and are left out.
+            non-zero entry have no sign and are left out, and so are entries that are NaN.
 
     Source:
         LeCun, Bottou, Orr, Müller 1998, "Efficient BackProp", section 4.3.
     """
-    signs = np.sign(gradient.reshape(len(gradient), -1)) if gradient.size else np.empty((0, 1))
+    signs = np.nan_to_num(np.sign(gradient.reshape(len(gradient), -1))) if gradient.size else np.empty((0, 1))
     signed = np.sum(np.abs(signs), axis=1)
     alive = signed > 0
     if not np.any(alive):
@@ -174,7 +172,7 @@ def update_ratio(before: Array, after: Array) -> float | None:
 
 
 def unchanged_fraction(before: Array, after: Array) -> float | None:
-    """Share of weights that are the same number before and after a step."""
+    """Share of weights that are the same number before and after a step; NaN is no number."""
     return float(np.mean(before == after)) if before.size else None
 
 
@@ -185,14 +183,18 @@ def below_epsilon_fraction(gradient: Array, epsilon: float) -> float | None:
 
 
 def lost_to_rounding_fraction(update: Array, weight: Array, epsilon: float) -> float | None:
-    """Share of non-zero updates below half an ulp of their weight: added, they leave it as it was.
+    """Share of non-zero updates that, added to their weight, are rounded away: they are below half its ulp.
+
+    The ulp of a power of two is half as large towards zero, and weights of normalizations start at 1.
 
     Args:
         update: Δw as computed, before it is added.
         weight: w, the same shape.
         epsilon: Spacing of the weight's dtype at 1, such as 2**-23 for float32.
     """
-    ulp = epsilon * 2.0 ** np.floor(np.log2(np.maximum(np.abs(weight), np.finfo(np.float64).tiny)))
+    mantissa, exponent = np.frexp(np.abs(weight))
+    ulp = np.where(weight == 0, 0.0, np.ldexp(epsilon, exponent - 1))
+    ulp[(mantissa == 0.5) & (np.sign(update) == -np.sign(weight))] /= 2
     moving = update != 0
     return float(np.mean(np.abs(update[moving]) < ulp[moving] / 2)) if np.any(moving) else None
 
@@ -210,11 +212,12 @@ def attention_entropy(probabilities: Array) -> float | None:
     """Mean entropy of attention rows in nats; 0 where each query looks at one key only.
 
     Args:
-        probabilities: (..., queries, keys), rows summing to 1.
+        probabilities: (..., queries, keys), rows summing to 1; rows that are not finite are left out.
     """
-    if not probabilities.size:
+    rows = probabilities[np.all(np.isfinite(probabilities), axis=-1)]
+    if not rows.size:
         return None
-    terms = np.where(probabilities > 0, probabilities * np.log(np.maximum(probabilities, np.finfo(np.float64).tiny)), 0.0)
+    terms = np.where(rows > 0, rows * np.log(np.maximum(rows, np.finfo(np.float64).tiny)), 0.0)
     return float(-np.mean(np.sum(terms, axis=-1)))
 
 

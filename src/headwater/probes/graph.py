@@ -62,6 +62,11 @@ class BackwardGraph:
         for node in self._nodes_above_first_site():
             self._handles.append(node.register_hook(self._hook(node)))
 
+    @property
+    def leaves(self) -> list[Tensor]:
+        """The leaf tensors whose ``.grad`` the backward pass adds to, the model's parameters among them."""
+        return [node.variable for node in self._consumers if hasattr(node, "variable")]
+
     def close(self) -> None:
         """Take the hooks off and let the graph go."""
         for handle in self._handles:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -38,13 +39,14 @@ def measure(
         InputError: If there is nothing to train, the model rejects the batch, or the loss is no scalar with a graph.
     """
     check_trainable(model)
-    with preserved(model, batch, parameters=optimizer is not None), torch.enable_grad(), _eager():
+    with preserved(model, batch, parameters=optimizer is not None) as set_aside, _gradients_on(), _eager():
         recorder = Recorder(model)
         try:
             value = _forward(recorder, model, batch, loss)
             graph = BackwardGraph(value, recorder.sites)
             try:
-                _backward(value)
+                set_aside(graph.leaves)
+                _backward(value, retain_graph=any(tensor.grad_fn is not None for tensor in tensors(batch)))
                 names = site_names(recorder.sites)
                 path = graph.path(names)
             finally:
@@ -150,9 +152,10 @@ def _forward(recorder: Recorder, model: nn.Module, batch: Any, loss: Loss) -> Te
     return value
 
 
-def _backward(value: Tensor) -> None:
+def _backward(value: Tensor, retain_graph: bool) -> None:
+    """Run the backward pass; a graph that goes on behind the batch is the caller's and has to be retained."""
     try:
-        value.reshape(()).backward()
+        value.reshape(()).backward(retain_graph=retain_graph)
     except RuntimeError as error:
         raise InputError(f"the backward pass of the loss raised {type(error).__name__}: {error}") from error
 
@@ -162,6 +165,13 @@ def _closure(model: nn.Module, batch: Any, loss: Loss) -> Tensor:
     value: Tensor = loss(model, batch)
     value.backward()
     return value
+
+
+@contextmanager
+def _gradients_on() -> Iterator[None]:
+    """Gradients are recorded inside, also where the caller has switched them off."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 def _eager() -> Any:

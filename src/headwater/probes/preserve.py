@@ -2,7 +2,7 @@
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,33 +13,42 @@ from headwater.probes.tree import tensors
 
 
 @contextmanager
-def preserved(model: nn.Module, batch: Any = None, parameters: bool = False) -> Iterator[None]:
+def preserved(
+    model: nn.Module, batch: Any = None, parameters: bool = False
+) -> Iterator[Callable[[Iterable[Tensor]], None]]:
     """Put back everything a measurement moves: ``.grad``, buffers, train/eval mode and the random states.
+
+    Gives a function that takes further leaves under its care: those of the loss, or of what made the batch.
 
     Args:
         model: The model that will be run.
         batch: Its leaf tensors' ``.grad`` are put back too.
         parameters: Whether the weights will be moved and have to be put back as well (one copy of them is held).
     """
-    leaves = [*model.parameters(), *(t for t in tensors(batch) if t.is_leaf and t.requires_grad)]
-    gradients = [(leaf, leaf.grad) for leaf in leaves]
+    gradients: dict[int, tuple[Tensor, Tensor | None]] = {}
+
+    def set_aside(leaves: Iterable[Tensor]) -> None:
+        for leaf in leaves:
+            if id(leaf) not in gradients:
+                gradients[id(leaf)] = leaf, leaf.grad
+                leaf.grad = None
+
     modes = [(module, module.training) for module in model.modules()]
     tables = [module._buffers for module in model.modules()]
     if parameters:
         tables += [module._parameters for module in model.modules()]  # type: ignore[misc]
     contents = [(table, dict(table), _copies(table)) for table in tables]
     randomness = random_states()
-    for leaf in leaves:
-        leaf.grad = None
+    set_aside([*model.parameters(), *(t for t in tensors(batch) if t.is_leaf and t.requires_grad)])
     try:
-        yield
+        yield set_aside
     finally:
         restore_random_states(randomness)
         for table, originals, copies in contents:
             _restore_table(table, originals, copies)
         for module, mode in modes:
             module.training = mode
-        for leaf, gradient in gradients:
+        for leaf, gradient in gradients.values():
             leaf.grad = gradient
 
 

@@ -1,14 +1,15 @@
 """Records to strict JSON and back, and the JSON Schema of a record.
 
 Strict JSON has no word for numbers that are not finite, and those are the news in this field: they travel as the
-strings ``"nan"``, ``"inf"`` and ``"-inf"``.
+strings ``"nan"``, ``"inf"`` and ``"-inf"``. Where a field may hold a string as well as a number, these three strings
+read as numbers.
 """
 
 import dataclasses
 import math
 import types
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -50,8 +51,11 @@ def decode(cls: type[T], data: Any) -> T:
         data: What :func:`encode` gave, as parsed by ``json.loads``.
 
     Raises:
-        ValueError: If ``data`` carries another schema, or lacks a field.
+        ValueError: If ``data`` carries another schema, lacks a field, or holds a value its schema does not allow; the
+            message leads to the value, such as ``Flow.sites: SiteFlow.site: Site.order: ...``.
     """
+    if not isinstance(data, Mapping):
+        raise ValueError(f"{cls.__name__} is read from a JSON object, got {data!r:.80}.")
     schema = getattr(cls, "SCHEMA", None)
     if schema and data.get("schema") != schema:
         raise ValueError(f"expected schema {schema!r}, got {data.get('schema')!r}: the file is of another kind or newer.")
@@ -59,7 +63,10 @@ def decode(cls: type[T], data: Any) -> T:
     values = {}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         if field.name in data:
-            values[field.name] = _decode_value(hints[field.name], data[field.name])
+            try:
+                values[field.name] = _decode_value(hints[field.name], data[field.name])
+            except ValueError as error:
+                raise ValueError(f"{cls.__name__}.{field.name}: {error}") from error
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise ValueError(f"{cls.__name__} needs {field.name!r}, and the data have only {sorted(data)}.")
     return cls(**values)
@@ -86,27 +93,41 @@ def _decode_value(hint: Any, data: Any) -> Any:
     if _is_union(hint):
         return _decode_union(get_args(hint), data)
     if hint is float:
-        return float(data)
+        return _decode_float(data)
+    if hint in (str, int, bool):
+        return data if type(data) is hint else _refuse(hint.__name__, data)
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return decode(hint, data)
     origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return data if data in args else _refuse(f"one of {', '.join(map(str, args))}", data)
     if origin is tuple:
-        kinds = (args[0],) * len(data) if args[-1] is Ellipsis else args
+        kinds = (args[0],) * len(data) if args[-1] is Ellipsis and isinstance(data, (list, tuple)) else args
+        if not isinstance(data, (list, tuple)) or len(kinds) != len(data):
+            return _refuse("a list" if args[-1] is Ellipsis else f"a list of {len(args)}", data)
         return tuple(_decode_value(kind, item) for kind, item in zip(kinds, data, strict=True))
-    if origin in (dict, Mapping):
+    if origin in (dict, Mapping) and isinstance(data, Mapping):
         return {key: _decode_value(args[1], item) for key, item in data.items()}
-    return data
+    return _refuse("an object", data)
+
+
+def _decode_float(data: Any) -> float:
+    if isinstance(data, bool) or not (isinstance(data, (int, float)) or data in NON_FINITE):
+        _refuse("a number", data)
+    return float(data)
 
 
 def _decode_union(options: tuple[Any, ...], data: Any) -> Any:
-    if data is None or isinstance(data, bool):
-        return data
     if float in options and (isinstance(data, float) or data in NON_FINITE):
         return float(data)
-    if isinstance(data, (str, int)) and type(data) in options:
+    if type(data) in options or (isinstance(data, bool) and int in options):
         return data
     remaining = [option for option in options if option not in (type(None), str, int, bool)]
-    return _decode_value(remaining[0], data) if remaining else data
+    return _decode_value(remaining[0], data) if remaining else _refuse(" or ".join(o.__name__ for o in options), data)
+
+
+def _refuse(wanted: str, data: Any) -> NoReturn:
+    raise ValueError(f"expected {wanted}, got {data!r:.80}.")
 
 
 def _schema_value(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:

@@ -41,11 +41,25 @@ class Experiment:
             value = getattr(self, name)
             if value is None and name not in ("model", "batches", "loss"):
                 continue
+            if name in ("model", "loss") and hasattr(value, "named_modules") and not isinstance(value, type):
+                raise TypeError(_is_a_module(name, type(value).__name__))
             if not callable(value):
                 raise TypeError(
                     f"Experiment({name}=...) takes a function, got {type(value).__name__}. "
                     f"Wrap it: Experiment({name}=lambda{_arguments(name)}: ...)."
                 )
+
+
+def _is_a_module(name: str, module: str) -> str:
+    if name == "model":
+        return (
+            f"Experiment(model=...) takes a function that makes a new model each time, got a finished {module}. "
+            f"Make it inside: Experiment(model=lambda: {module}(...))."
+        )
+    return (
+        f"Experiment(loss=...) takes loss(model, batch), and {module} takes outputs and targets. "
+        f"Wrap it: Experiment(loss=lambda model, batch: {module}()(model(batch[0]), batch[1]))."
+    )
 
 
 def _arguments(name: str) -> str:

@@ -1,6 +1,6 @@
 """What one measured step showed: signals forward, gradients back, parameters and their updates."""
 
-import math
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -185,10 +185,11 @@ class Flow:
         Raises:
             KeyError: If there is none; the message lists the nearest names.
         """
-        for row in self.sites:
-            if row.site.name == name:
-                return row
-        raise KeyError(f"no site {name!r}; sites are {[row.site.name for row in self.sites][:20]}")
+        rows = {row.site.name: row for row in self.sites}
+        if name not in rows:
+            near = difflib.get_close_matches(name, rows, n=5, cutoff=0.3) or list(rows)[:5]
+            raise KeyError(f"no site {name!r} among {len(rows)}; the nearest names are {', '.join(near) or 'none'}.")
+        return rows[name]
 
     def rows(self) -> list[dict[str, Any]]:
         """One flat dictionary per site, in execution order; the keys are the columns of :meth:`to_pandas`."""
@@ -217,11 +218,7 @@ class Flow:
 
 
 def _gain(after: Moments | None, before: Moments | None) -> float | None:
-    if after is None or before is None or after.log10_rms is None or before.log10_rms is None:
-        return None
-    if before.log10_rms == -math.inf:
-        return None
-    return float(10.0 ** (after.log10_rms - before.log10_rms))
+    return None if after is None or before is None else after.rms_over(before)
 
 
 COLUMNS: dict[str, Callable[[SiteFlow], Any]] = {

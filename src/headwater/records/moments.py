@@ -107,6 +107,12 @@ class Moments:
     def _scaled_rms(self) -> float:
         return math.sqrt(self.scaled_m2 / self.finite_count + self.scaled_mean**2)
 
+    def rms_over(self, before: "Moments") -> float | None:
+        """Rms over that of ``before``, dimensionless; ``None`` where either has no elements or ``before`` only zeros."""
+        if not self.finite_count or not before.finite_count or not before._scaled_rms:
+            return None
+        return _ldexp(self._scaled_rms / before._scaled_rms, self.exponent - before.exponent)
+
     def merge(self, other: "Moments") -> "Moments":
         """The summary of both sets together.
 
@@ -139,10 +145,14 @@ class Moments:
         return reduce(Moments.merge, parts, Moments())
 
     def _unscaled(self, value: float) -> float:
-        try:
-            return math.ldexp(value, self.exponent)
-        except OverflowError:  # only a norm can get here: it may exceed its largest element
-            return math.copysign(math.inf, value)
+        return _ldexp(value, self.exponent)
+
+
+def _ldexp(value: float, exponent: int) -> float:
+    try:
+        return math.ldexp(value, exponent)
+    except OverflowError:  # a norm may exceed its largest element, a ratio anything
+        return math.copysign(math.inf, value)
 
 
 def _pick(choose: "type[min] | object", a: float | None, b: float | None) -> float | None:

@@ -68,4 +68,9 @@ class Proof:
     wall_time_s: float
 
     def arm(self, name: ArmName) -> Arm:
-        return next(arm for arm in self.arms if arm.name == name)
+        """The arm called ``name``.
+
+        Raises:
+            KeyError: If the proof has none.
+        """
+        return {arm.name: arm for arm in self.arms}[name]

@@ -88,7 +88,7 @@ def _replacement_lines(edits: list[ReplaceModule]) -> list[str]:
             lines += [f"model.set_submodule({name!r}, shared)" for name in edit.names]
     for constructor, names in single.items():
         lines += [
-            f"for name in {_wrapped(names)}:",
+            f"for name in {_wrapped(names, indent=4)}:",
             f"    model.set_submodule(name, {_placed(constructor)})",
         ]
     return lines
@@ -105,7 +105,7 @@ def _draw_lines(draw: DrawWeights) -> list[str]:
     return [
         f"# {draw.rule}",
         "deviations = [",
-        *(f"    ({std!r}, {_wrapped(names)})," for std, names in rows),
+        *(f"    ({std!r}, {_wrapped(names, indent=8)})," for std, names in rows),
         "]",
         f"generator = torch.Generator().manual_seed({draw.seed})",
         "with torch.no_grad():",
@@ -117,13 +117,14 @@ def _draw_lines(draw: DrawWeights) -> list[str]:
     ]
 
 
-def _wrapped(names: list[str]) -> str:
-    """A list of names, several lines long where it has to be."""
+def _wrapped(names: list[str], indent: int) -> str:
+    """A list of names, several lines long where it has to be, inside a statement indented by ``indent``."""
     text = repr(names)
     if len(text) < 70:
         return text
     rows = [names[start : start + 8] for start in range(0, len(names), 8)]
-    return "[\n" + "\n".join("        " + ", ".join(repr(name) for name in row) + "," for row in rows) + "\n    ]"
+    pad = " " * (indent + 4)
+    return "[\n" + "\n".join(pad + ", ".join(map(repr, row)) + "," for row in rows) + "\n" + " " * indent + "]"
 
 
 def fans(layer: nn.Module) -> tuple[float, float]:

@@ -13,6 +13,9 @@ from headwater.remedies.edits import DrawWeights, Edit
 from headwater.remedies.order import Order, activation_after, affine_layers
 from headwater.remedies.remedy import NotApplicableError
 
+# Data made under a small seed would be the very numbers that weights drawn under the same seed are.
+SEED_OFFSET = 0x5EED
+
 Std = Callable[[nn.Module, str], float]
 
 
@@ -25,7 +28,7 @@ def draw(remedy_id: str, rule: str, std: Std, model: nn.Module, order: Order, se
         std: ``std(layer, id of the following activation)``.
         model: The model to plan for.
         order: Its execution order.
-        seed: Seed of the new weights.
+        seed: Seed of the new weights; they do not repeat the numbers that data made under it may hold.
 
     Raises:
         NotApplicableError: If no affine layer's weights can be drawn.
@@ -37,7 +40,7 @@ def draw(remedy_id: str, rule: str, std: Std, model: nn.Module, order: Order, se
             "(parametrised and tied weights are left alone)."
         )
     layers = tuple((name, std(model.get_submodule(name), activation_after(order, name))) for name in names)
-    return (DrawWeights(layers, seed, rule),)
+    return (DrawWeights(layers, seed + SEED_OFFSET, rule),)
 
 
 def _is_drawable(model: nn.Module, name: str) -> bool:

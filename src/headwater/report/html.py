@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from headwater.records import Cause, Evidence, Finding, Prescription, Proof
 from headwater.report import charts
-from headwater.report.charts.waterfall import category_class, group_size, is_drawable
 from headwater.report.charts.proof import arms, mean
+from headwater.report.charts.waterfall import category_class, group_size, is_drawable
 from headwater.report.markup import Html, code, el, join
 from headwater.report.numbers import decades, number, number_from_log10
 from headwater.report.svg import NARROW, WIDE
-from headwater.report.words import GLYPHS, MOST_FINDINGS, Words, best_prescription, verdict_status
+from headwater.report.words import MOST_FINDINGS, Words, best_prescription, glyph, verdict_status
 
 if TYPE_CHECKING:
     from headwater.records import SiteFlow, Waterfall
@@ -52,7 +52,9 @@ def cell(report: "Report", words: Words) -> str:
     """A compact form for a notebook: the verdict, the findings, the flow and the proof's sentence."""
     parts = [_verdict(report, words), _flow(report, words, numbers=False)]
     if report.proof:
-        parts.append(el("p", _pill(report.proof.verdict, words), " ", words.proof_sentence(report.proof), class_="lead"))
+        parts.append(
+            el("p", _pill(report.proof.verdict, words), " ", words.proof_sentence(report.proof), class_="lead")
+        )
     return el("div", el("style", _style()), *parts, class_="hw cell", lang=words.language)
 
 
@@ -91,7 +93,7 @@ def _sections(report: "Report", words: Words) -> list[Html]:
     prescription = best_prescription(report.diagnosis, report.proof)
     if prescription:
         sections.append(_change(prescription, words))
-    return [*sections, _coverage(report, words), _run(report, words)]
+    return [*sections, *_coverage(report, words), _run(report, words)]
 
 
 # ---- the verdict and the findings, in words
@@ -104,11 +106,11 @@ def _verdict(report: "Report", words: Words) -> Html:
     facts = [run.model, sites, words.counted("report.parameter", run.parameters), run.device]
     lead = None
     if diagnosis.verdict in ("healthy", "cannot_tell"):
-        lead = el("p", words(f"report.lead_{diagnosis.verdict}", **({"sites": sites} if diagnosis.verdict == "healthy" else {})), class_="lead")  # fmt: skip
+        lead = el("p", words(f"report.lead_{diagnosis.verdict}", sites=sites), class_="lead")
     rest = diagnosis.findings[MOST_FINDINGS:]
     return el(
         "section",
-        el("h1", el("span", GLYPHS[status], class_=f"glyph {status}", aria_hidden="true"), words.headline(diagnosis)),
+        el("h1", el("span", glyph(status), class_=f"glyph {status}", aria_hidden="true"), words.headline(diagnosis)),
         el("p", " · ".join(facts), class_="facts"),
         lead,
         _proof_line(report.proof, words) if report.proof else None,
@@ -126,8 +128,10 @@ def _proof_line(proof: Proof, words: Words) -> Html:
 
 
 def _more(findings: tuple[Finding, ...], words: Words) -> Html:
-    items = [el("li", _pill(f.severity, words), " ", el("b", words.symptom(f.symptom)), " ", words.say(f.message))
-             for f in findings]  # fmt: skip
+    items = [
+        el("li", _pill(f.severity, words), " ", el("b", words.symptom(f.symptom)), " ", words.say(f.message))
+        for f in findings
+    ]
     return el("details", el("summary", words("report.more_findings_head"), f" ({len(findings)})"), el("ul", *items))
 
 
@@ -135,7 +139,7 @@ def _pill(status: str, words: Words) -> Html:
     """A status as glyph and word; its colour adds nothing they do not say."""
     names = {s: words.severity(s) for s in ("critical", "warning", "info")}
     name = names.get(status) or words.name(f"proof.{status}", status)
-    return el("span", el("span", GLYPHS.get(status, "●"), aria_hidden="true"), f" {name}", class_=f"pill {status}")
+    return el("span", el("span", glyph(status), aria_hidden="true"), f" {name}", class_=f"pill {status}")
 
 
 def _finding(finding: Finding, words: Words) -> Html:
@@ -149,7 +153,9 @@ def _finding(finding: Finding, words: Words) -> Html:
             el("span", where, class_="where"),
         ),
         el("p", words.say(finding.message), class_="sentence"),
-        el("dl", *[_evidence(item, words) for item in finding.evidence[:4]], class_="tiles") if finding.evidence else None,
+        el("dl", *[_evidence(item, words) for item in finding.evidence[:4]], class_="tiles")
+        if finding.evidence
+        else None,
         _causes(finding.causes, words) if finding.causes else None,
         _remedies(finding.prescriptions, words) if finding.prescriptions else None,
         class_=f"finding {finding.severity}",
@@ -180,7 +186,12 @@ def _causes(causes: tuple[Cause, ...], words: Words) -> Html:
         rows.append(
             el(
                 "li",
-                el("span", el("b", words.cause(cause.id)), el("span", share, class_="share") if share else None, class_="cause"),
+                el(
+                    "span",
+                    el("b", words.cause(cause.id)),
+                    el("span", share, class_="share") if share else None,
+                    class_="cause",
+                ),
                 _bar(cause.share) if cause.share is not None else None,
                 el("span", words.say(cause.why), class_="why"),
             )
@@ -193,13 +204,26 @@ def _bar(share: float, class_: str = "cat-cause") -> Html:
     width = min(abs(share), 1.0) * 100 if share == share else 0.0
     style = f"{class_} against" if share < 0 else class_
     full = el("rect", x=0, y=0, width=100, height=6, class_="track")
-    return el("svg", full, el("rect", x=0, y=0, width=width, height=6, class_=style), class_="bar-line",
-              xmlns="http://www.w3.org/2000/svg", viewBox="0 0 100 6", preserveAspectRatio="none", aria_hidden="true")  # fmt: skip
+    return el(
+        "svg",
+        full,
+        el("rect", x=0, y=0, width=width, height=6, class_=style),
+        class_="bar-line",
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox="0 0 100 6",
+        preserveAspectRatio="none",
+        aria_hidden="true",
+    )
 
 
 def _remedies(prescriptions: tuple[Prescription, ...], words: Words) -> Html:
     items = [
-        el("li", el("b", words.remedies(prescription.remedies)), " ", el("span", words.say(prescription.why), class_="why"))
+        el(
+            "li",
+            el("b", words.remedies(prescription.remedies)),
+            " ",
+            el("span", words.say(prescription.why), class_="why"),
+        )
         for prescription in prescriptions
     ]
     return el("div", el("h3", words("report.fix_head")), el("ol", *items), class_="remedies")
@@ -235,10 +259,11 @@ def _flow_key(report: "Report", flagged: frozenset[str], words: Words) -> Html:
 
 
 def _key_mark(mark: str) -> Html:
+    line = f'<path d="M0 6h24" class="line {mark}"/>'
     shapes = {
-        "activation": '<path d="M0 6h24" class="line activation"/><circle cx="12" cy="6" r="3.4" class="mark activation"/>',
-        "gradient": '<path d="M0 6h24" class="line gradient"/><path d="M8 6l4-4 4 4-4 4z" class="mark gradient"/>',
-        "zero": '<path d="M5 1h14v10h-14z" class="zero"/><path d="M5 7l6-6M5 11l10-10M10 11l9-9M15 11l4-4" class="hatch-line"/>',
+        "activation": f'{line}<circle cx="12" cy="6" r="3.4" class="mark activation"/>',
+        "gradient": f'{line}<path d="M8 6l4-4 4 4-4 4z" class="mark gradient"/>',
+        "zero": '<path d="M5 1h14v10h-14z" class="zero"/><path d="M5 7l6-6M5 11l10-10M10 11l9-9" class="hatch-line"/>',
         "broken": '<path d="M6 0h12v12h-12z" class="broken"/><path d="M8 2l8 8M8 10l8-8" class="broken-cross"/>',
         "missing": '<path d="M0 6h8M16 6h8" class="line gradient"/>',
         "found": '<path d="M0 4h24v5h-24z" class="found"/>',
@@ -296,7 +321,9 @@ def _budget(waterfall: "Waterfall", words: Words) -> Html:
         el("td"),
     )
     columns = [("category", ""), ("decades", "num"), ("share", "num")]
-    head = el("tr", *[el("th", words(f"report.{name}"), scope="col", class_=c or None) for name, c in columns], el("td"))
+    head = el(
+        "tr", *[el("th", words(f"report.{name}"), scope="col", class_=c or None) for name, c in columns], el("td")
+    )
     table = el("table", el("thead", head), el("tbody", *rows), el("tfoot", total), class_="budget")
     return join(el("h3", words("report.budget_head")), table)
 
@@ -304,10 +331,17 @@ def _budget(waterfall: "Waterfall", words: Words) -> Html:
 def _bar_table(waterfall: "Waterfall", words: Words) -> Html:
     head = [words("report.where"), words("report.operation"), words("report.category"), words("report.decades")]
     rows = [
-        [words.site(bar.site) if bar.site is not None else "–", bar.op, words.category(bar.category), decades(bar.decades)]
+        [
+            words.site(bar.site) if bar.site is not None else "–",
+            bar.op,
+            words.category(bar.category),
+            decades(bar.decades),
+        ]
         for bar in waterfall.bars
     ]
-    return _details(words("report.picture_table"), _table(head, rows, text_columns=3, label=words("report.waterfall_head")))
+    return _details(
+        words("report.picture_table"), _table(head, rows, text_columns=3, label=words("report.waterfall_head"))
+    )
 
 
 # ---- the proof and the change
@@ -319,14 +353,16 @@ def _proof(proof: Proof, words: Words) -> Html:
         el("h2", words("report.proof_head"), " ", _pill(proof.verdict, words)),
         el("p", el("b", words.remedies(proof.remedies)), class_="remedy-line"),
         el("p", words.proof_sentence(proof), class_="lead"),
-        el("div",
-           _figure(charts.metric_picture(proof, words), words("proof.metric_caption", metric=words.say(proof.metric))),
-           _figure(charts.effect_picture(proof, words), words("proof.effect_caption")),
-           _figure(charts.loss_picture(proof, words), words("proof.loss_caption"), _arm_key(proof, words)),
-           class_="figures"),
+        el(
+            "div",
+            _figure(charts.metric_picture(proof, words), words("proof.metric_caption", metric=words.say(proof.metric))),
+            _figure(charts.effect_picture(proof, words), words("proof.effect_caption")),
+            _figure(charts.loss_picture(proof, words), words("proof.loss_caption"), _arm_key(proof, words)),
+            class_="figures",
+        ),
         _details(words("report.picture_table"), join(_arm_table(proof, words), _effect_table(proof, words))),
         id="proof",
-    )  # fmt: skip
+    )
 
 
 def _figure(drawn: Html, caption: str, key: Html | None = None) -> Html:
@@ -338,7 +374,9 @@ def _arm_key(proof: Proof, words: Words) -> Html:
         shape = el("path", d="M0 6h24", class_=f"curve arm-{name}")
         return el("svg", shape, xmlns="http://www.w3.org/2000/svg", viewBox="0 0 24 12", aria_hidden="true")
 
-    return el("ul", *[el("li", mark(a.name), words.name(f"proof.arm_{a.name}", a.name)) for a in arms(proof)], class_="key")
+    return el(
+        "ul", *[el("li", mark(a.name), words.name(f"proof.arm_{a.name}", a.name)) for a in arms(proof)], class_="key"
+    )
 
 
 def _arm_table(proof: Proof, words: Words) -> Html:
@@ -383,7 +421,9 @@ def _change(prescription: Prescription, words: Words) -> Html:
         "section",
         el("h2", words("report.change_head")),
         el("p", el("b", words.remedies(prescription.remedies)), class_="remedy-line"),
-        code(prescription.code) if prescription.code else el("p", words("report.no_code", remedies=ids), class_="caption"),
+        code(prescription.code)
+        if prescription.code
+        else el("p", words("report.no_code", remedies=ids), class_="caption"),
         el("dl", *[el("div", el("dt", term), el("dd", text)) for term, text in facts], class_="facts-list"),
         id="change",
     )
@@ -392,20 +432,18 @@ def _change(prescription: Prescription, words: Words) -> Html:
 # ---- what was looked for, and the numbers
 
 
-def _coverage(report: "Report", words: Words) -> Html | None:
-    diagnosis = report.diagnosis
-    missing = [*diagnosis.unchecked, *report.flow.gaps]
-    checked = [el("li", words.symptom(symptom)) for symptom in diagnosis.checked]
-    if not checked and not missing:
-        return None
-    return el(
-        "section",
-        join(el("h2", words("report.checked_head")), el("ul", *checked, class_="chips")) if checked else None,
-        join(el("h3", words("report.unchecked_head")), el("ul", *[el("li", words.say(message)) for message in missing]))
-        if missing
-        else None,
-        id="checked",
-    )
+def _coverage(report: "Report", words: Words) -> list[Html]:
+    """What was looked for and what could not be, so that "healthy" means no more than it says."""
+    missing = [*report.diagnosis.unchecked, *report.flow.gaps]
+    checked = report.diagnosis.checked
+    parts = []
+    if checked:
+        chips = el("ul", *[el("li", words.symptom(symptom)) for symptom in checked], class_="chips")
+        parts += [el("h2", words("report.checked_head")), chips]
+    if missing:
+        heading = el("h3" if checked else "h2", words("report.unchecked_head"))
+        parts += [heading, el("ul", *[el("li", words.say(message)) for message in missing], class_="missing")]
+    return [el("section", *parts, id="checked")] if parts else []
 
 
 def _site_table(report: "Report", words: Words) -> Html:
@@ -457,7 +495,7 @@ def _details(summary: str, content: Html) -> Html:
 
 
 def _table(head: list[str], rows: list[list[str]], text_columns: int, label: str) -> Html:
-    """A table that scrolls by itself where it is wider than the page; its first columns are text, the others numbers."""
+    """A table that scrolls by itself where it is wider than the page; text columns first, then numbers."""
 
     def style(index: int) -> str | None:
         return None if index < text_columns else "num"

@@ -7,7 +7,9 @@ from rich.cells import cell_len, set_cell_size
 
 ELLIPSIS = "…"
 # CSI and OSC sequences, and two-character escapes: what a terminal would obey rather than show.
-_ANSI = re.compile(r"[\x1b\x9b]\[?[0-?]+[ -/]*[@-~]|\x1b\[[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.?", re.DOTALL)
+_ANSI = re.compile(
+    r"[\x1b\x9b]\[?[0-?]+[ -/]*[@-~]|\x1b\[[@-~]|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.?", re.DOTALL
+)
 # Controls, format characters (all bidirectional ones), lone surrogates, private use, line and paragraph separators.
 _UNSHOWN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 

@@ -34,17 +34,34 @@ def for_all_screens(draw: Callable[[Size], Html]) -> Html:
 def picture(size: Size, height: float, summary: str, *children: Html) -> Html:
     """An image with a sentence for those who do not see it."""
     box = f"0 0 {size.width} {compact(height)}"
-    return el("svg", *children, xmlns="http://www.w3.org/2000/svg", viewBox=box, role="img", aria_label=summary,
-              class_=size.name)  # fmt: skip
+    return el(
+        "svg",
+        *children,
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=box,
+        role="img",
+        aria_label=summary,
+        class_=size.name,
+    )
 
 
 def line(start: Point, end: Point, class_: str) -> Html:
     return el("line", x1=float(start[0]), y1=float(start[1]), x2=float(end[0]), y2=float(end[1]), class_=class_)
 
 
-def rect(x: float, y: float, width: float, height: float, class_: str, *children: Html, fill: str | None = None) -> Html:
-    return el("rect", *children, x=float(x), y=float(y), width=float(max(width, 0)), height=float(max(height, 0)),
-              class_=class_, fill=fill)  # fmt: skip
+def rect(
+    x: float, y: float, width: float, height: float, class_: str, *children: Html, fill: str | None = None
+) -> Html:
+    return el(
+        "rect",
+        *children,
+        x=float(x),
+        y=float(y),
+        width=float(max(width, 0)),
+        height=float(max(height, 0)),
+        class_=class_,
+        fill=fill,
+    )
 
 
 def polyline(points: Iterable[Point], class_: str) -> Html:

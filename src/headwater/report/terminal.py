@@ -18,7 +18,7 @@ from rich.text import Text
 from headwater.records import Cause, Evidence, Finding, Proof, SiteFlow
 from headwater.report.names import clean, crop
 from headwater.report.numbers import number, number_from_log10
-from headwater.report.words import GLYPHS, MOST_FINDINGS, Words, verdict_status
+from headwater.report.words import MOST_FINDINGS, Words, glyph, verdict_status
 
 if TYPE_CHECKING:
     from headwater.report.payload import Report
@@ -43,8 +43,30 @@ COLOURS = {
     "not_proven": "bold #cc79a7",
 }
 # Where a terminal cannot say it in Unicode.
-_ASCII = str.maketrans({"✓": "+", "✗": "x", "▲": "!", "●": "*", "○": "o", "·": "-", "…": "~", "→": ">", "–": "-", "█": "#",
-                        "▏": "|", "▌": "#", "⊘": "0", "×": "x", "φ": "phi", "′": "'", "₁": "1", "₀": "0", "‖": "|", "Δ": "d"})  # fmt: skip
+_ASCII = str.maketrans(
+    {
+        "✓": "+",
+        "✗": "x",
+        "▲": "!",
+        "●": "*",
+        "○": "o",
+        "·": "-",
+        "…": "~",
+        "→": ">",
+        "–": "-",
+        "█": "#",
+        "▏": "|",
+        "▌": "#",
+        "⊘": "0",
+        "×": "x",
+        "φ": "phi",
+        "′": "'",
+        "₁": "1",
+        "₀": "0",
+        "‖": "|",
+        "Δ": "d",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -112,7 +134,7 @@ def _join(blocks: list[list[Text]], room: int) -> list[Text]:
 def _head(report: "Report", page: _Page) -> list[Text]:
     status = verdict_status(report.diagnosis)
     run, words = report.run, page.words
-    verdict = Text.assemble((f"{GLYPHS[status]} {words.headline(report.diagnosis)}", COLOURS[status]))
+    verdict = Text.assemble((f"{glyph(status)} {words.headline(report.diagnosis)}", COLOURS.get(status, "")))
     facts = [clean(run.model), words.counted("report.site", len(report.flow.sites))]
     facts += [words.counted("report.parameter", run.parameters), clean(run.device)]
     missing = len(report.diagnosis.unchecked) + len(report.flow.gaps)
@@ -124,7 +146,7 @@ def _head(report: "Report", page: _Page) -> list[Text]:
 def _finding(finding: Finding, page: _Page, sentence_lines: int) -> list[Text]:
     words, colour = page.words, COLOURS.get(finding.severity, "")
     title = Text.assemble(
-        (f"{GLYPHS.get(finding.severity, '●')} {words.severity(finding.severity)}", colour),
+        (f"{glyph(finding.severity)} {words.severity(finding.severity)}", colour),
         " · ",
         (words.symptom(finding.symptom), "bold"),
         " · ",
@@ -192,7 +214,10 @@ def _coverage(report: "Report", page: _Page) -> list[Text]:
 def _proof(proof: Proof, page: _Page) -> list[Text]:
     words = page.words
     verdict = Text.assemble(
-        (f"{GLYPHS[proof.verdict]} {words.name(f'proof.{proof.verdict}', proof.verdict)}", COLOURS[proof.verdict]),
+        (
+            f"{glyph(proof.verdict)} {words.name(f'proof.{proof.verdict}', proof.verdict)}",
+            COLOURS.get(proof.verdict, ""),
+        ),
         " · ",
         (words.remedies(proof.remedies), "bold"),
         f" · {words.say(proof.metric)} {number(proof.metric_before)} → {number(proof.metric_after)}",

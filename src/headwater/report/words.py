@@ -119,7 +119,9 @@ class Words:
         if item.threshold is None:
             return self("report.evidence", statistic=self.statistic(item.statistic), value=value)
         threshold = self.value(item.statistic, item.threshold)
-        return self("report.evidence_against", statistic=self.statistic(item.statistic), value=value, threshold=threshold)
+        return self(
+            "report.evidence_against", statistic=self.statistic(item.statistic), value=value, threshold=threshold
+        )
 
     def counted(self, message_id: str, count: int) -> str:
         """A noun with its number; English tells one from many."""
@@ -129,13 +131,19 @@ class Words:
         """The verdict in one line."""
         if diagnosis.verdict != "findings":
             return self.name(f"report.headline_{diagnosis.verdict}", diagnosis.verdict)
-        by_severity = {severity: 0 for severity in ("critical", "warning", "info")}
+        by_severity = dict.fromkeys(("critical", "warning", "info"), 0)
         for finding in diagnosis.findings:
             by_severity[finding.severity] = by_severity.get(finding.severity, 0) + 1
-        parts = [self.counted(f"report.{s}", n) if has_text(f"report.{s}_one") else f"{n} {clean(s)}"
-                 for s, n in by_severity.items() if n]  # fmt: skip
-        return self("report.headline_findings", count=self.counted("report.finding", len(diagnosis.findings)),
-                    parts=", ".join(parts))  # fmt: skip
+        parts = [
+            self.counted(f"report.{s}", n) if has_text(f"report.{s}_one") else f"{n} {clean(s)}"
+            for s, n in by_severity.items()
+            if n
+        ]
+        return self(
+            "report.headline_findings",
+            count=self.counted("report.finding", len(diagnosis.findings)),
+            parts=", ".join(parts),
+        )
 
     def proof_sentence(self, proof: Proof) -> str:
         """What the experiment said, with its effect and interval."""
@@ -151,6 +159,11 @@ class Words:
             seeds=len(proof.seeds),
             steps=proof.steps,
         )
+
+
+def glyph(status: str) -> str:
+    """The sign of a status; a question mark for one we do not know."""
+    return GLYPHS.get(status, "?")
 
 
 def verdict_status(diagnosis: Diagnosis) -> str:

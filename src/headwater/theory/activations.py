@@ -30,26 +30,32 @@ def _sigmoid_derivative(x: Array) -> Array:
 
 
 def _tanh_derivative(x: Array) -> Array:
-    # 1/cosh² keeps its value where 1 - tanh² has rounded to 0; past |x| = 350 it would overflow on the way.
-    return 1.0 / np.cosh(np.clip(x, -350.0, 350.0)) ** 2
+    # tanh(x) = 2σ(2x) - 1; this keeps its value where 1 - tanh² has rounded to 0.
+    return 4.0 * _sigmoid_derivative(2.0 * x)
+
+
+def _piecewise_derivative(x: Array, moving: Array, elsewhere: Any = 0.0) -> Array:
+    # NaN stays NaN: a unit that has overflowed must not pass for a dead one.
+    return np.where(np.isnan(x), np.nan, np.where(moving, 1.0, elsewhere))
 
 
 def _gelu(x: Array, approximate: str = "none") -> Array:
     if approximate == "none":
         return x * _normal_cdf(x)
-    return 0.5 * x * (1.0 + np.tanh(_gelu_inner(x)))
+    return x * special.expit(_gelu_inner(x))
 
 
 def _gelu_derivative(x: Array, approximate: str = "none") -> Array:
     if approximate == "none":
         return _normal_cdf(x) + x * _normal_pdf(x)
-    inner = _gelu_inner(x)
-    inner_slope = math.sqrt(2.0 / math.pi) * (1.0 + 3.0 * 0.044715 * x * x)
-    return 0.5 * (1.0 + np.tanh(inner)) + 0.5 * x * _tanh_derivative(inner) * inner_slope
+    x = np.clip(x, -100.0, 100.0)  # beyond, φ′ is exactly 0 or 1, and the cube would overflow on the way
+    inner_slope = 2.0 * math.sqrt(2.0 / math.pi) * (1.0 + 3.0 * 0.044715 * x * x)
+    return special.expit(_gelu_inner(x)) + x * _sigmoid_derivative(_gelu_inner(x)) * inner_slope
 
 
 def _gelu_inner(x: Array) -> Array:
-    return math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)
+    # (1 + tanh(u)) / 2 = σ(2u)
+    return 2.0 * math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)
 
 
 def _silu_derivative(x: Array) -> Array:
@@ -82,7 +88,7 @@ def _softplus_derivative(x: Array, beta: float = 1.0, threshold: float = 20.0) -
 
 
 def _hardtanh_derivative(x: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
-    return np.where((x > min_val) & (x < max_val), 1.0, 0.0)
+    return _piecewise_derivative(x, (x > min_val) & (x < max_val))
 
 
 def _leaky(x: Array, negative_slope: Any = 0.01) -> Array:
@@ -90,7 +96,7 @@ def _leaky(x: Array, negative_slope: Any = 0.01) -> Array:
 
 
 def _leaky_derivative(x: Array, negative_slope: Any = 0.01) -> Array:
-    return np.where(x > 0, 1.0, negative_slope)
+    return _piecewise_derivative(x, x > 0, negative_slope)
 
 
 _TABLE = (
@@ -110,7 +116,7 @@ _TABLE = (
         family="s_shaped",
         init="xavier",
         modules=("Sigmoid",),
-        functions=("sigmoid", "sigmoid_", "expit"),
+        functions=("sigmoid", "sigmoid_", "special_expit"),
     ),
     Activation(
         "tanh",
@@ -144,7 +150,7 @@ _TABLE = (
     Activation(
         "relu",
         phi=lambda x: np.maximum(x, 0.0),
-        derivative=lambda x: np.where(x > 0, 1.0, 0.0),
+        derivative=lambda x: _piecewise_derivative(x, x > 0),
         family="rectifier",
         init="he",
         modules=("ReLU",),
@@ -176,7 +182,7 @@ _TABLE = (
     Activation(
         "relu6",
         phi=lambda x: np.clip(x, 0.0, 6.0),
-        derivative=lambda x: np.where((x > 0) & (x < 6), 1.0, 0.0),
+        derivative=lambda x: _piecewise_derivative(x, (x > 0) & (x < 6)),
         family="rectifier",
         init="he",
         modules=("ReLU6",),
@@ -231,7 +237,7 @@ _TABLE = (
         family="smooth_rectifier",
         init="he",
         modules=("SiLU", "SiLUActivation"),
-        functions=("silu", "swish"),
+        functions=("silu",),
     ),
     Activation(
         "mish",

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from headwater.diagnosis.attribution import causes_of_decades
 from headwater.diagnosis.prescribing import for_gradient_scale
 from headwater.diagnosis.rule import Observation, Rule, needs_path
-from headwater.diagnosis.waterfall import affine_layers, norm_decades
+from headwater.diagnosis.waterfall import affine_layers, first_norm, norm_decades, power, scale_values
 from headwater.records import Evidence, Finding, Message
 
 WARNING_DECADES = -3.0
@@ -34,24 +34,16 @@ def _look(observation: Observation) -> Iterable[Finding]:
         severity="critical" if lost <= CRITICAL_DECADES else "warning",
         sites=(budget.first,),
         evidence=(
-            Evidence("first_layer_grad_rms", 10.0**budget.log10_first, site=budget.first),
+            Evidence("first_layer_grad_rms", power(budget.log10_first), site=budget.first),
+            Evidence("first_layer_grad_norm", first_norm(flow, budget), site=budget.first),
             Evidence("decades", budget.decades),
-            Evidence("norm_ratio", 10.0**lost, 10.0**WARNING_DECADES, source=WARNING_SOURCE),
+            Evidence("norm_ratio", power(lost), 10.0**WARNING_DECADES, source=WARNING_SOURCE),
             Evidence("decades_per_layer", per_layer),
             Evidence("layers", layers),
         ),
         causes=causes_of_decades(flow, budget),
         prescriptions=for_gradient_scale(flow),
-        message=Message(
-            "finding.vanishing",
-            {
-                "rms": 10.0**budget.log10_first,
-                "site": budget.first,
-                "decades": -budget.decades,
-                "factor": 10.0**per_layer,
-                "last": budget.last,
-            },
-        ),
+        message=Message("finding.vanishing", scale_values(flow, budget, per_layer)),
     )
 
 

@@ -8,8 +8,21 @@ from headwater.records import Flow, Moments, SiteFlow
 from headwater.report.charts.layers import LayerFrame, decade_range
 from headwater.report.markup import Html, join
 from headwater.report.numbers import number_from_log10
-from headwater.report.svg import Size, cross, diamond, dot, for_all_screens, hatch, label, line, picture, polyline
-from headwater.report.svg import rect, runs, title
+from headwater.report.svg import (
+    Size,
+    cross,
+    diamond,
+    dot,
+    for_all_screens,
+    hatch,
+    label,
+    line,
+    picture,
+    polyline,
+    rect,
+    runs,
+    title,
+)
 from headwater.report.words import Words
 
 PLOT_HEIGHT = {"wide": 290, "narrow": 230}
@@ -106,7 +119,9 @@ def _draw(
     )
 
 
-def _cells(frame: LayerFrame, run: tuple[int, int], y: float, height: float, class_: str, fill: str | None = None) -> Html:
+def _cells(
+    frame: LayerFrame, run: tuple[int, int], y: float, height: float, class_: str, fill: str | None = None
+) -> Html:
     """One box under or over a stretch of sites."""
     width = (run[1] - run[0] + 1) * frame.column
     return rect(frame.left + run[0] * frame.column, y, width, height, class_, fill=fill)
@@ -180,7 +195,9 @@ def _nonfinite_lane(nonfinite: list[int], frame: LayerFrame) -> Html:
         shapes.append(_cells(frame, (first, last), 6, LANE, "broken"))
         marks = range(first, last + 1) if frame.column >= 10 else [(first + last) / 2]
         shapes += [cross(frame.x(mark), 6 + LANE / 2, 4, "broken-cross") for mark in marks]
-    return join(*shapes, label(frame.left - 8, 20, "NaN/Inf" if frame.size.width > 500 else "NaN", "tick strong", "end"))
+    return join(
+        *shapes, label(frame.left - 8, 20, "NaN/Inf" if frame.size.width > 500 else "NaN", "tick strong", "end")
+    )
 
 
 def _pointers(sites: tuple[SiteFlow, ...], frame: LayerFrame, bottom: float, words: Words) -> Html:

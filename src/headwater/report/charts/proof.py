@@ -7,8 +7,21 @@ from dataclasses import dataclass
 from headwater.records import Arm, Proof
 from headwater.report.markup import Html, join
 from headwater.report.numbers import number
-from headwater.report.svg import Size, cross, decade_ticks, dot, for_all_screens, label, line, linear_ticks, picture
-from headwater.report.svg import polyline, power_of_ten, rect, title
+from headwater.report.svg import (
+    Size,
+    cross,
+    decade_ticks,
+    dot,
+    for_all_screens,
+    label,
+    line,
+    linear_ticks,
+    picture,
+    polyline,
+    power_of_ten,
+    rect,
+    title,
+)
 from headwater.report.words import Words
 
 ARM_ORDER = ("original", "placebo", "random_remedy", "treated")
@@ -133,9 +146,7 @@ def _effect(proof: Proof, summary: str, size: Size, words: Words) -> Html:
     return picture(size, height + 22, summary, _linear_grid(scale, 6, height), zero, *drawn)
 
 
-def _interval_row(
-    row: tuple[str, float, tuple[float, float]], index: int, scale: _Scale, size: Size
-) -> Html:
+def _interval_row(row: tuple[str, float, tuple[float, float]], index: int, scale: _Scale, size: Size) -> Html:
     name, middle, (low, high) = row
     y = 8 + ROW * (index + 0.5)
     style = "holds" if low > 0 else ("harms" if high < 0 else "open")
@@ -166,7 +177,9 @@ def _losses(proof: Proof, summary: str, size: Size, words: Words) -> Html:
 
 
 def _loss_grid(scale: _Scale, log: bool, left: float, size: Size) -> Html:
-    ticks = [float(t) for t in decade_ticks(scale.low, scale.high, 6)] if log else linear_ticks(scale.low, scale.high, 5)
+    ticks = (
+        [float(t) for t in decade_ticks(scale.low, scale.high, 6)] if log else linear_ticks(scale.low, scale.high, 5)
+    )
     shapes = []
     for tick in ticks:
         x, y = left - 8, scale(tick) + 4

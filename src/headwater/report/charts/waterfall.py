@@ -1,4 +1,4 @@
-"""The waterfall: the gradient's decades from the last site back to the first, bar by bar, coloured by what took them."""
+"""The waterfall: the gradient's decades from the last site to the first, bar by bar, coloured by what took them."""
 
 import math
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def group_size(sites: int, size: Size) -> int:
 
 
 def waterfall_picture(waterfall: Waterfall, flow: Flow, words: Words) -> Html:
-    """The picture, its columns those of the flow's picture: layers from left to right, the gradient from right to left."""
+    """The picture, its columns those of the flow's picture: layers left to right, the gradient right to left."""
     summary = words(
         "report.waterfall_summary",
         last=words.site(waterfall.last),
@@ -87,7 +87,9 @@ def _drops(waterfall: Waterfall, names: list[str], grouped: int, words: Words) -
     """Bars on the gradient's way, those of a shared column summed by category; their decades still sum to the total."""
     level = waterfall.log10_last
     for column, bars in _columns(waterfall, names, grouped):
-        parts = [(bar.category, bar.decades, _told(bar, words)) for bar in bars] if grouped == 1 else _summed(bars, words)
+        parts = (
+            [(bar.category, bar.decades, _told(bar, words)) for bar in bars] if grouped == 1 else _summed(bars, words)
+        )
         for slot, (category, value, told) in enumerate(parts):
             yield _Drop(column, slot, len(parts), category, told, level, level + value)
             level += value
@@ -131,8 +133,14 @@ def _bars(drops: list[_Drop], frame: LayerFrame, grouped: int) -> Iterator[Html]
         top, bottom = sorted((frame.y(drop.before), frame.y(drop.after)))
         yield line((reached, frame.y(drop.before)), (x, frame.y(drop.before)), "step")
         inset = min(width * 0.12, 2.0)
-        yield rect(x + inset, top, width - 2 * inset, max(bottom - top, 1.2),
-                   f"bar {category_class(drop.category)}", title(drop.told))  # fmt: skip
+        yield rect(
+            x + inset,
+            top,
+            width - 2 * inset,
+            max(bottom - top, 1.2),
+            f"bar {category_class(drop.category)}",
+            title(drop.told),
+        )
         reached = x
 
 

@@ -1,0 +1,146 @@
+"""The JSON Schema of a report, generated from the records, and the tables that document it.
+
+The schema stands in ``report.schema.json`` beside this file, so that it can be read without Python; a test compares.
+"""
+
+import inspect
+import json
+import re
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from headwater import records
+from headwater.records import schema_of
+from headwater.records.codec import NON_FINITE
+from headwater.records.flow import COLUMNS
+from headwater.report.payload import Report
+
+ID = "urn:headwater:report:1"
+FILE = "report.schema.json"
+NUMBER = {"anyOf": [{"type": "number"}, {"enum": list(NON_FINITE)}]}
+# Columns of the flat table that are no attribute of SiteFlow under the same name.
+COLUMN_NOTES = {
+    "site": "Name of the site.",
+    "op": "Class name of the module, or name of the function.",
+    "order": "Place in execution order, from 0.",
+    "activation_rms": "Root mean square of the output's finite elements, in units of the output.",
+    "activation_grad_rms": "Root mean square of ∂loss/∂output; null if no gradient arrived; 0 also below 5e-324.",
+    "forward_gain": "Rms of the output over rms of the input, dimensionless.",
+    "backward_gain": "Rms of the gradient at the input over rms of the gradient at the output, dimensionless.",
+    "zero_fraction": "Share of the output's elements that are exactly zero, 0 to 1.",
+}
+MESSAGE_NOTES = {
+    "Message": {
+        "id": "Which sentence; the same in every language and version that knows it.",
+        "values": "What stands at its placeholders.",
+    }
+}
+
+
+@cache
+def report_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of :meth:`Report.to_dict`."""
+    schema = schema_of(Report)
+    definitions = schema["$defs"]
+    for name, definition in definitions.items():
+        for field, note in {**_attribute_notes(_record(name)), **MESSAGE_NOTES.get(name, {})}.items():
+            if field in definition["properties"]:
+                definition["properties"][field] = {"description": note, **definition["properties"][field]}
+    _require(definitions["Message"], "text", {"description": "The message in words, in `language`.", "type": "string"})
+    definitions["Message"]["description"] = "A sentence: its id, what goes into it, and how it reads."
+    definitions["Message"]["additionalProperties"] = False
+    language = {"description": "Language of every `text`.", "enum": ["en", "ko"]}
+    _require(definitions["Report"], "language", language)
+    table = {"description": "The flow as a flat table, one row per site in execution order.", "type": "array"}
+    _require(definitions["Report"], "table", {**table, "items": {"$ref": "#/$defs/TableRow"}})
+    definitions["TableRow"] = _row_schema(definitions["SiteFlow"])
+    return {"$id": ID, "title": "headwater report", **schema}
+
+
+def stored_schema() -> dict[str, Any]:
+    """The schema as it was shipped."""
+    stored: dict[str, Any] = json.loads(files("headwater.report").joinpath(FILE).read_text(encoding="utf-8"))
+    return stored
+
+
+def as_json() -> str:
+    """The schema as it stands in the file."""
+    return json.dumps(report_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+def field_tables() -> str:
+    """Every object's fields as Markdown, the report itself first."""
+    return "\n".join(_field_table(name, definition) for name, definition in report_schema()["$defs"].items())
+
+
+def _record(name: str) -> type:
+    found: type = Report if name == "Report" else getattr(records, name)
+    return found
+
+
+def _attribute_notes(record: type) -> dict[str, str]:
+    """What a record's docstring says of each attribute."""
+    _, _, section = (inspect.getdoc(record) or "").partition("Attributes:\n")
+    section = section.split("\n\n")[0]
+    found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, flags=re.MULTILINE)
+    return {name: re.sub(r"\s+", " ", note).replace("``", "`").replace("`None`", "`null`") for name, note in found}
+
+
+def _require(definition: dict[str, Any], name: str, schema: dict[str, Any]) -> None:
+    definition["properties"][name] = schema
+    definition["required"].append(name)
+
+
+def _row_schema(site_flow: dict[str, Any]) -> dict[str, Any]:
+    """The row of the flat table: the columns of :data:`COLUMNS`."""
+    kinds: dict[str, dict[str, Any]] = {
+        "site": {"type": "string"},
+        "op": {"type": "string"},
+        "order": {"type": "integer"},
+    }
+    properties = {}
+    for name in COLUMNS:
+        note = COLUMN_NOTES.get(name) or site_flow["properties"][name]["description"]
+        kind = kinds.get(name, {"anyOf": [*NUMBER["anyOf"], {"type": "null"}]})
+        properties[name] = {"description": note, **kind}
+    return {
+        "type": "object",
+        "description": "One site of the flat table.",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _field_table(name: str, definition: dict[str, Any]) -> str:
+    lines = [f"### {name}", "", definition["description"], "", "| field | type | meaning |", "|---|---|---|"]
+    for field, schema in definition["properties"].items():
+        note = schema.get("description", "Which schema this object follows." if field == "schema" else "")
+        lines.append(f"| `{field}` | {_type_name(schema)} | {note.replace('|', '&#124;')} |")
+    return "\n".join([*lines, ""])
+
+
+def _type_name(schema: dict[str, Any]) -> str:
+    """A schema in a few words."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "const" in schema:
+        return f'`"{schema["const"]}"`'
+    if "enum" in schema:
+        return ", ".join(f'`"{value}"`' for value in schema["enum"])
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(_type_name(option) for option in _known(schema["anyOf"])))
+    if "prefixItems" in schema:
+        return f"[{', '.join(_type_name(item) for item in schema['prefixItems'])}]"
+    if schema["type"] == "array":
+        return f"array of {_type_name(schema['items'])}"
+    if schema["type"] == "object":
+        return f"object of {_type_name(schema['additionalProperties'])}"
+    return str(schema["type"])
+
+
+def _known(options: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A number is a number: the strings for what is not finite are told once, at the top of the page."""
+    return [option for option in options if option.get("enum") != list(NON_FINITE)]

@@ -1,0 +1,203 @@
+"""The proof: paired, controlled, deterministic, and honest about what it cannot show."""
+
+import statistics
+
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+import headwater as hw
+from headwater.remedies.proof import t_interval
+from headwater.remedies.trial import endless, run_trial
+
+
+def circles(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 2, generator=generator)
+    return x, (x.norm(dim=1) > 1.1774).long()
+
+
+def experiment(make, lr: float = 1e-2, **parts) -> hw.Experiment:
+    train, test = circles(256, 0), circles(256, 1)
+
+    def batches():
+        order = torch.randperm(256)
+        return [(train[0][rows], train[1][rows]) for rows in order.split(64)]
+
+    defaults = {
+        "model": make,
+        "batches": batches,
+        "loss": lambda m, b: nn.functional.cross_entropy(m(b[0]), b[1]),
+        "optimizer": lambda parameters: torch.optim.Adam(parameters, lr=lr),
+        "validation": lambda: [test],
+        "metric": lambda m, bs: statistics.fmean(float((m(x).argmax(1) == y).float().mean()) for x, y in bs),
+        "metric_name": "accuracy",
+    }
+    return hw.Experiment(**{**defaults, **parts})
+
+
+def deep(activation, depth: int = 12, width: int = 16) -> nn.Sequential:
+    widths = [2] + [width] * depth
+    layers = [m for i, o in zip(widths, widths[1:]) for m in (nn.Linear(i, o), activation())]
+    return nn.Sequential(*layers, nn.Linear(width, 2))
+
+
+def test_repair_of_a_deep_sigmoid_network_is_proven():
+    proof = hw.prove(experiment(lambda: deep(nn.Sigmoid)), ["activation.tanh", "init.xavier"], seeds=3, steps=120)
+    assert proof.verdict == "proven"
+    assert proof.interval[0] > 0 and proof.placebo_interval[0] > 0
+    assert proof.metric_after > 0.85 and proof.metric_before < 0.65 and proof.placebo < 0.65
+    assert proof.effect == pytest.approx(proof.metric_after - proof.metric_before)
+    differences = [a - b for a, b in zip(proof.arm("treated").metrics, proof.arm("original").metrics)]
+    assert proof.effect == pytest.approx(statistics.fmean(differences))
+
+
+def test_remedy_that_changes_little_is_not_proven():
+    proof = hw.prove(experiment(lambda: deep(nn.ReLU, depth=1)), ["activation.leaky_relu"], seeds=3, steps=40)
+    assert proof.verdict == "not_proven"
+    assert proof.interval[0] <= 0 <= proof.interval[1]
+
+
+def test_remedy_that_breaks_a_network_is_harmful():
+    healthy = experiment(lambda: hw.apply(deep(nn.ReLU, depth=12), "init.he"), lr=3e-3)
+    proof = hw.prove(healthy, ["activation.sigmoid"], seeds=3, steps=120)
+    assert proof.verdict == "harmful"
+    assert proof.interval[1] < 0
+
+
+def test_same_seeds_give_the_same_proof_and_leave_randomness_alone():
+    torch.manual_seed(11)
+    state = torch.get_rng_state()
+    trial = experiment(lambda: deep(nn.Sigmoid, depth=3))
+    first = hw.prove(trial, ["init.xavier"], seeds=[4, 9], steps=10)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(12)
+    second = hw.prove(trial, ["init.xavier"], seeds=[4, 9], steps=10)
+    assert first.seeds == (4, 9)
+    assert first.arms == second.arms
+
+
+def test_arms_of_a_seed_see_the_same_data_and_start_from_the_same_weights():
+    seen: list[float] = []
+    weights: list[float] = []
+
+    def loss(model, batch):
+        seen.append(float(batch[0].sum()))
+        weights.append(float(model[0].weight.detach().sum()))
+        return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+    def make():
+        return nn.Sequential(nn.Linear(2, 8), nn.Sigmoid(), nn.Dropout(0.5), nn.Linear(8, 2))
+
+    steps = 6  # more than one epoch, so that the second shuffle is covered: dropout draws in between
+    hw.prove(experiment(make, loss=loss), ["activation.relu"], seeds=[0, 1], steps=steps)
+    per_seed = 1 + 4 * steps  # one measured step to see the order, then four arms
+    for start in (0, per_seed):
+        arms = [seen[start + 1 + arm * steps : start + 1 + (arm + 1) * steps] for arm in range(4)]
+        assert arms[0] == arms[1] == arms[2] == arms[3]
+        initial = [weights[start + 1 + arm * steps] for arm in range(4)]
+        assert initial[0] == initial[1]
+        assert initial[0] != initial[2]  # the placebo starts elsewhere
+    assert seen[1] != seen[1 + per_seed]
+
+
+def test_experiment_that_hands_out_one_object_is_not_trained_twice():
+    shared = deep(nn.Sigmoid, depth=2)
+    before = [p.detach().clone() for p in shared.parameters()]
+    proof = hw.prove(experiment(lambda: shared), ["init.xavier"], seeds=2, steps=5)
+    assert all(torch.equal(a, b) for a, b in zip(before, shared.parameters()))
+    assert len(proof.arm("original").losses[0]) == 5
+
+
+def test_diverging_run_is_recorded_and_the_rest_goes_on():
+    def make():
+        return nn.Sequential(nn.Linear(2, 8), nn.Sigmoid(), nn.Linear(8, 2))
+
+    def loss(model, batch):
+        value = nn.functional.cross_entropy(model(batch[0]), batch[1])
+        return value * float("nan") if isinstance(model[1], nn.ReLU) else value
+
+    proof = hw.prove(experiment(make, loss=loss), ["activation.relu"], seeds=2, steps=5)
+    assert proof.arm("treated").failures == ("loss is nan at step 1",) * 2
+    assert all(len(losses) == 5 for losses in proof.arm("original").losses)
+    assert proof.verdict != "proven"
+
+
+def test_random_remedy_is_another_one():
+    proof = hw.prove(experiment(lambda: deep(nn.Sigmoid, depth=2)), ["init.he"], seeds=4, steps=2)
+    drawn = proof.arm("random_remedy").remedies
+    assert all(len(remedies) == 1 and remedies != ("init.he",) for remedies in drawn)
+    assert len(set(drawn)) > 1
+
+
+def test_default_metric_is_minus_the_held_out_loss():
+    trial = experiment(lambda: deep(nn.Tanh, depth=1), metric=None, metric_name="")
+    proof = hw.prove(trial, ["init.xavier"], seeds=2, steps=3)
+    assert str(proof.metric) == "minus the held-out loss"
+    assert proof.metric_before < 0
+
+
+def test_progress_reaches_its_end_even_when_runs_break_off():
+    calls = []
+
+    def loss(model, batch):
+        return model(batch[0]).sum() * float("inf")
+
+    hw.prove(experiment(lambda: deep(nn.Tanh, 1), loss=loss), ["init.xavier"], seeds=2, steps=3, progress=lambda *a: calls.append(a))
+    assert calls[-1] == ("progress.prove", 24, 24)
+    assert [done for _, done, _ in calls] == sorted(done for _, done, _ in calls)
+
+
+def test_t_interval_agrees_with_scipy():
+    differences = [0.1, 0.4, -0.2, 0.3, 0.25]
+    low, high = t_interval(differences)
+    expected = stats.t.interval(0.95, 4, statistics.fmean(differences), stats.sem(differences))
+    assert (low, high) == pytest.approx(expected)
+
+
+def test_random_states_of_data_do_not_depend_on_the_model():
+    trial = experiment(lambda: deep(nn.Tanh, 1))
+    quiet, noisy = endless(trial, 5), endless(trial, 5)
+    for _ in range(9):
+        a = next(quiet)
+        torch.rand(7)
+        b = next(noisy)
+        torch.rand(3)
+        assert torch.equal(a[0], b[0])
+
+
+def test_lbfgs_trains():
+    trial = experiment(lambda: deep(nn.Tanh, 1), optimizer=lambda p: torch.optim.LBFGS(p, lr=0.1))
+    torch.manual_seed(0)
+    losses = run_trial(trial, deep(nn.Tanh, 1), seed=0, steps=8).losses
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    ("parts", "arguments", "said"),
+    [
+        ({"validation": None}, {}, "validation="),
+        ({"optimizer": None}, {}, "optimizer=lambda parameters"),
+        ({"optimizer": lambda p: "adam"}, {}, "must return a torch.optim.Optimizer, got str"),
+        ({"batches": list}, {}, "gave no batch"),
+        ({"batches": lambda: 5}, {}, "iterable of batches, got int"),
+        ({"validation": list, "metric": None}, {}, "nothing to score"),
+        ({}, {"seeds": 1}, "at least 2"),
+        ({}, {"steps": 0}, "at least 1"),
+        ({}, {"remedies": []}, "nothing to prove"),
+        ({}, {"remedies": "init.he"}, r"prove\(experiment, \['init.he'\]\)"),
+        ({}, {"remedies": ["init.hi"]}, "Did you mean init.he"),
+        ({}, {"remedies": ["activation.tanh"]}, "tanh already"),
+    ],
+)
+def test_bad_input_says_what_to_change(parts, arguments, said):
+    trial = experiment(lambda: deep(nn.Tanh, 1), **parts)
+    with pytest.raises(hw.InputError, match=said):
+        hw.prove(trial, **{"remedies": ["init.xavier"], "seeds": 2, "steps": 2, **arguments})
+
+
+def test_generator_that_runs_out_is_named():
+    once = iter([circles(8, 0)])
+    with pytest.raises(hw.InputError, match="fresh iterable each time"):
+        hw.prove(experiment(lambda: deep(nn.Tanh, 1), batches=lambda: once), ["init.xavier"], seeds=2, steps=3)

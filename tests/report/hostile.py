@@ -1,0 +1,26 @@
+"""Names nobody should trust: what they would do to a page, a terminal or a file."""
+
+NAMES = (
+    "<img src=x onerror=alert(1)>",
+    "</script><script>alert(1)</script>",
+    "</title></style></svg><script>alert(1)</script>",
+    '" onmouseover="alert(1)',
+    "'><svg/onload=alert(1)>",
+    "<![CDATA[ ]]> <!-- -->",
+    "\x1b[31mred\x1b[0m",
+    "\x1b]0;title\x07gone",
+    "\x1b]8;;http://evil.example\x1b\\link\x1b]8;;\x1b\\",
+    "\x9b2Jcleared",
+    "\u202egnp.exe",
+    "\u2066isolated\u2069",
+    "nul\x00byte",
+    "line\nbreak\r\ttab",
+    "\u2028\u2029separators",
+    "\ud800surrogate",
+    "[bold red]markup[/bold red] :smile:",
+    "{0.__class__} {site} %s",
+    "한글 층 이름 🙂",
+    "a" * 10_000,
+    "",
+    " ",
+)
