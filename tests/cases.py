@@ -409,7 +409,9 @@ def _spectral_norm() -> nn.Module:
 
 
 def _autoencoder() -> nn.Module:
-    return nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4), nn.ReLU(), nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 8))
+    return nn.Sequential(
+        nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4), nn.ReLU(), nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 8)
+    )
 
 
 def _sparse_embedding() -> nn.Module:

@@ -8,6 +8,8 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "headwater"
 EXAMPLES = ROOT / "examples"
@@ -38,7 +40,7 @@ def files_under(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def report_schema() -> dict[str, Any]:
-    """The schema of a report as it is shipped and documented, not as the code at hand would make it."""
-    schema: dict[str, Any] = json.loads((SOURCE / "report" / "report.schema.json").read_text(encoding="utf-8"))
-    return schema
+def schema_violations(report: dict[str, Any]) -> list[str]:
+    """Where a report departs from the schema as shipped and documented, not as the code at hand would make it."""
+    schema = json.loads((SOURCE / "report" / "report.schema.json").read_text(encoding="utf-8"))
+    return [f"{error.json_path}: {error.message}" for error in Draft202012Validator(schema).iter_errors(report)]

@@ -27,6 +27,7 @@ from headwater.report import Report
 
 Progress = Callable[[str, int, int], None]
 
+
 def check(
     model: nn.Module | Experiment,
     batch: Any = None,
@@ -170,7 +171,9 @@ def _refuse_extra(batch: Any, loss: Any) -> None:
 
 def _measure_model(model: Any, batch: Any, loss: Any, steps: int) -> Flow:
     if steps:
-        raise InputError("steps=N trains a copy first, which needs an Experiment: hw.check(hw.Experiment(...), steps=N).")
+        raise InputError(
+            "steps=N trains a copy first, which needs an Experiment: hw.check(hw.Experiment(...), steps=N)."
+        )
     if batch is None or loss is None:
         raise InputError("check() needs three things, or an Experiment: hw.check(model, batch, loss).")
     if not callable(loss):
@@ -192,8 +195,10 @@ def _measure_experiment(
     check_trainable(model)
     if steps:
         model = copied(model)
-    optimizer = make_optimizer(experiment, model) if experiment.optimizer or steps else None
     stream = endless(experiment, seed)
+    if not steps and experiment.optimizer is None:
+        return model, measure(model, next(stream), experiment.loss)
+    optimizer = make_optimizer(experiment, model)
     for done in range(steps):
         train_step(model, next(stream), experiment.loss, optimizer)
         if progress is not None:

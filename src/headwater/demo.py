@@ -3,6 +3,9 @@
 ``headwater check headwater.demo:experiment`` checks it like any user's program.
 """
 
+from collections.abc import Iterable
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -41,7 +44,7 @@ def sigmoid_network() -> nn.Sequential:
     """30 linear layers with a sigmoid between each two, in PyTorch's default initialisation."""
     widths = [WIDTH] * DEPTH + [CLASSES]
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(widths, widths[1:], strict=False):
+    for fan_in, fan_out in pairwise(widths):
         layers += [nn.Linear(fan_in, fan_out), nn.Sigmoid()]
     return nn.Sequential(*layers[:-1])
 
@@ -50,7 +53,7 @@ def digits() -> tuple[Batch, Batch]:
     """The 1,797 handwritten 8×8 digits as (pixels, classes), standardised by the training part, split 80 : 20.
 
     Source:
-        Alpaydin and Kaynak 1998, "Optical recognition of handwritten digits", UCI repository; shipped with scikit-learn.
+        Alpaydin and Kaynak 1998, "Optical recognition of handwritten digits", UCI, as in scikit-learn.
     """
     try:
         from sklearn.datasets import load_digits
@@ -79,7 +82,7 @@ def cross_entropy(model: nn.Module, batch: Batch) -> Tensor:
     return nn.functional.cross_entropy(model(pixels), classes)
 
 
-def accuracy(model: nn.Module, batches: list[Batch]) -> float:
+def accuracy(model: nn.Module, batches: Iterable[Batch]) -> float:
     """Share of classes predicted right."""
     right = [(model(pixels).argmax(dim=1) == classes).float() for pixels, classes in batches]
     return float(torch.cat(right).mean())

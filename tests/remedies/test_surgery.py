@@ -66,7 +66,8 @@ def test_patch_run_by_the_user_makes_the_applied_change_exactly(remedy, make):
     pasted = namespace["repair"](copy.deepcopy(model))
     assert str(pasted) == str(applied)
     assert same_weights(pasted, applied)
-    assert str(model) == str(original) and same_weights(model, original)
+    assert str(model) == str(original)
+    assert same_weights(model, original)
     assert str(applied) != str(original) or not same_weights(applied, original)
 
 
@@ -77,7 +78,9 @@ def test_patch_of_several_remedies_sees_the_activation_the_swap_put_in():
     exec(code, namespace)
     pasted, applied = namespace["repair"](copy.deepcopy(model)), hw.apply(model, ["activation.relu", "init.he"])
     assert same_weights(pasted, applied)
-    assert repr(math.sqrt(2.0 / 16)) [:12] in code  # He's gain for the ReLU that has come, not 1 for the sigmoid that went
+    assert (
+        repr(math.sqrt(2.0 / 16))[:12] in code
+    )  # He's gain for the ReLU that has come, not 1 for the sigmoid that went
 
 
 def test_he_takes_each_gain_from_the_activation_that_really_follows():
@@ -133,7 +136,9 @@ def test_optimizer_is_rebound_to_the_copy_with_its_groups():
     model = deep_sigmoid(depth=2)
     decay = [model[0].weight, model[2].weight, model[4].weight]
     rest = [model[0].bias, model[2].bias, model[4].bias]
-    optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}], lr=0.01)
+    optimizer = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": 0.1}, {"params": rest, "weight_decay": 0.0}], lr=0.01
+    )
     model(torch.randn(4, 16)).sum().backward()
     optimizer.step()
     repaired, rebound = hw.apply(model, ["activation.prelu", "init.he"], optimizer)
@@ -157,7 +162,9 @@ def test_momentum_survives_a_swap_that_keeps_the_weights():
     model(torch.randn(4, 16)).sum().backward()
     optimizer.step()
     repaired, rebound = hw.apply(model, "activation.relu", optimizer)
-    torch.testing.assert_close(rebound.state[repaired[0].weight]["exp_avg"], optimizer.state[model[0].weight]["exp_avg"])
+    torch.testing.assert_close(
+        rebound.state[repaired[0].weight]["exp_avg"], optimizer.state[model[0].weight]["exp_avg"]
+    )
 
 
 def test_tied_weights_stay_tied_and_keep_the_scale_of_the_embedding():

@@ -19,7 +19,9 @@ STEPS = 200
 
 
 @click.command()
-@click.option("--seeds", type=click.IntRange(min=3), default=5, show_default=True, help="Seeds the repair is proved over.")
+@click.option(
+    "--seeds", type=click.IntRange(min=3), default=5, show_default=True, help="Seeds the repair is proved over."
+)
 @html_option("Where the report is written, as one HTML page that needs no network.", default="headwater-demo.html")
 @json_option
 @language_option

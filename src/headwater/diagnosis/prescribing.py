@@ -1,7 +1,5 @@
 """Which remedies a finding calls for, best first."""
 
-
-
 from headwater.records import Flow, Message, Prescription, SiteFlow
 from headwater.theory import ACTIVATIONS
 

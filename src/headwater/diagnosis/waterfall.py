@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 
-from headwater.records import Flow, Path, PathStep, SiteFlow, Waterfall, WaterfallBar
+from headwater.records import Flow, Path, PathStep, Waterfall, WaterfallBar
 from headwater.records.message import Value
 
 # Kind of operation → what its decades are charged to. An affine map is split further, into scale and alignment.
@@ -38,15 +38,13 @@ def affine_layers(path: Path) -> int:
     return sum(step.kind == "affine" and step.part == "operation" for step in path.steps)
 
 
-def norm_decades(flow: Flow) -> float | None:
-    """log₁₀ of ‖∂loss/∂first‖ over ‖∂loss/∂last‖ along the path, 0 where nothing is lost.
+def norm_decades(path: Path) -> float:
+    """log₁₀ of ‖∂loss/∂first‖ over ‖∂loss/∂last‖ along the path, without what pooling does; 0 where nothing is lost.
 
-    Norms, not rms: a gradient spread over a larger feature map has a smaller rms without having lost anything.
+    Norms, not rms: a gradient spread over a larger feature map has a smaller rms without having lost anything. Pooling
+    is left out because the weights before it add up over the positions that it divides the gradient among.
     """
-    if flow.path is None:
-        return None
-    first, last = (_log10_grad_norm(flow.site(name)) for name in (flow.path.first, flow.path.last))
-    return None if first is None or last is None else first - last
+    return math.fsum(step.log10_norm_gain for step in path.steps if step.kind != "pooling")
 
 
 def first_norm(flow: Flow, budget: Waterfall) -> float | None:
@@ -72,12 +70,6 @@ def scale_values(flow: Flow, budget: Waterfall, per_layer: float) -> dict[str, V
         "last": budget.last,
         "last_op": flow.site(budget.last).site.op,
     }
-
-
-def _log10_grad_norm(row: SiteFlow) -> float | None:
-    if row.activation_grad is None or row.activation_grad.log10_norm in (None, -math.inf):
-        return None
-    return row.activation_grad.log10_norm
 
 
 def _bars(step: PathStep) -> list[WaterfallBar]:

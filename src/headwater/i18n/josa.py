@@ -5,7 +5,17 @@ import re
 # Final consonants of digits as read: 영 일 이 삼 사 오 육 칠 팔 구.
 _DIGITS = {"0": "ㅇ", "1": "ㄹ", "3": "ㅁ", "6": "ㄱ", "7": "ㄹ", "8": "ㄹ"}
 # Latin words of the field whose reading does not follow from their last letter.
-_WORDS = {"adam": "ㅁ", "relu": "", "he": "", "tanh": "", "sigmoid": "", "float16": "ㄱ", "loss": "", "batch": "", "step": "ㅂ"}
+_WORDS = {
+    "adam": "ㅁ",
+    "relu": "",
+    "he": "",
+    "tanh": "",
+    "sigmoid": "",
+    "float16": "ㄱ",
+    "loss": "",
+    "batch": "",
+    "step": "ㅂ",
+}
 # Names of single letters that end in a consonant: 엘 엠 엔 알.
 _LETTERS = {"L": "ㄹ", "M": "ㅁ", "N": "ㄴ", "R": "ㄹ"}
 _ENDINGS = {"l": "ㄹ", "m": "ㅁ", "n": "ㄴ", "ng": "ㅇ", "ck": "ㄱ", "p": "ㅂ"}

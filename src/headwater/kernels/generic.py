@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -110,17 +111,17 @@ def _chunks(values: Tensor) -> Iterator[Tensor]:
 def _chunk_moments(x: Tensor, tiny: float) -> Moments:
     finite = x[torch.isfinite(x)]
     nan_count = int(torch.isnan(x).sum())
-    counts = {"count": x.numel(), "nan_count": nan_count, "inf_count": x.numel() - finite.numel() - nan_count}
+    counts = Moments(count=x.numel(), nan_count=nan_count, inf_count=x.numel() - finite.numel() - nan_count)
     if not finite.numel():
-        return Moments(**counts)
+        return counts
     low, high = (float(bound) for bound in torch.aminmax(finite))
     exponent = math.frexp(max(abs(low), abs(high)))[1]
     scaled = _ldexp(finite, -exponent)
     mean = scaled.mean()
     magnitudes = finite.abs()
     zero_count = int((finite == 0).sum())
-    return Moments(
-        **counts,
+    return replace(
+        counts,
         zero_count=zero_count,
         subnormal_count=int((magnitudes < tiny).sum()) - zero_count if tiny else 0,
         exponent=exponent,
@@ -142,7 +143,7 @@ def _chunk_sums(x: Tensor) -> tuple[int, float, int]:
 
 
 def _ldexp(x: Tensor, exponent: int) -> Tensor:
-    """x · 2**exponent in two factors, because 2**1074 alone is no float64."""
+    """The product x · 2**exponent in two factors, because 2**1074 alone is no float64."""
     half = exponent // 2
     return x * math.ldexp(1.0, half) * math.ldexp(1.0, exponent - half)
 

@@ -110,7 +110,7 @@ def abs_cosine(samples: Array) -> float | None:
 
 
 def effective_rank(samples: Array) -> float | None:
-    """exp of the entropy of p_i = s_i² / Σ s², s the singular values of the centred first 64 samples.
+    """Exponential of the entropy of p_i = s_i² / Σ s², s the singular values of the centred first 64 samples.
 
     1 where the samples differ along one direction only, or not at all.
 
@@ -140,7 +140,7 @@ def gain(after: Moments, before: Moments) -> float | None:
 
 
 def sign_coherence(gradient: Array) -> float | None:
-    """Mean over units of |Σ sign g| / n: 1 where each unit's weight gradients share one sign, which makes descent zig-zag.
+    """Mean over units of |Σ sign g| / n: 1 where all of a unit's weight gradients share one sign: descent zig-zags.
 
     Args:
         gradient: ∂loss/∂W, (units, ...) with the unit's incoming weights in the other dimensions. Units without any

@@ -3,8 +3,10 @@
 import math
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.utils import parametrize
 
 from headwater.kernels import generic
 from headwater.records import SiteKind
@@ -29,17 +31,38 @@ _NODE_KINDS: tuple[tuple[str, SiteKind], ...] = (
     ("AdaptiveAvgPool", "pooling"),
     ("AdaptiveMaxPool", "pooling"),
     ("MkldnnAdaptive", "pooling"),
+    ("Mean", "pooling"),
     ("Embedding", "embedding"),
     ("ScaledDotProduct", "attention"),
 )
-_ACTIVATION_NODES = (
-    "Sigmoid Tanh Relu LeakyRelu PreluKernel Elu Gelu Silu Mish Softplus Hardtanh Hardswish Hardsigmoid LogSigmoid Glu"
-).split()
+_ACTIVATION_NODES = ["Sigmoid", "Tanh", "Relu", "LeakyRelu", "PreluKernel", "Elu", "Gelu", "Silu", "Mish", "Softplus", "Hardtanh", "Hardswish", "Hardsigmoid", "LogSigmoid", "Glu"]
+
+
+def module_type(module: nn.Module) -> type[nn.Module]:
+    """The module's class as the user wrote it: a parametrisation (weight norm) puts one of its own in between."""
+    return parametrize.type_before_parametrizations(module)
+
+
+def is_container(module: nn.Module) -> bool:
+    """Whether other modules do its work; those that only compute a parametrised weight do not count."""
+    return any(name != "parametrizations" for name, _ in module.named_children())
+
+
+def operations(model: nn.Module) -> list[nn.Module]:
+    """The modules signals run through: all but those that only compute a parametrised weight."""
+    modules = list(model.modules())
+    computing = {
+        id(part)
+        for module in modules
+        if parametrize.is_parametrized(module)
+        for part in module.get_submodule("parametrizations").modules()
+    }
+    return [module for module in modules if id(module) not in computing]
 
 
 def module_kind(module: nn.Module) -> SiteKind:
     """What sort of operation a leaf module is."""
-    name = type(module).__name__
+    name = module_type(module).__name__
     if activation_of(module):
         return "activation"
     if isinstance(module, (nn.Linear, _ConvNd, nn.Bilinear)) or _weight_shape_is_transposed_linear(module):
@@ -66,7 +89,7 @@ def node_kind(name: str) -> SiteKind:
 
 def activation_of(module: nn.Module) -> Activation | None:
     """The activation a module computes, ``None`` if it is no known activation."""
-    activation = of_module(type(module).__name__)
+    activation = of_module(module_type(module).__name__)
     return None if activation is None or activation.id == "identity" else activation
 
 
@@ -107,7 +130,7 @@ def weight_gain(module: nn.Module, x: Tensor, y: Tensor) -> float | None:
     Returns:
         The factor, dimensionless; ``None`` if the module has no single weight matrix.
     """
-    weight = getattr(module, "weight", None)
+    weight = _weight(module)
     if not isinstance(weight, Tensor) or weight.dim() < 2 or not x.numel() or isinstance(module, nn.Bilinear):
         return None
     norm = generic.moments(weight).norm
@@ -119,6 +142,22 @@ def weight_gain(module: nn.Module, x: Tensor, y: Tensor) -> float | None:
     return norm * math.sqrt(y.numel() / (outputs * x.numel()))
 
 
+def _weight(module: nn.Module) -> Any:
+    """The weight the module has just used."""
+    if not parametrize.is_parametrized(module, "weight"):
+        return getattr(module, "weight", None)
+    parts = list(module.get_submodule("parametrizations").modules())
+    modes = [part.training for part in parts]
+    try:
+        for part in parts:
+            part.training = False  # in training, reading a spectrally normed weight takes a power iteration further
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            return module.weight
+    finally:
+        for part, mode in zip(parts, modes, strict=True):
+            part.training = mode
+
+
 def _weight_shape_is_transposed_linear(module: nn.Module) -> bool:
     """Whether it is the (in, out) linear layer of GPT-2, which Hugging Face calls Conv1D."""
-    return type(module).__name__ == "Conv1D" and getattr(module, "nf", None) is not None
+    return module_type(module).__name__ == "Conv1D" and getattr(module, "nf", None) is not None

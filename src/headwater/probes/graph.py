@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -133,7 +133,8 @@ class BackwardGraph:
         return self._at_node.get(node, _NOTHING).log10_rms > -math.inf
 
     def _walk(self, node: Any) -> tuple[list[Any], list[tuple[Any, int]]]:
-        nodes, edges = [node], []
+        nodes: list[Any] = [node]
+        edges: list[tuple[Any, int]] = []
         while True:
             candidates = [edge for edge in self._consumers.get(nodes[-1], ()) if self._energy(edge) > -math.inf]
             if not candidates:
@@ -148,18 +149,20 @@ class BackwardGraph:
         gain = self._at_node[node].log10_rms - self._at_edge[edge].log10_rms
         if abs(gain) < _JOIN_TOLERANCE:
             return None
-        return PathStep(site=None, op=_node_name(node), kind="other", part="join", log10_gain=gain)
+        count_gain = _log10_ratio(self._at_node[node].count, self._at_edge[edge].count)
+        return PathStep(None, _node_name(node), "other", "join", gain, log10_count_gain=count_gain)
 
     def _operation_step(self, edge: tuple[Any, int], names: dict[int, str]) -> PathStep | None:
         consumer = edge[0]
         gain = self._at_edge[edge].log10_rms - self._at_node[consumer].log10_rms
+        count_gain = _log10_ratio(self._at_edge[edge].count, self._at_node[consumer].count)
         owner = self._owner.get(consumer)
         kind = node_kind(_node_name(consumer))
         if owner is None:
-            step = PathStep(None, _node_name(consumer), kind, "operation", gain)
-            return step if abs(gain) >= _JOIN_TOLERANCE else None
+            step = PathStep(None, _node_name(consumer), kind, "operation", gain, log10_count_gain=count_gain)
+            return step if abs(gain) >= _JOIN_TOLERANCE or count_gain else None
         kind = kind if owner.kind == "other" else owner.kind
-        return PathStep(names[id(owner)], owner.op, kind, "operation", gain, owner.weight_gain)
+        return PathStep(names[id(owner)], owner.op, kind, "operation", gain, owner.weight_gain, count_gain)
 
 
 def _append(steps: list[PathStep], step: PathStep | None) -> None:
@@ -168,11 +171,17 @@ def _append(steps: list[PathStep], step: PathStep | None) -> None:
         return
     before = steps[-1] if steps else None
     if before and before.part == step.part == "operation" and before.site is not None and before.site == step.site:
-        steps[-1] = PathStep(
-            step.site, step.op, before.kind, "operation", before.log10_gain + step.log10_gain, step.weight_gain
+        steps[-1] = replace(
+            before,
+            log10_gain=before.log10_gain + step.log10_gain,
+            log10_count_gain=before.log10_count_gain + step.log10_count_gain,
         )
     else:
         steps.append(step)
+
+
+def _log10_ratio(after: int, before: int) -> float:
+    return math.log10(after / before) if after != before else 0.0
 
 
 def _consumers(root: Any) -> dict[Any, list[tuple[Any, int]]]:

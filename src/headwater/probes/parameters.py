@@ -62,7 +62,7 @@ def _measured(parameter: nn.Parameter, names: list[str]) -> ParameterFlow:
 def _step(optimizer: torch.optim.Optimizer, closure: Callable[[], Tensor]) -> None:
     wanted = inspect.signature(type(optimizer).step).parameters.get("closure")
     if wanted is not None and wanted.default is inspect.Parameter.empty:
-        optimizer.step(closure)
+        optimizer.step(lambda: float(closure().detach()))
     else:
         optimizer.step()
 

@@ -60,10 +60,10 @@ def _restore_table(table: dict[str, Any], originals: dict[str, Any], copies: dic
     for name in set(table) - set(originals):
         del table[name]
     table.update(originals)
-    with torch.no_grad():
-        for name, copy in copies.items():
-            if not _identical(table[name], copy):
-                table[name].copy_(copy)
+    for name, copy in copies.items():
+        if not _identical(table[name], copy):
+            # Through `.data`, which has a version count of its own: a graph the caller still holds stays usable.
+            table[name].data.copy_(copy)
 
 
 def _identical(a: Tensor, b: Tensor) -> bool:

@@ -88,6 +88,7 @@ class Recorder(TorchFunctionMode):
         self._names = {id(module): clean(name) for name, module in model.named_modules()}
         self._model = model
         self._frames: list[_Frame] = []
+        self._failed: nn.Module | None = None
         self._calls: Counter[tuple[str, str]] = Counter()
         self._handles: list[RemovableHandle] = []
         self._tensor_handles: list[RemovableHandle] = []
@@ -96,16 +97,17 @@ class Recorder(TorchFunctionMode):
     @property
     def innermost(self) -> nn.Module | None:
         """The module that is running, or was when an exception ended the pass."""
-        return self._frames[-1].module if self._frames else None
+        return self._failed or (self._frames[-1].module if self._frames else None)
 
     def name_of(self, module: nn.Module) -> str:
         """The module's name in the model; the model itself is called by its class."""
         return self._names[id(module)] or type(module).__name__
 
     def __enter__(self) -> Recorder:
-        for module in self._model.modules():
+        for module in classify.operations(self._model):
             self._handles.append(module.register_forward_pre_hook(self._before, with_kwargs=True))
-            self._handles.append(module.register_forward_hook(self._after, with_kwargs=True))
+            # Called after an exception too, with no output: a model that catches it goes on in the right frame.
+            self._handles.append(module.register_forward_hook(self._after, with_kwargs=True, always_call=True))
         super().__enter__()
         return self
 
@@ -138,11 +140,12 @@ class Recorder(TorchFunctionMode):
         return output
 
     def _in_user_code(self) -> bool:
-        """Whether a function called now is the user's own: torch's modules and known activations are sites themselves."""
+        """Whether a function called now is a site of its own: torch's leaf modules and known activations are already."""
         if not self._frames:
             return False
         module = self._frames[-1].module
-        return not type(module).__module__.startswith("torch.nn.") and classify.activation_of(module) is None
+        of_torch = classify.module_type(module).__module__.startswith("torch.nn.")
+        return classify.activation_of(module) is None and (not of_torch or classify.is_container(module))
 
     def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._frames:
@@ -150,7 +153,7 @@ class Recorder(TorchFunctionMode):
         frame = _Frame(module)
         self._frames.append(frame)
         x = main_tensor((args, kwargs))
-        if x is None or any(True for _ in module.children()):
+        if x is None or classify.is_container(module):
             frame.in_nodes = _nodes((args, kwargs))
             return
         self._note_input(frame, x)
@@ -162,12 +165,13 @@ class Recorder(TorchFunctionMode):
 
     def _after(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         frame = self._pop(module)
+        self._failed = (self._failed or module) if output is None else None
         if frame is None or frame.called_child:
             return
         activation = classify.activation_of(module)
         self._add(
             frame,
-            type(module).__name__,
+            classify.module_type(module).__name__,
             classify.module_kind(module),
             output,
             functional=False,
@@ -231,7 +235,8 @@ class Recorder(TorchFunctionMode):
 
     def _own_parameters(self, module: nn.Module) -> tuple[str, ...]:
         prefix = self._names[id(module)]
-        return tuple(f"{prefix}.{name}" if prefix else name for name, _ in module.named_parameters(recurse=False))
+        own = [n for n, _ in module.named_parameters() if "." not in n or n.startswith("parametrizations.")]
+        return tuple(f"{prefix}.{name}" if prefix else name for name in own)
 
 
 def _collapse(y: Tensor) -> tuple[float | None, float | None]:

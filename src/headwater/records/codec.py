@@ -58,7 +58,9 @@ def decode(cls: type[T], data: Any) -> T:
         raise ValueError(f"{cls.__name__} is read from a JSON object, got {data!r:.80}.")
     schema = getattr(cls, "SCHEMA", None)
     if schema and data.get("schema") != schema:
-        raise ValueError(f"expected schema {schema!r}, got {data.get('schema')!r}: the file is of another kind or newer.")
+        raise ValueError(
+            f"expected schema {schema!r}, got {data.get('schema')!r}: the file is of another kind or newer."
+        )
     hints = get_type_hints(cls)
     values = {}
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]

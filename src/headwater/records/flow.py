@@ -35,7 +35,7 @@ class SiteFlow:
         effective_rank: exp of the entropy of the centred spectrum's energy shares.
         grad_rms: Rms of the gradient over the parameters the site owns.
         update_ratio: ‖Δw‖/‖w‖ over the parameters the site owns, as the optimizer really moved them.
-        weight_gain: Rms factor a gradient takes on average through weights of this scale, if it is not aligned with them.
+        weight_gain: Rms factor that weights of this scale apply on average to a gradient not aligned with them.
     """
 
     site: Site
@@ -119,6 +119,7 @@ class PathStep:
         part: ``operation`` or ``join``.
         log10_gain: log₁₀ of rms after over rms before, in the direction of the gradient.
         weight_gain: For an affine map, the rms factor its weights' scale alone stands for.
+        log10_count_gain: log₁₀ of the gradient's number of elements after over before; 0 where the size stays.
     """
 
     site: str | None
@@ -127,6 +128,12 @@ class PathStep:
     part: PathPart
     log10_gain: float
     weight_gain: float | None = None
+    log10_count_gain: float = 0.0
+
+    @property
+    def log10_norm_gain(self) -> float:
+        """log₁₀ of the gradient's Euclidean norm after over before."""
+        return self.log10_gain + self.log10_count_gain / 2
 
 
 @dataclass(frozen=True)

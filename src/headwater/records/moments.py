@@ -1,6 +1,7 @@
 """The one mergeable summary of a tensor's elements."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 
@@ -58,16 +59,16 @@ class Moments:
 
     @property
     def mean(self) -> float | None:
-        return self._unscaled(self.scaled_mean) if self.finite_count else None
+        return self._bounded(self.scaled_mean) if self.finite_count else None
 
     @property
     def abs_mean(self) -> float | None:
-        return self._unscaled(self.scaled_abs_mean) if self.finite_count else None
+        return self._bounded(self.scaled_abs_mean) if self.finite_count else None
 
     @property
     def rms(self) -> float | None:
         """Root mean square of the finite elements."""
-        return self._unscaled(self._scaled_rms) if self.finite_count else None
+        return self._bounded(self._scaled_rms) if self.finite_count else None
 
     @property
     def norm(self) -> float | None:
@@ -108,7 +109,7 @@ class Moments:
         return math.sqrt(self.scaled_m2 / self.finite_count + self.scaled_mean**2)
 
     def rms_over(self, before: "Moments") -> float | None:
-        """Rms over that of ``before``, dimensionless; ``None`` where either has no elements or ``before`` only zeros."""
+        """Rms over that of ``before``; ``None`` where either has no finite elements, or ``before`` only zeros."""
         if not self.finite_count or not before.finite_count or not before._scaled_rms:
             return None
         return _ldexp(self._scaled_rms / before._scaled_rms, self.exponent - before.exponent)
@@ -144,6 +145,11 @@ class Moments:
         """The summary of all parts together; that of nothing is ``Moments()``."""
         return reduce(Moments.merge, parts, Moments())
 
+    def _bounded(self, scaled_mean: float) -> float:
+        """A mean in its own units; rounding must not carry it past the largest element, least of all to Inf."""
+        bound = self.abs_max or 0.0
+        return max(-bound, min(bound, self._unscaled(scaled_mean)))
+
     def _unscaled(self, value: float) -> float:
         return _ldexp(value, self.exponent)
 
@@ -155,9 +161,9 @@ def _ldexp(value: float, exponent: int) -> float:
         return math.copysign(math.inf, value)
 
 
-def _pick(choose: "type[min] | object", a: float | None, b: float | None) -> float | None:
+def _pick(choose: Callable[[list[float]], float], a: float | None, b: float | None) -> float | None:
     present = [value for value in (a, b) if value is not None]
-    return choose(present) if present else None  # type: ignore[operator]
+    return choose(present) if present else None
 
 
 def _merged_histogram(a: tuple[tuple[int, int], ...], b: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:

@@ -25,7 +25,8 @@ def _plan(activation_id: str, model: nn.Module, order: Order, seed: int) -> tupl
     others = [step for step in hidden_activations(order) if step.activation != activation_id]
     if not others:
         raise NotApplicableError(
-            f"activation.{activation_id}: {type(model).__name__} has no hidden activation that is not {activation_id} already."
+            f"activation.{activation_id}: {type(model).__name__} has no hidden activation that is not {activation_id} "
+            "already."
         )
     _refuse_functions(activation_id, others)
     targets = dict.fromkeys(step.module for step in others)

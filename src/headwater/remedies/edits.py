@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import nn
@@ -56,10 +57,11 @@ class DrawWeights:
         generator = torch.Generator().manual_seed(self.seed)
         with torch.no_grad():
             for name, std in self.layers:
-                layer = model.get_submodule(name)
-                layer.weight.copy_(torch.empty(layer.weight.shape).normal_(0.0, std, generator=generator))
-                if layer.bias is not None:
-                    layer.bias.zero_()
+                weight, bias = (model.get_submodule(name)._parameters.get(part) for part in ("weight", "bias"))
+                if weight is not None:
+                    weight.copy_(torch.empty(weight.shape).normal_(0.0, std, generator=generator))
+                if bias is not None:
+                    bias.zero_()
 
 
 Edit = ReplaceModule | DrawWeights
@@ -127,17 +129,17 @@ def _wrapped(names: list[str], indent: int) -> str:
     return "[\n" + "\n".join(pad + ", ".join(map(repr, row)) + "," for row in rows) + "\n" + " " * indent + "]"
 
 
-def fans(layer: nn.Module) -> tuple[float, float]:
+def fans(layer: Any) -> tuple[float, float]:
     """Number of inputs one output sums over, and number of outputs one input reaches.
 
     Args:
         layer: A linear layer, a convolution, a transposed convolution, or Hugging Face's (in, out) Conv1D.
     """
-    shape = tuple(layer.weight.shape)  # type: ignore[union-attr, arg-type]
+    shape = tuple(layer.weight.shape)
     receptive = math.prod(shape[2:])
+    groups = getattr(layer, "groups", 1)
     if getattr(layer, "transposed", False):
-        stride = math.prod(layer.stride)  # type: ignore[arg-type]
-        return shape[0] * receptive / stride / layer.groups, shape[1] * receptive  # type: ignore[operator]
+        return shape[0] * receptive / math.prod(layer.stride) / groups, float(shape[1] * receptive)
     if getattr(layer, "nf", None) is not None:
         return float(shape[0]), float(shape[1])
-    return float(shape[1] * receptive), shape[0] * receptive / getattr(layer, "groups", 1)
+    return float(shape[1] * receptive), shape[0] * receptive / groups

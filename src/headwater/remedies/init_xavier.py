@@ -2,8 +2,8 @@
 
 Keeps tanh near its linear part in both directions. Wrong before ReLU, which halves the signal's energy in every layer.
 
-Source: Glorot and Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks", section 4.2.1,
-with a normal for their uniform distribution.
+Source: Glorot and Bengio 2010, "Understanding the difficulty of training deep feedforward neural networks", section
+4.2.1, with a normal for their uniform distribution.
 """
 
 from functools import partial

@@ -39,7 +39,9 @@ def order_of_model(model: nn.Module) -> Order:
     """
     containers = [module for module in model.modules() if any(True for _ in module.children())]
     if containers and all(type(module) is nn.Sequential for module in containers):
-        return tuple(_step_of_module(name, module) for name, module in model.named_modules() if name not in _inner(model))
+        return tuple(
+            _step_of_module(name, module) for name, module in model.named_modules() if name not in _inner(model)
+        )
     try:
         return _traced_order(model)
     except Exception as error:

@@ -178,9 +178,7 @@ def _arm(name: ArmName, runs: list[_Run]) -> Arm:
     )
 
 
-def _decide(
-    interval: tuple[float, float], placebo_interval: tuple[float, float], over_random: float
-) -> ProofVerdict:
+def _decide(interval: tuple[float, float], placebo_interval: tuple[float, float], over_random: float) -> ProofVerdict:
     if interval[1] < 0:
         return "harmful"
     return "proven" if interval[0] > 0 and placebo_interval[0] > 0 and over_random > 0 else "not_proven"

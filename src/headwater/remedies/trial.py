@@ -123,9 +123,7 @@ def make_optimizer(experiment: Experiment, model: nn.Module) -> torch.optim.Opti
         )
     optimizer = experiment.optimizer(model.parameters())
     if not isinstance(optimizer, torch.optim.Optimizer):
-        raise InputError(
-            f"Experiment.optimizer must return a torch.optim.Optimizer, got {type(optimizer).__name__}."
-        )
+        raise InputError(f"Experiment.optimizer must return a torch.optim.Optimizer, got {type(optimizer).__name__}.")
     return optimizer
 
 

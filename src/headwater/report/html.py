@@ -361,6 +361,7 @@ def _proof(proof: Proof, words: Words) -> Html:
             class_="figures",
         ),
         _details(words("report.picture_table"), join(_arm_table(proof, words), _effect_table(proof, words))),
+        el("p", words("proof.wall_time", seconds=number(proof.wall_time_s)), class_="note"),
         id="proof",
     )
 

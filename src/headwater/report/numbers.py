@@ -46,7 +46,9 @@ def decades(value: float) -> str:
     """Decades lost (negative) or gained: one decimal, or as many as it takes not to read as nothing."""
     if not math.isfinite(value) or value == 0:
         return number(value)
-    return signed(value) if abs(value) < 0.05 else f"{value:+.1f}"
+    if abs(value) >= 0.05:
+        return f"{value:+.1f}"
+    return f"{value:+.1g}" if abs(value) >= 1e-4 else signed(value)
 
 
 def percent_digits(share: float) -> str:

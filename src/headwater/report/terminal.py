@@ -31,6 +31,7 @@ MOST_GROUPS = 6
 # Labels that stand under each other.
 LABELS = (("report.number", "report.cause", "report.fix"), ("report.checked", "report.unchecked"))
 BAR_CELLS = 18
+LEAST_DECADES = 3.0  # that the bars span: small differences should look small
 # Okabe-Ito: blue for what is well, vermillion for what is not; never red against green.
 COLOURS = {
     "healthy": "bold #0072b2",
@@ -220,13 +221,14 @@ def _proof(proof: Proof, page: _Page) -> list[Text]:
         ),
         " · ",
         (words.remedies(proof.remedies), "bold"),
-        f" · {words.say(proof.metric)} {number(proof.metric_before)} → {number(proof.metric_after)}",
     )
     low, high = proof.interval
+    metric = f"{words.say(proof.metric)} {number(proof.metric_before)} → {number(proof.metric_after)}"
     effect = words("proof.effect_short", effect=number(proof.effect), low=number(low), high=number(high))
-    runs = words("proof.runs", seeds=len(proof.seeds), steps=proof.steps)
     controls = words("proof.controls", placebo=number(proof.placebo), random=number(proof.random_remedy))
-    return [_fit(Text.assemble(line), page.width) for line in (verdict, f"  {effect} · {runs}", f"  {controls}")]
+    runs = words("proof.runs", seeds=len(proof.seeds), steps=proof.steps)
+    rows = [verdict, Text(f"  {metric} · {effect}"), Text(f"  {controls} · {runs}")]
+    return [_fit(row, page.width) for row in rows]
 
 
 def _profile(sites: tuple[SiteFlow, ...], page: _Page) -> list[Text]:
@@ -238,7 +240,8 @@ def _profile(sites: tuple[SiteFlow, ...], page: _Page) -> list[Text]:
     groups = [with_gradient[start : start + size] for start in range(0, len(with_gradient), size)]
     levels = [_level(group) for group in groups]
     finite = [level for level in levels if level is not None and math.isfinite(level)]
-    low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
+    high = max(finite, default=0.0)
+    low = min([*finite, high - LEAST_DECADES])
     names = [page.words.where(tuple(row.site.name for row in group), cells=22) for group in groups]
     widest = max(map(cell_len, names))
     head = Text(f"  {page.words('report.profile')}", "dim")
@@ -265,8 +268,7 @@ def _bar(level: float | None, low: float, high: float) -> str:
         return ""
     if level == -math.inf:
         return "⊘"
-    filled = BAR_CELLS if high == low else round((level - low) / (high - low) * BAR_CELLS)
-    return "█" * filled or "▏"
+    return "█" * round((level - low) / (high - low) * BAR_CELLS) or "▏"
 
 
 def _row(label: str, content: str, page: _Page) -> Text:

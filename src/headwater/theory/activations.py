@@ -8,6 +8,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from headwater.theory.activation import Activation, Array
@@ -17,16 +18,19 @@ _SQRT_2 = math.sqrt(2.0)
 
 
 def _normal_pdf(x: Array) -> Array:
-    return np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
+    density: Array = np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
+    return density
 
 
 def _normal_cdf(x: Array) -> Array:
-    return 0.5 * special.erfc(-x / _SQRT_2)
+    probability: Array = 0.5 * special.erfc(-x / _SQRT_2)
+    return probability
 
 
 def _sigmoid_derivative(x: Array) -> Array:
     # σ(x)σ(-x) keeps its value where 1 - σ(x) has rounded to 0: σ′(51) is 7.1e-23, not 0.
-    return special.expit(x) * special.expit(-x)
+    slope: Array = special.expit(x) * special.expit(-x)
+    return slope
 
 
 def _tanh_derivative(x: Array) -> Array:
@@ -34,7 +38,7 @@ def _tanh_derivative(x: Array) -> Array:
     return 4.0 * _sigmoid_derivative(2.0 * x)
 
 
-def _piecewise_derivative(x: Array, moving: Array, elsewhere: Any = 0.0) -> Array:
+def _piecewise_derivative(x: Array, moving: NDArray[np.bool_], elsewhere: Any = 0.0) -> Array:
     # NaN stays NaN: a unit that has overflowed must not pass for a dead one.
     return np.where(np.isnan(x), np.nan, np.where(moving, 1.0, elsewhere))
 
@@ -42,7 +46,8 @@ def _piecewise_derivative(x: Array, moving: Array, elsewhere: Any = 0.0) -> Arra
 def _gelu(x: Array, approximate: str = "none") -> Array:
     if approximate == "none":
         return x * _normal_cdf(x)
-    return x * special.expit(_gelu_inner(x))
+    gate: Array = special.expit(_gelu_inner(x))
+    return x * gate
 
 
 def _gelu_derivative(x: Array, approximate: str = "none") -> Array:
@@ -50,7 +55,8 @@ def _gelu_derivative(x: Array, approximate: str = "none") -> Array:
         return _normal_cdf(x) + x * _normal_pdf(x)
     x = np.clip(x, -100.0, 100.0)  # beyond, φ′ is exactly 0 or 1, and the cube would overflow on the way
     inner_slope = 2.0 * math.sqrt(2.0 / math.pi) * (1.0 + 3.0 * 0.044715 * x * x)
-    return special.expit(_gelu_inner(x)) + x * _sigmoid_derivative(_gelu_inner(x)) * inner_slope
+    slope: Array = special.expit(_gelu_inner(x)) + x * _sigmoid_derivative(_gelu_inner(x)) * inner_slope
+    return slope
 
 
 def _gelu_inner(x: Array) -> Array:
@@ -59,12 +65,14 @@ def _gelu_inner(x: Array) -> Array:
 
 
 def _silu_derivative(x: Array) -> Array:
-    return special.expit(x) + x * _sigmoid_derivative(x)
+    slope: Array = special.expit(x) + x * _sigmoid_derivative(x)
+    return slope
 
 
 def _mish_derivative(x: Array) -> Array:
     inner = np.logaddexp(0.0, x)
-    return np.tanh(inner) + x * _tanh_derivative(inner) * special.expit(x)
+    slope: Array = np.tanh(inner) + x * _tanh_derivative(inner) * special.expit(x)
+    return slope
 
 
 def _elu(x: Array, alpha: float = 1.0) -> Array:

@@ -1,4 +1,4 @@
-"""Units that no sample reaches: their output or derivative is zero for all of them, so they cannot learn their way back.
+"""Units that no sample reaches: output or derivative is zero for all of them, so they cannot learn their way back.
 
 A deep rectifier network at initialisation shows the same sign for every input in each unit once its inputs have merged,
 and then half of the units are off for all of them. So a layer counts only where significantly more than half is dead.

@@ -17,9 +17,9 @@ MIN_LAYERS = 3
 
 def _look(observation: Observation) -> Iterable[Finding]:
     flow, budget = observation.flow, observation.waterfall
-    gained = norm_decades(flow)
-    if budget is None or flow.path is None or gained is None or budget.decades <= 0:
+    if budget is None or flow.path is None or budget.decades <= 0:
         return
+    gained = norm_decades(flow.path)
     layers = affine_layers(flow.path)
     if gained < (WARNING_DECADES if layers >= MIN_LAYERS else CRITICAL_DECADES):
         return

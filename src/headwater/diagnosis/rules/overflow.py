@@ -15,8 +15,8 @@ from headwater.records import Cause, Evidence, Finding, Message, Moments, SiteFl
 
 LARGEST = {"float64": float(np.finfo(np.float64).max), "float32": float(np.finfo(np.float32).max)}
 LARGEST |= {"bfloat16": 3.3895313892515355e38, "float16": float(np.finfo(np.float16).max)}
-# The square root of the largest number: its square, which every norm and variance takes, is infinite. In float16 that is
-# 256, an ordinary activation, and norms are taken in float32; there only the last factor of 16 counts.
+# The square root of the largest number: its square, which every norm and variance takes, is infinite. In float16 that
+# is 256, an ordinary activation, and norms are taken in float32; there only the last factor of 16 counts.
 LIMIT = {name: math.sqrt(largest) if name != "float16" else largest / 16 for name, largest in LARGEST.items()}
 SOURCE = "square root of the largest number of the dtype (IEEE 754); a sixteenth of it in float16"
 

@@ -1,7 +1,7 @@
 """S-shaped activations driven into their flat ends, where the derivative is next to nothing.
 
-Counted on the gradient's path only: a gate beside it may be open or closed for good reason. What follows the last affine
-map is the output's own: a classifier that is sure of itself saturates its head.
+Counted on the gradient's path only: a gate beside it may be open or closed for good reason. What follows the last
+affine map is the output's own: a classifier that is sure of itself saturates its head.
 """
 
 from collections.abc import Iterable

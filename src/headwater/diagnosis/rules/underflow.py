@@ -22,7 +22,7 @@ SOURCE = "smallest normal number of the dtype (IEEE 754)"
 
 def _look(observation: Observation) -> Iterable[Finding]:
     rows = [row for row in observation.flow.sites if row.activation_grad is not None and row.activation_grad.count]
-    lost = [row for row, later in zip(rows, [*rows[1:], None], strict=True) if _underflowed(row, later, rows)]
+    lost = list(_lost(rows))
     if not lost:
         return
     worst = lost[-1]
@@ -32,24 +32,45 @@ def _look(observation: Observation) -> Iterable[Finding]:
         severity="critical" if zero else "warning",
         sites=tuple(row.site.name for row in lost),
         evidence=(
-            Evidence("abs_max", worst.activation_grad.abs_max if worst.activation_grad else None, TINY.get(worst.site.dtype), worst.site.name, SOURCE),
+            Evidence(
+                "abs_max",
+                worst.activation_grad.abs_max if worst.activation_grad else None,
+                TINY.get(worst.site.dtype),
+                worst.site.name,
+                SOURCE,
+            ),
             Evidence("layers", len(lost)),
         ),
-        causes=(Cause("numeric_underflow", None, Message("cause.numeric_underflow.why", {"dtype": worst.site.dtype, "tiny": TINY[worst.site.dtype]})),),
+        causes=(
+            Cause(
+                "numeric_underflow",
+                None,
+                Message("cause.numeric_underflow.why", {"dtype": worst.site.dtype, "tiny": TINY[worst.site.dtype]}),
+            ),
+        ),
         prescriptions=for_gradient_scale(observation.flow),
         message=Message("finding.underflow", {"site": worst.site.name, "dtype": worst.site.dtype, "sites": len(lost)}),
     )
 
 
-def _underflowed(row: SiteFlow, later: SiteFlow | None, rows: list[SiteFlow]) -> bool:
+def _lost(rows: list[SiteFlow]) -> Iterable[SiteFlow]:
+    """The sites whose gradient the dtype could not hold, in execution order."""
+    found: list[SiteFlow] = []
+    nearest = None  # the last site, seen from the loss, that still had a gradient
+    for row in reversed([row for row in rows if row.site.dtype in TINY]):
+        if not _all_zero(row):
+            nearest = row
+            if _subnormal_share(row) >= SUBNORMAL_SHARE:
+                found.append(row)
+        elif nearest is not None and _log10_max(nearest) < math.log10(TINY[row.site.dtype] * NEAR_TINY):
+            found.append(row)
+    return reversed(found)
+
+
+def _subnormal_share(row: SiteFlow) -> float:
     gradient = row.activation_grad
-    if gradient is None or row.site.dtype not in TINY:
-        return False
-    if _all_zero(row):
-        nearest = next((r for r in rows[rows.index(row) + 1 :] if not _all_zero(r)), None)
-        return nearest is not None and _log10_max(nearest) < math.log10(TINY[row.site.dtype] * NEAR_TINY)
-    nonzero = gradient.finite_count - gradient.zero_count
-    return nonzero > 0 and gradient.subnormal_count / nonzero >= SUBNORMAL_SHARE
+    nonzero = gradient.finite_count - gradient.zero_count if gradient else 0
+    return gradient.subnormal_count / nonzero if gradient and nonzero else 0.0
 
 
 def _all_zero(row: SiteFlow) -> bool:

@@ -22,9 +22,9 @@ MIN_LAYERS = 3  # fewer cannot show a trend; then only the critical threshold co
 
 def _look(observation: Observation) -> Iterable[Finding]:
     flow, budget = observation.flow, observation.waterfall
-    lost = norm_decades(flow)
-    if budget is None or flow.path is None or lost is None or budget.decades >= 0:
+    if budget is None or flow.path is None or budget.decades >= 0:
         return
+    lost = norm_decades(flow.path)
     layers = affine_layers(flow.path)
     if lost > (WARNING_DECADES if layers >= MIN_LAYERS else CRITICAL_DECADES):
         return

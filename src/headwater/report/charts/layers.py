@@ -38,7 +38,7 @@ class LayerFrame:
 
     @property
     def right(self) -> float:
-        return self.size.width - (64 if self.size.width > 500 else 56)  # the last site's number stands beside it
+        return self.size.width - (80 if self.size.width > 500 else 66)  # the last site's number stands beside it
 
     @property
     def bottom(self) -> float:

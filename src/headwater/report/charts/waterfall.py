@@ -147,12 +147,13 @@ def _bars(drops: list[_Drop], frame: LayerFrame, grouped: int) -> Iterator[Html]
 def _distance(waterfall: Waterfall, drops: list[_Drop], frame: LayerFrame, grouped: int, words: Words) -> Html:
     """The level the gradient set out from, what lies between it and each column's end, and the whole way in decades."""
     start, end = frame.y(waterfall.log10_last), frame.y(waterfall.log10_first)
-    shades = []
-    for column in dict.fromkeys(drop.column for drop in drops):
-        reached = [drop.after for drop in drops if drop.column == column][-1]
+    reached = {drop.column: drop.after for drop in drops}
+    level, shades = waterfall.log10_last, []
+    for column in range(max(reached), min(reached) - 1, -1):  # a column off the gradient's way keeps the level it has
+        level = reached.get(column, level)
         x = frame.left + column * frame.column * grouped
         width = min(frame.column * grouped, frame.right - x)
-        top, bottom = sorted((start, frame.y(reached)))
+        top, bottom = sorted((start, frame.y(level)))
         shades.append(rect(x, top, width, bottom - top, "shade"))
     x = frame.left + drops[-1].column * frame.column * grouped + 10
     arrow = polyline([(x, start), (x, end)], "way") if abs(end - start) > 40 else Html("")
