@@ -12,6 +12,7 @@ from typing import Any, overload
 
 import torch
 from torch import nn
+from torch.nn.modules.loss import _Loss
 
 import headwater.i18n  # noqa: F401 - lets messages print as text
 from headwater.diagnosis import diagnose
@@ -176,12 +177,17 @@ def _measure_model(model: Any, batch: Any, loss: Any, steps: int) -> Flow:
         )
     if batch is None or loss is None:
         raise InputError("check() needs three things, or an Experiment: hw.check(model, batch, loss).")
-    if not callable(loss):
+    if not callable(loss) or _is_criterion(loss):
         raise InputError(
-            f"loss must be a function of model and batch, got {type(loss).__name__}: "
+            f"loss must be a function of model and batch, got {getattr(loss, '__name__', type(loss).__name__)}: "
             "hw.check(model, batch, lambda model, batch: criterion(model(batch[0]), batch[1]))."
         )
     return measure(model, batch, loss)
+
+
+def _is_criterion(loss: Any) -> bool:
+    """Whether it is one of torch's losses, which take an output and a target instead of a model and a batch."""
+    return isinstance(loss, _Loss) or getattr(loss, "__module__", "") == "torch.nn.functional"
 
 
 def _measure_experiment(

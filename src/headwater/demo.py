@@ -22,15 +22,18 @@ SPLIT_SEED = 0
 Batch = tuple[Tensor, Tensor]
 
 
-def experiment() -> Experiment:
-    """The 30-layer sigmoid network, Adam, cross-entropy and test accuracy on scikit-learn's digits.
+def experiment(depth: int = DEPTH) -> Experiment:
+    """A deep sigmoid network, Adam, cross-entropy and test accuracy on scikit-learn's digits.
+
+    Args:
+        depth: Number of linear layers.
 
     Raises:
         InputError: Without scikit-learn; the message says how to install it.
     """
     train, test = digits()
     return Experiment(
-        model=sigmoid_network,
+        model=lambda: sigmoid_network(depth),
         batches=lambda: shuffled(train),
         loss=cross_entropy,
         optimizer=lambda parameters: torch.optim.Adam(parameters, lr=LEARNING_RATE),
@@ -40,9 +43,9 @@ def experiment() -> Experiment:
     )
 
 
-def sigmoid_network() -> nn.Sequential:
-    """30 linear layers with a sigmoid between each two, in PyTorch's default initialisation."""
-    widths = [WIDTH] * DEPTH + [CLASSES]
+def sigmoid_network(depth: int = DEPTH) -> nn.Sequential:
+    """Linear layers with a sigmoid between each two, in PyTorch's default initialisation."""
+    widths = [WIDTH] * depth + [CLASSES]
     layers: list[nn.Module] = []
     for fan_in, fan_out in pairwise(widths):
         layers += [nn.Linear(fan_in, fan_out), nn.Sigmoid()]

@@ -12,7 +12,7 @@ from tests.helpers import EXAMPLES, headwater, schema_violations
 
 SITES = {
     "mlp": {"0": "Linear", "1": "ReLU", "4": "Linear"},
-    "cnn": {"conv1": "Conv2d", "norm1": "BatchNorm2d", "classifier": "Linear"},
+    "cnn": {"conv1": "Conv2d", "norm1": "BatchNorm2d", "relu#1": "relu", "relu#3": "relu", "classifier": "Linear"},
     "gpt2": {"transformer.wte": "Embedding", "transformer.h.3.mlp.c_proj": "Conv1D", "lm_head": "Linear"},
 }
 
@@ -30,12 +30,6 @@ def test_example_is_measured_and_found_healthy(tmp_path: Path, example: str) -> 
     assert report["diagnosis"]["verdict"] == "healthy"
     ops = {row["site"]: row["op"] for row in report["table"]}
     assert SITES[example].items() <= ops.items()
-
-
-def test_functional_activations_of_the_cnn_are_sites_of_their_own(tmp_path: Path) -> None:
-    done = headwater("check", f"{EXAMPLES / 'cnn.py'}:experiment", "--json", cwd=tmp_path)
-    ops = [row["op"] for row in json.loads(done.stdout)["table"]]
-    assert ops.count("relu") == 3
 
 
 @pytest.mark.parametrize("example", SITES)

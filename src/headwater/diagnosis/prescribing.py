@@ -3,10 +3,10 @@
 from headwater.records import Flow, Message, Prescription, SiteFlow
 from headwater.theory import ACTIVATIONS
 
-# Past this depth He-initialised rectifiers have merged their inputs (|cos| 0.948 for orthogonal ones at 20 layers:
-# correlation map of ReLU, Schoenholz et al. 2017 and Table 1.6 of the reference numbers), while tanh with Xavier keeps
-# them apart; the training figures at 30 and 50 layers agree (docs/log.md).
-MERGING_DEPTH = 20
+# Past this depth He-initialised rectifiers merge their inputs (|cos| 0.87 at 10 layers for orthogonal ones, by ReLU's
+# correlation map: Schoenholz et al. 2017) and tanh with Xavier learns more; up to it both learn the same within 0.02.
+# Measured by benchmarks/prescriptions.py, figures in docs/log.md.
+MERGING_DEPTH = 10
 
 
 def prescription(*remedies: str, code: str = "") -> Prescription:

@@ -47,6 +47,11 @@ def norm_decades(path: Path) -> float:
     return math.fsum(step.log10_norm_gain for step in path.steps if step.kind != "pooling")
 
 
+def depth_decades(path: Path) -> float:
+    """:func:`norm_decades` without the one operation that takes most: what is left of them is spread over the depth."""
+    return norm_decades(path) - min((s.log10_norm_gain for s in path.steps if s.kind != "pooling"), default=0.0)
+
+
 def first_norm(flow: Flow, budget: Waterfall) -> float | None:
     """‖∂loss/∂output‖ at the first site of the path, ℓ₂ over the batch."""
     gradient = flow.site(budget.first).activation_grad

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from headwater.probes.graph import BackwardGraph
 from headwater.probes.parameters import parameter_flows
@@ -72,7 +73,7 @@ def check_trainable(model: Any) -> None:
     """Refuse what cannot be measured.
 
     Raises:
-        InputError: If ``model`` is no module, has no parameters, or none that asks for a gradient.
+        InputError: If ``model`` is no module, has no parameters, lazy ones, or none that asks for a gradient.
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"the model must be a torch.nn.Module, got {type(model).__name__}.")
@@ -81,6 +82,12 @@ def check_trainable(model: Any) -> None:
         raise InputError(
             f"{type(model).__name__} has no parameters, so there is no gradient to measure. Layers kept in a plain list "
             "are invisible to PyTorch: keep them in nn.ModuleList([...])."
+        )
+    lazy = [name for name, parameter in model.named_parameters() if is_lazy(parameter)]
+    if lazy:
+        raise InputError(
+            f"{lazy[0]} has no shape yet: a lazy module gets its weights from the first batch it sees. "
+            "Call the model once on a batch before it is measured: model(batch[0])."
         )
     if not any(parameter.requires_grad for parameter in parameters):
         raise InputError(

@@ -6,7 +6,6 @@ from headwater.report.names import clean, clean_code
 
 VOID = {"meta", "br", "link"}
 
-Child = "Html | str | int | None"
 Attribute = str | int | float | bool | None
 
 

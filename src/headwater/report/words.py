@@ -6,7 +6,7 @@ from headwater.i18n import current_language, has_text, text
 from headwater.records import Diagnosis, Evidence, Message, Prescription, Proof
 from headwater.records.message import Value
 from headwater.report.names import clean, shorten
-from headwater.report.numbers import decades, number, percent_digits, whole_percents
+from headwater.report.numbers import decades, number, percent_digits, signed, whole_percents
 
 MOST_FINDINGS = 3
 NAME_CELLS = 40  # in running text; about half a terminal line
@@ -111,7 +111,9 @@ class Words:
             return clean(number(value))
         if statistic.endswith("_fraction"):
             return self.percent(float(value))
-        return decades(value) if statistic.startswith("decades") else number(value)
+        if statistic == "decades_per_layer":  # where a tenth of a decade already matters
+            return signed(float(value))
+        return decades(value) if statistic == "decades" else number(value)
 
     def evidence(self, item: Evidence) -> str:
         """One measured number: what, how much, against what."""

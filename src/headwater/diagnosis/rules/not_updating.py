@@ -1,13 +1,18 @@
 """Trainable weights that an optimizer step leaves where they are.
 
 Either the optimizer does not hold them, no gradient reaches them, or the step is too small to matter: below a millionth
-of the weight, or lost in its rounding.
+of the weight, or lost in its rounding. A gradient of exactly zero counts only where the dtype lost it: behind a branch
+or a head that starts at zero (ReZero, LoRA) it is there by design and gone after a step, and dead units are a symptom
+of their own.
 """
+
+import statistics
 
 from collections.abc import Iterable
 
 from headwater.diagnosis.prescribing import for_gradient_scale
 from headwater.diagnosis.rule import Observation, Rule, needs_update
+from headwater.diagnosis.rules import underflow
 from headwater.records import Cause, Evidence, Finding, Flow, Message, ParameterFlow, Severity
 from headwater.records.message import Value
 
@@ -19,7 +24,7 @@ ADAM_EPSILON = 1e-8  # torch's default: a smaller gradient no longer has its sca
 
 def _look(observation: Observation) -> Iterable[Finding]:
     flow = observation.flow
-    still = [parameter for parameter in flow.parameters if _is_still(parameter)]
+    still = [parameter for parameter in flow.parameters if _is_still(parameter) and not _is_switched_off(parameter, flow)]
     if not still:
         return
     trainable = [parameter for parameter in flow.parameters if parameter.trainable]
@@ -51,6 +56,15 @@ def _is_still(parameter: ParameterFlow) -> bool:
     return parameter.update_ratio < FROZEN_RATIO
 
 
+def _is_switched_off(parameter: ParameterFlow, flow: Flow) -> bool:
+    """Whether its gradient is exactly zero, and not because the dtype could not hold it."""
+    gradient = parameter.grad
+    if parameter.in_optimizer is False or gradient is None or gradient.zero_count < gradient.count:
+        return False
+    lost = {name for row in underflow.lost_sites(flow) for name in row.site.parameters}
+    return lost.isdisjoint((parameter.name, *parameter.aliases))
+
+
 def _severity(still: list[ParameterFlow], trainable: list[ParameterFlow], cause: Cause) -> Severity:
     if len(still) == len(trainable):
         return "critical"
@@ -67,7 +81,7 @@ def _cause(still: list[ParameterFlow], flow: Flow) -> Cause:
     moved = [parameter for parameter in still if parameter.grad is not None]
     if not moved:
         return _no_gradient(still, flow)
-    rms = max((parameter.grad_rms or 0.0) for parameter in moved)
+    rms = statistics.median((parameter.grad_rms or 0.0) for parameter in moved)
     cause = "numeric_underflow" if rms < ADAM_EPSILON else "learning_rate_low"
     return Cause(cause, None, Message(f"cause.{cause}.still", {"rms": rms, "optimizer": optimizer}))
 

@@ -25,7 +25,8 @@ def _look(observation: Observation) -> Iterable[Finding]:
     found = [(kind, row, moments) for kind, row, moments in _measured(observation) if _overflows(row, moments)]
     if not found:
         return
-    kind, row, moments = found[0]
+    # Where an Inf was made says more than where the numbers first became dangerous.
+    kind, row, moments = next((place for place in found if place[2].inf_count), found[0])
     overflowed = moments.inf_count > 0
     yield Finding(
         symptom="overflow",

@@ -11,7 +11,7 @@ import numpy as np
 
 from headwater.diagnosis.prescribing import for_gradient_scale
 from headwater.diagnosis.rule import Observation, Rule
-from headwater.records import Cause, Evidence, Finding, Message, SiteFlow
+from headwater.records import Cause, Evidence, Finding, Flow, Message, SiteFlow
 
 TINY = {"float64": float(np.finfo(np.float64).tiny), "float32": float(np.finfo(np.float32).tiny)}
 TINY |= {"bfloat16": TINY["float32"], "float16": float(np.finfo(np.float16).tiny)}
@@ -21,8 +21,7 @@ SOURCE = "smallest normal number of the dtype (IEEE 754)"
 
 
 def _look(observation: Observation) -> Iterable[Finding]:
-    rows = [row for row in observation.flow.sites if row.activation_grad is not None and row.activation_grad.count]
-    lost = list(_lost(rows))
+    lost = lost_sites(observation.flow)
     if not lost:
         return
     worst = lost[-1]
@@ -53,8 +52,9 @@ def _look(observation: Observation) -> Iterable[Finding]:
     )
 
 
-def _lost(rows: list[SiteFlow]) -> Iterable[SiteFlow]:
+def lost_sites(flow: Flow) -> list[SiteFlow]:
     """The sites whose gradient the dtype could not hold, in execution order."""
+    rows = [row for row in flow.sites if row.activation_grad is not None and row.activation_grad.count]
     found: list[SiteFlow] = []
     nearest = None  # the last site, seen from the loss, that still had a gradient
     for row in reversed([row for row in rows if row.site.dtype in TINY]):
@@ -64,7 +64,7 @@ def _lost(rows: list[SiteFlow]) -> Iterable[SiteFlow]:
                 found.append(row)
         elif nearest is not None and _log10_max(nearest) < math.log10(TINY[row.site.dtype] * NEAR_TINY):
             found.append(row)
-    return reversed(found)
+    return found[::-1]
 
 
 def _subnormal_share(row: SiteFlow) -> float:

@@ -1,7 +1,8 @@
 """The gradient gets smaller from layer to layer on its way back, until early layers learn nothing.
 
 The gradient that arrives at the first layer is less than a thousandth of the one at the last, and depth is why: either
-the loss goes on over several layers, or more is gone than float32 can add to a weight at all.
+the loss goes on over several layers, or more is gone than float32 can add to a weight at all. A single operation that
+takes it, such as a head one step after it started at zero, is no matter of depth.
 """
 
 import math
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 from headwater.diagnosis.attribution import causes_of_decades
 from headwater.diagnosis.prescribing import for_gradient_scale
 from headwater.diagnosis.rule import Observation, Rule, needs_path
-from headwater.diagnosis.waterfall import affine_layers, first_norm, norm_decades, power, scale_values
+from headwater.diagnosis.waterfall import affine_layers, depth_decades, first_norm, norm_decades, power, scale_values
 from headwater.records import Evidence, Finding, Message
 
 WARNING_DECADES = -3.0
@@ -26,7 +27,8 @@ def _look(observation: Observation) -> Iterable[Finding]:
         return
     lost = norm_decades(flow.path)
     layers = affine_layers(flow.path)
-    if lost > (WARNING_DECADES if layers >= MIN_LAYERS else CRITICAL_DECADES):
+    spread = depth_decades(flow.path) if layers >= MIN_LAYERS else math.inf
+    if lost > CRITICAL_DECADES and spread > WARNING_DECADES:
         return
     per_layer = budget.decades / max(1, layers)
     yield Finding(

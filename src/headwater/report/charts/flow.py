@@ -28,6 +28,7 @@ from headwater.report.words import Words
 PLOT_HEIGHT = {"wide": 290, "narrow": 230}
 LANE = 20  # height of the lanes for zero and for NaN and Inf
 MARKER_ROOM = 6.0  # narrower columns carry the line alone
+CROSS_ROOM = 12.0  # width a cross asks for
 HOVER_ROOM = 4.0  # narrower columns share what a pointer is told
 # log₁₀ of the smallest normal number: below it precision goes, and soon the number itself. IEEE 754; bfloat16.
 SMALLEST_NORMAL = {"float16": -4.214, "bfloat16": -37.93, "float32": -37.93, "float64": -307.65}
@@ -192,8 +193,10 @@ def _zero_lane(zeros: list[int], frame: LayerFrame, y: float, identity: str) -> 
 def _nonfinite_lane(nonfinite: list[int], frame: LayerFrame) -> Html:
     shapes = []
     for first, last in runs(nonfinite):
-        shapes.append(_cells(frame, (first, last), 6, LANE, "broken"))
-        marks = range(first, last + 1) if frame.column >= 10 else [(first + last) / 2]
+        width = max((last - first + 1) * frame.column, CROSS_ROOM)  # one site among hundreds must be seen as well
+        middle = frame.x((first + last) / 2)
+        shapes.append(rect(middle - width / 2, 6, width, LANE, "broken"))
+        marks = range(first, last + 1) if frame.column >= CROSS_ROOM else [(first + last) / 2]
         shapes += [cross(frame.x(mark), 6 + LANE / 2, 4, "broken-cross") for mark in marks]
     return join(
         *shapes, label(frame.left - 8, 20, "NaN/Inf" if frame.size.width > 500 else "NaN", "tick strong", "end")

@@ -74,9 +74,10 @@ class LayerFrame:
         ]
         sides = [
             label(self.left, y + 18, f"← {words('report.flow_input_side')}", "side"),
-            label((self.left + self.right) / 2, y + 18, words("report.flow_layer_axis"), "side", "middle"),
             label(self.right, y + 18, f"{words('report.flow_loss_side')} →", "side", "end"),
         ]
+        if self.size.width > 500:  # a narrow picture has no room for it, and its caption says as much
+            sides.append(label((self.left + self.right) / 2, y + 18, words("report.flow_layer_axis"), "side", "middle"))
         return join(*shown, *sides)
 
 
