@@ -1,9 +1,12 @@
 """Models, batches and losses as people write them; every measured promise is tried on all of them."""
 
+import itertools
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -69,7 +72,7 @@ def plain_mlp(
     """``depth`` affine maps with activations between them: site ``2k`` is affine, ``2k + 1`` its activation."""
     sizes = [inputs, *[width] * (depth - 1), outputs]
     layers: list[nn.Module] = []
-    for fan_in, fan_out in zip(sizes, sizes[1:], strict=False):
+    for fan_in, fan_out in itertools.pairwise(sizes):
         layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation]()]
     model = nn.Sequential(*layers[:-1])
     draw = INITS[init]
@@ -326,10 +329,6 @@ class Noisy(nn.Module):
         self.register_buffer("calls", torch.zeros((), dtype=torch.long))
 
     def forward(self, x: Tensor) -> Tensor:
-        import random
-
-        import numpy as np
-
         self.calls += 1
         x = x + 0.1 * torch.randn_like(x) + 0.01 * random.random() + 0.01 * float(np.random.rand())
         return self.head(F.silu(self.body(x)))

@@ -75,7 +75,7 @@ def test_every_placeholder_can_be_filled(language: str) -> None:
             assert name.isidentifier(), f"{id_}: {name!r}"
             if "/" in spec:
                 assert (language, spec) in {("ko", pair) for pair in PARTICLES}, f"{id_}: {spec!r}"
-            elif spec != "symptoms":
+            elif spec not in {"symptoms", "number"}:
                 format(3 if spec.endswith("d") else 1.5, spec)
 
 
@@ -152,7 +152,11 @@ def test_message_speaks_the_language_in_force() -> None:
     ("spec", "value", "english", "korean"),
     [
         (".1e", 1.4e-26, "1.4e-26", "1.4e-26"),
-        (".1e", 0.0, "0", "0"),
+        ("number", 1.4e-26, "1.4e-26", "1.4e-26"),
+        ("number", 0.02532, "0.0253", "0.0253"),
+        ("number", 0.0, "0", "0"),
+        ("number", None, "–", "–"),
+        ("number", float("inf"), "inf", "inf"),
         (".1e", None, "–", "–"),
         (".1e", "nan", "nan", "nan"),
         ("symptoms", "vanishing, overflow", "vanishing gradient, overflow", "기울기 소실, 오버플로"),

@@ -2,6 +2,7 @@
 
 import math
 
+from headwater.diagnosis.waterfall import power
 from headwater.records import Cause, Flow, Message, Waterfall, WaterfallBar
 from headwater.theory import ACTIVATIONS
 
@@ -77,7 +78,7 @@ def _as_causes(decades: dict[str, float], sites: dict[str, int], budget: Waterfa
                 {
                     "decades": abs(part),
                     "sites": sites.get(cause, 0),
-                    "factor": 10.0 ** (part / max(1, sites.get(cause, 1))),
+                    "factor": power(part / max(1, sites.get(cause, 1))),
                 },
             ),
         )

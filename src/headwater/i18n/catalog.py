@@ -21,8 +21,8 @@ _language: ContextVar[str | None] = ContextVar("headwater_language", default=Non
 class _Formatter(string.Formatter):
     """``str.format`` without attribute or index access; ``None`` reads as a dash.
 
-    Two formats of its own: ``{site:이/가}`` adds the particle that fits, ``{names:symptoms}`` reads a comma-separated
-    list of symptom ids aloud.
+    Three formats of its own: ``{site:이/가}`` adds the particle that fits, ``{names:symptoms}`` reads a comma-separated
+    list of symptom ids aloud, ``{rms:number}`` writes 0.025, 1.6e-28 and, for exactly zero, 0.
     """
 
     def __init__(self, language: str) -> None:
@@ -41,9 +41,14 @@ class _Formatter(string.Formatter):
             return "–"
         if isinstance(value, str):
             return value
-        if value == 0 and format_spec.endswith("e"):
-            return "0"  # exactly zero is news here, and 0.0e+00 looks like a rounded number
+        if format_spec == "number":
+            return _readable(float(value))
         return str(format(value, format_spec))
+
+
+def _readable(value: float) -> str:
+    ordinary = value == 0 or 1e-3 <= abs(value) < 1e4
+    return f"{value:.3g}" if ordinary else f"{value:.1e}"
 
 
 def text(message_id: str, values: Mapping[str, Value] | None = None, language: str | None = None) -> str:

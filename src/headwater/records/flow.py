@@ -13,6 +13,8 @@ from headwater.records.site import Site, SiteKind
 if TYPE_CHECKING:
     import pandas
 
+MAX_DECADES = 308  # of a float64
+
 PathPart = Literal["operation", "join"]
 
 
