@@ -31,7 +31,7 @@ def headwater(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comp
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
 
 

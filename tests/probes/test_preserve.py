@@ -215,6 +215,20 @@ def test_pending_backward_still_runs_after_a_check(case: Case) -> None:
     assert any(parameter.grad is not None for parameter in model.parameters())
 
 
+def test_gradients_stay_when_the_loss_runs_a_backward_pass_of_its_own() -> None:
+    torch.manual_seed(0)
+    model, batch = plain_mlp("tanh"), vectors()
+    batch[0].requires_grad_()
+    before = snapshot(model, batch)
+
+    def loss(m: Any, b: Any) -> Tensor:
+        m(b[0]).sum().backward()
+        return cross_entropy(m, (b[0].detach(), b[1]))
+
+    hw.check(model, batch, loss)
+    assert differences(before, snapshot(model, batch)) == []
+
+
 def test_graph_behind_the_batch_is_left_alone() -> None:
     torch.manual_seed(0)
     encoder, (x, y) = nn.Sequential(nn.Linear(8, 8), nn.Tanh()), vectors()

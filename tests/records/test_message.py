@@ -22,3 +22,9 @@ def test_message_prints_its_values() -> None:
 def test_messages_with_equal_parts_are_equal() -> None:
     assert Message("a", {"n": 1}) == Message("a", {"n": 1}) != Message("a", {"n": 2})
     assert Message("a").values == {}
+
+
+def test_message_without_a_text_prints_its_parts() -> None:
+    import headwater.i18n  # noqa: F401
+
+    assert str(Message("plugin.unknown", {"site": "fc"})) == "plugin.unknown(site='fc')"

@@ -58,7 +58,8 @@ def activation_state(
     """
     axis = previous_unit_axis if x.dim() > 2 else -1
     values = generic.plain(x).to("cpu", torch.float64).numpy()
-    derivative = activation.derivative(values, **{name: _broadcast(p, x) for name, p in parameters.items()})
+    with np.errstate(all="ignore"):  # an overflow here is the model's, and it is counted
+        derivative = activation.derivative(values, **{name: _broadcast(p, x) for name, p in parameters.items()})
     slopes = torch.from_numpy(np.array(np.broadcast_to(derivative, values.shape)))
     return ActivationState(
         derivative_rms=generic.moments(slopes).rms,

@@ -35,7 +35,23 @@ _NODE_KINDS: tuple[tuple[str, SiteKind], ...] = (
     ("Embedding", "embedding"),
     ("ScaledDotProduct", "attention"),
 )
-_ACTIVATION_NODES = ["Sigmoid", "Tanh", "Relu", "LeakyRelu", "PreluKernel", "Elu", "Gelu", "Silu", "Mish", "Softplus", "Hardtanh", "Hardswish", "Hardsigmoid", "LogSigmoid", "Glu"]
+_ACTIVATION_NODES = [
+    "Sigmoid",
+    "Tanh",
+    "Relu",
+    "LeakyRelu",
+    "PreluKernel",
+    "Elu",
+    "Gelu",
+    "Silu",
+    "Mish",
+    "Softplus",
+    "Hardtanh",
+    "Hardswish",
+    "Hardsigmoid",
+    "LogSigmoid",
+    "Glu",
+]
 
 
 def module_type(module: nn.Module) -> type[nn.Module]:

@@ -105,7 +105,7 @@ class BackwardGraph:
         )
 
     def _nodes_above_first_site(self) -> Iterable[Any]:
-        """Every node the gradient of a site's output passes through on its way from the loss, the site's own included."""
+        """Every node a site's gradient passes through on its way from the loss, the site's own included."""
         seen: set[Any] = set()
         waiting = [site.out_node for site in self._sites if site.out_node in self._consumers]
         while waiting:

@@ -80,8 +80,8 @@ def check_trainable(model: Any) -> None:
     parameters = list(model.parameters())
     if not parameters:
         raise InputError(
-            f"{type(model).__name__} has no parameters, so there is no gradient to measure. Layers kept in a plain list "
-            "are invisible to PyTorch: keep them in nn.ModuleList([...])."
+            f"{type(model).__name__} has no parameters, so there is no gradient to measure. Layers kept in a plain "
+            "list are invisible to PyTorch: keep them in nn.ModuleList([...])."
         )
     lazy = [name for name, parameter in model.named_parameters() if is_lazy(parameter)]
     if lazy:

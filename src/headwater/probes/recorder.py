@@ -133,14 +133,15 @@ class Recorder(TorchFunctionMode):
             return func(*args, **kwargs)
         frame = _Frame(self._frames[-1].module)
         self._note_input(frame, x)
-        frame.state = activation_state(activation, x, classify.call_parameters(activation, args, kwargs), self._unit_axis)
+        parameters = classify.call_parameters(activation, args, kwargs)
+        frame.state = activation_state(activation, x, parameters, self._unit_axis)
         output = func(*args, **kwargs)
         op = func.__name__.rstrip("_")
         self._add(frame, op, "activation", output, functional=True, activation_id=activation.id)
         return output
 
     def _in_user_code(self) -> bool:
-        """Whether a function called now is a site of its own: torch's leaf modules and known activations are already."""
+        """Whether a function called now is a site of its own; torch's leaf modules and known activations are one."""
         if not self._frames:
             return False
         module = self._frames[-1].module

@@ -14,7 +14,10 @@ class Message:
     values: dict[str, Value] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return _renderer(self)
+        try:
+            return _renderer(self)
+        except KeyError:  # a plugin's message, or one of another version: its id and values still say something
+            return _plain(self)
 
 
 def render_with(renderer: Callable[[Message], str]) -> None:

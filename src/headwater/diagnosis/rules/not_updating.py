@@ -7,7 +7,6 @@ of their own.
 """
 
 import statistics
-
 from collections.abc import Iterable
 
 from headwater.diagnosis.prescribing import for_gradient_scale
@@ -24,7 +23,7 @@ ADAM_EPSILON = 1e-8  # torch's default: a smaller gradient no longer has its sca
 
 def _look(observation: Observation) -> Iterable[Finding]:
     flow = observation.flow
-    still = [parameter for parameter in flow.parameters if _is_still(parameter) and not _is_switched_off(parameter, flow)]
+    still = [p for p in flow.parameters if _is_still(p) and not _is_switched_off(p, flow)]
     if not still:
         return
     trainable = [parameter for parameter in flow.parameters if parameter.trainable]
