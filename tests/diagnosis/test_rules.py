@@ -312,6 +312,13 @@ NOT_UPDATING: dict[str, tuple[Callable[[], nn.Module], Optimizer, str, str, str]
 }
 
 
+def test_cut_graph_is_found_without_an_optimizer_too() -> None:
+    finding = the(check(seeded(Detached), vectors()), "not_updating")
+    assert finding.causes[0].id == "detached_graph"
+    assert finding.sites == ("body.weight", "body.bias")
+    assert "not_updating" not in symptoms(check(seeded(TwoHeads), vectors()))
+
+
 @pytest.mark.parametrize("situation", NOT_UPDATING)
 def test_weights_that_stay_are_found_with_their_cause(situation: str) -> None:
     make, optimizer, cause, severity, site = NOT_UPDATING[situation]

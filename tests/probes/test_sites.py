@@ -305,3 +305,10 @@ def test_model_that_is_checked_on_tokens_has_no_input_moments() -> None:
     flow = measure(model, (tokens()[0], batch[1]), loss)
     assert flow.site("embed").input is None
     assert flow.site("embed").forward_gain is None
+
+
+def test_attention_owns_the_projection_it_multiplies_by_itself() -> None:
+    attention = nn.MultiheadAttention(8, 2, batch_first=True)
+    flow = measure(attention, torch.randn(4, 3, 8), lambda m, x: m(x, x, x)[0].square().mean())
+    (row,) = flow.sites
+    assert set(row.site.parameters) == {name for name, _ in attention.named_parameters()}

@@ -235,9 +235,9 @@ class Recorder(TorchFunctionMode):
             self._tensor_handles.append(y.register_hook(record.activation_grad))
 
     def _own_parameters(self, module: nn.Module) -> tuple[str, ...]:
+        """Its parameters, those of children it never calls included: attention multiplies by ``out_proj`` itself."""
         prefix = self._names[id(module)]
-        own = [n for n, _ in module.named_parameters() if "." not in n or n.startswith("parametrizations.")]
-        return tuple(f"{prefix}.{name}" if prefix else name for name in own)
+        return tuple(f"{prefix}.{name}" if prefix else name for name, _ in module.named_parameters())
 
 
 def _collapse(y: Tensor) -> tuple[float | None, float | None]:

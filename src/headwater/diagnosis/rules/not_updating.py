@@ -23,7 +23,7 @@ ADAM_EPSILON = 1e-8  # torch's default: a smaller gradient no longer has its sca
 
 def _look(observation: Observation) -> Iterable[Finding]:
     flow = observation.flow
-    still = [p for p in flow.parameters if _is_still(p) and not _is_switched_off(p, flow)]
+    still = [p for p in flow.parameters if (_is_still(p) and not _is_switched_off(p, flow)) or _is_cut_off(p, flow)]
     if not still:
         return
     trainable = [parameter for parameter in flow.parameters if parameter.trainable]
@@ -40,7 +40,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
         causes=(cause,),
         prescriptions=for_gradient_scale(flow) if cause.id == "numeric_underflow" else (),
         message=Message(
-            "finding.not_updating",
+            "finding.cut_off" if cause.id == "detached_graph" else "finding.not_updating",
             {"site": worst.name, "parameters": len(still), "trainable": len(trainable), "ratio": worst.update_ratio},
         ),
     )
@@ -55,13 +55,27 @@ def _is_still(parameter: ParameterFlow) -> bool:
     return parameter.update_ratio < FROZEN_RATIO
 
 
+def _is_cut_off(parameter: ParameterFlow, flow: Flow) -> bool:
+    """Whether it took part in the forward pass and got no gradient back; to see that takes no optimizer."""
+    return parameter.trainable and parameter.grad is None and not _ran(flow).isdisjoint(_names(parameter))
+
+
+def _ran(flow: Flow) -> set[str]:
+    """Names of the parameters whose module was called."""
+    return {name for row in flow.sites for name in row.site.parameters}
+
+
+def _names(parameter: ParameterFlow) -> tuple[str, ...]:
+    return parameter.name, *parameter.aliases
+
+
 def _is_switched_off(parameter: ParameterFlow, flow: Flow) -> bool:
     """Whether its gradient is exactly zero, and not because the dtype could not hold it."""
     gradient = parameter.grad
     if parameter.in_optimizer is False or gradient is None or gradient.zero_count < gradient.count:
         return False
     lost = {name for row in underflow.lost_sites(flow) for name in row.site.parameters}
-    return lost.isdisjoint((parameter.name, *parameter.aliases))
+    return lost.isdisjoint(_names(parameter))
 
 
 def _severity(still: list[ParameterFlow], trainable: list[ParameterFlow], cause: Cause) -> Severity:
@@ -87,10 +101,16 @@ def _cause(still: list[ParameterFlow], flow: Flow) -> Cause:
 
 def _no_gradient(still: list[ParameterFlow], flow: Flow) -> Cause:
     """No gradient at all: its module never ran (an unused head), or ran and was cut off."""
-    ran = {name for row in flow.sites for name in row.site.parameters}
-    detached = [parameter.name for parameter in still if parameter.name in ran]
+    detached = [parameter.name for parameter in still if _is_cut_off(parameter, flow)]
     cause = "detached_graph" if detached else "unused"
     return Cause(cause, None, Message(f"cause.{cause}.why", {"site": (detached or [still[0].name])[0]}))
 
 
-RULE = Rule("not_updating", _look, needs_update)
+def _blocked(observation: Observation) -> Message | None:
+    """Without an optimizer only parameters that are cut off can be seen."""
+    if any(_is_cut_off(parameter, observation.flow) for parameter in observation.flow.parameters):
+        return None
+    return needs_update(observation)
+
+
+RULE = Rule("not_updating", _look, _blocked)
