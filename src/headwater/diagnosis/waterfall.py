@@ -4,7 +4,6 @@ import math
 from collections import defaultdict
 
 from headwater.records import Flow, Path, PathStep, Waterfall, WaterfallBar
-from headwater.records.message import Value
 
 # Kind of operation → what its decades are charged to. An affine map is split further, into scale and alignment.
 _CATEGORY = {"activation": "activation", "normalization": "normalization", "pooling": "pooling", "affine": "weights"}
@@ -52,29 +51,9 @@ def depth_decades(path: Path) -> float:
     return norm_decades(path) - min((s.log10_norm_gain for s in path.steps if s.kind != "pooling"), default=0.0)
 
 
-def first_norm(flow: Flow, budget: Waterfall) -> float | None:
-    """‖∂loss/∂output‖ at the first site of the path, ℓ₂ over the batch."""
-    gradient = flow.site(budget.first).activation_grad
-    return gradient.norm if gradient else None
-
-
 def power(log10: float) -> float:
     """10**log10, infinite where no float64 can hold it."""
     return 10.0**log10 if log10 < 308 else math.inf
-
-
-def scale_values(flow: Flow, budget: Waterfall, per_layer: float) -> dict[str, Value]:
-    """What the sentences about a vanishing and an exploding gradient say."""
-    return {
-        "norm": first_norm(flow, budget),
-        "rms": power(budget.log10_first),
-        "site": budget.first,
-        "op": flow.site(budget.first).site.op,
-        "decades": abs(budget.decades),
-        "factor": power(per_layer),
-        "last": budget.last,
-        "last_op": flow.site(budget.last).site.op,
-    }
 
 
 def _bars(step: PathStep) -> list[WaterfallBar]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from headwater.kernels import generic
 from headwater.probes.names import clean
-from headwater.records import ParameterFlow
+from headwater.records import InputError, ParameterFlow
 
 
 def parameter_flows(
@@ -60,6 +61,26 @@ def _measured(parameter: nn.Parameter, names: list[str]) -> ParameterFlow:
 
 
 def _step(optimizer: torch.optim.Optimizer, closure: Callable[[], Tensor]) -> None:
+    with naming_errors(optimizer):
+        _step_in_its_way(optimizer, closure)
+
+
+@contextmanager
+def naming_errors(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Errors of the user's optimizer as such: sparse gradients it does not take, a learning rate it cannot use.
+
+    Raises:
+        InputError: If the block raises.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{type(optimizer).__name__}.step() raised {type(error).__name__}: {error}") from error
+
+
+def _step_in_its_way(optimizer: torch.optim.Optimizer, closure: Callable[[], Tensor]) -> None:
     wanted = inspect.signature(type(optimizer).step).parameters.get("closure")
     if wanted is not None and wanted.default is inspect.Parameter.empty:
         optimizer.step(lambda: float(closure().detach()))

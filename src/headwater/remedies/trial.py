@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from headwater.probes.measure import Loss, check_trainable, checked_loss
+from headwater.probes.parameters import naming_errors
 from headwater.probes.preserve import random_states, restore_random_states
 from headwater.records import Experiment, InputError
 
@@ -106,7 +107,8 @@ def train_step(model: nn.Module, batch: Any, loss: Loss, optimizer: torch.optim.
         values.append(float(value.detach()))
         return values[-1]
 
-    optimizer.step(closure)
+    with naming_errors(optimizer):
+        optimizer.step(closure)
     return values[0]
 
 

@@ -23,7 +23,7 @@ from headwater.report.words import MOST_FINDINGS, Words, glyph, verdict_status
 if TYPE_CHECKING:
     from headwater.report.payload import Report
 
-MOST_LINES = 25  # a report fits on one screen of a classic terminal, JOURNEYS.md 1
+MOST_LINES = 25  # a report fits on one screen of a classic terminal
 WIDTH = 80
 WIDEST = 100  # longer lines are hard to read
 INDENT = 2

@@ -16,7 +16,8 @@ from headwater.records import Cause, Evidence, Finding, Flow, Message, Parameter
 from headwater.records.message import Value
 
 FROZEN_RATIO = 1e-6
-SOURCE = "update/weight ratio: about 1e-3 is usual, below 1e-6 is frozen (CS231n notes; THEORY §4)"
+NEGLIGIBLE_SHARE = 0.01  # of all trainable weights: in bfloat16 a step now and then leaves a single bias as it was
+SOURCE = "update/weight ratio: about 1e-3 is usual, below 1e-6 is frozen (CS231n notes; docs/thresholds.md)"
 
 ADAM_EPSILON = 1e-8  # torch's default: a smaller gradient no longer has its scale divided out
 
@@ -81,7 +82,13 @@ def _is_switched_off(parameter: ParameterFlow, flow: Flow) -> bool:
 def _severity(still: list[ParameterFlow], trainable: list[ParameterFlow], cause: Cause) -> Severity:
     if len(still) == len(trainable):
         return "critical"
-    return "info" if cause.id == "unused" else "warning"
+    rounded_away = cause.id in ("numeric_underflow", "learning_rate_low")
+    negligible = rounded_away and _weights(still) < NEGLIGIBLE_SHARE * _weights(trainable)
+    return "info" if cause.id == "unused" or negligible else "warning"
+
+
+def _weights(parameters: list[ParameterFlow]) -> int:
+    return sum(parameter.value.count for parameter in parameters)
 
 
 def _cause(still: list[ParameterFlow], flow: Flow) -> Cause:

@@ -12,7 +12,7 @@ from headwater.diagnosis.rule import Observation, Rule, needs_path
 from headwater.records import Cause, Evidence, Finding, Message, SiteFlow
 
 CRITICAL_SHARE = 0.9
-SOURCE = "saturation share above 50 % (Glorot and Bengio 2010, section 3, as read in THEORY §4)"
+SOURCE = "half of the values no longer learn (docs/thresholds.md)"
 
 
 def _look(observation: Observation) -> Iterable[Finding]:

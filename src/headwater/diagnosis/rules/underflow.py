@@ -15,7 +15,7 @@ from headwater.records import Cause, Evidence, Finding, Flow, Message, SiteFlow
 
 TINY = {"float64": float(np.finfo(np.float64).tiny), "float32": float(np.finfo(np.float32).tiny)}
 TINY |= {"bfloat16": TINY["float32"], "float16": float(np.finfo(np.float16).tiny)}
-NEAR_TINY = 1e3  # one operation rarely takes more than three decades: THEORY Table D has 0.24 as the smallest factor
+NEAR_TINY = 1e3  # no operation of a network that trains takes more than three decades at once
 SUBNORMAL_SHARE = 0.5  # of the non-zero entries
 SOURCE = "smallest normal number of the dtype (IEEE 754)"
 
