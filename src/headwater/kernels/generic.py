@@ -109,50 +109,62 @@ def _chunks(values: Tensor) -> Iterator[Tensor]:
 
 
 def _chunk_moments(x: Tensor, tiny: float) -> Moments:
-    finite = x[torch.isfinite(x)]
-    nan_count = int(torch.isnan(x).sum())
+    finite, low, high = _finite(x)
+    nan_count = 0 if finite is x else int(torch.isnan(x).sum())
     counts = Moments(count=x.numel(), nan_count=nan_count, inf_count=x.numel() - finite.numel() - nan_count)
     if not finite.numel():
         return counts
-    low, high = (float(bound) for bound in torch.aminmax(finite))
     exponent = math.frexp(max(abs(low), abs(high)))[1]
     scaled = _ldexp(finite, -exponent)
-    mean = scaled.mean()
-    magnitudes = finite.abs()
-    zero_count = int((finite == 0).sum())
+    variance, mean = torch.var_mean(scaled, correction=0)
+    zero_count = finite.numel() - int(finite.count_nonzero())
+    histogram = _histogram(finite, zero_count)
     return replace(
         counts,
         zero_count=zero_count,
-        subnormal_count=int((magnitudes < tiny).sum()) - zero_count if tiny else 0,
+        subnormal_count=sum(n for e, n in histogram if e < math.frexp(tiny)[1] - 1) if tiny else 0,
         exponent=exponent,
         scaled_mean=float(mean),
-        scaled_abs_mean=float(scaled.abs().mean()),
-        scaled_m2=float(((scaled - mean) ** 2).sum()),
+        scaled_abs_mean=float(torch.linalg.vector_norm(scaled, ord=1)) / finite.numel(),
+        scaled_m2=float(variance) * finite.numel(),
         min=low,
         max=high,
-        log2_histogram=_histogram(magnitudes[magnitudes > 0]),
+        log2_histogram=histogram,
     )
 
 
 def _chunk_sums(x: Tensor) -> tuple[int, float, int]:
-    finite = x[torch.isfinite(x)]
+    finite, low, high = _finite(x)
     if not finite.numel():
         return 0, 0.0, 0
-    exponent = math.frexp(float(finite.abs().max()))[1]
-    return finite.numel(), float((_ldexp(finite, -exponent) ** 2).sum()), exponent
+    exponent = math.frexp(max(abs(low), abs(high)))[1]
+    return finite.numel(), float(torch.linalg.vector_norm(_ldexp(finite, -exponent))) ** 2, exponent
+
+
+def _finite(x: Tensor) -> tuple[Tensor, float, float]:
+    """The finite elements and their bounds; ``x`` itself, not a copy, where all of them are finite."""
+    low, high = (float(bound) for bound in torch.aminmax(x))
+    if math.isfinite(low) and math.isfinite(high):
+        return x, low, high
+    finite = x[torch.isfinite(x)]
+    low, high = (float(bound) for bound in torch.aminmax(finite)) if finite.numel() else (0.0, 0.0)
+    return finite, low, high
 
 
 def _ldexp(x: Tensor, exponent: int) -> Tensor:
-    """The product x · 2**exponent in two factors, because 2**1074 alone is no float64."""
+    """The product x · 2**exponent, in two factors where 2**exponent alone is no float64."""
+    if abs(exponent) < 1000:
+        return x * math.ldexp(1.0, exponent)
     half = exponent // 2
     return x * math.ldexp(1.0, half) * math.ldexp(1.0, exponent - half)
 
 
-def _histogram(magnitudes: Tensor) -> tuple[tuple[int, int], ...]:
-    if not magnitudes.numel():
-        return ()
-    exponents = torch.frexp(magnitudes).exponent.long() - 1
-    counts = torch.bincount(exponents - _LOWEST_EXPONENT)
+def _histogram(finite: Tensor, zero_count: int) -> tuple[tuple[int, int], ...]:
+    """Pairs (floor(log₂|x|), count) of the non-zero elements."""
+    exponents = torch.frexp(finite).exponent
+    counts = torch.bincount(exponents - (_LOWEST_EXPONENT + 1))
+    if zero_count:
+        counts[-1 - _LOWEST_EXPONENT] -= zero_count  # frexp gives a zero the exponent of numbers from 1/2 to 1
     used = counts.nonzero().flatten()
     return tuple(zip((used + _LOWEST_EXPONENT).tolist(), counts[used].tolist(), strict=True))
 

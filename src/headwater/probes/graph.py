@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,8 +58,9 @@ class BackwardGraph:
         self._at_node: dict[Any, _Strength] = {}
         self._at_edge: dict[tuple[Any, int], _Strength] = {}
         self._handles: list[RemovableHandle] = []
-        for node in self._nodes_above_first_site():
-            self._handles.append(node.register_hook(self._hook(node)))
+        on_the_way = self._nodes_above_first_site()
+        for node in on_the_way:
+            self._handles.append(node.register_hook(self._hook(node, on_the_way)))
 
     @property
     def leaves(self) -> list[Tensor]:
@@ -104,7 +104,7 @@ class BackwardGraph:
             steps=tuple(reversed(steps)),
         )
 
-    def _nodes_above_first_site(self) -> Iterable[Any]:
+    def _nodes_above_first_site(self) -> set[Any]:
         """Every node a site's gradient passes through on its way from the loss, the site's own included."""
         seen: set[Any] = set()
         waiting = [site.out_node for site in self._sites if site.out_node in self._consumers]
@@ -116,8 +116,10 @@ class BackwardGraph:
             waiting.extend(consumer for consumer, _ in self._consumers.get(node, ()))
         return seen
 
-    def _hook(self, node: Any) -> Any:
-        wanted = [i for i, (source, _) in enumerate(node.next_functions) if source in self._consumers]
+    def _hook(self, node: Any, on_the_way: set[Any]) -> Any:
+        """Measures what arrives at a node, and what it sends to those that others send to as well."""
+        sources = [source for source, _ in node.next_functions]
+        wanted = [i for i, source in enumerate(sources) if source in on_the_way and len(self._consumers[source]) > 1]
 
         def measure(grad_inputs: tuple[Tensor | None, ...], grad_outputs: tuple[Tensor | None, ...]) -> None:
             for gradient in grad_outputs:
@@ -143,19 +145,26 @@ class BackwardGraph:
             nodes.append(edges[-1][0])
 
     def _energy(self, edge: tuple[Any, int]) -> float:
-        return self._at_edge.get(edge, _NOTHING).log10_energy
+        return self._sent(edge).log10_energy
+
+    def _sent(self, edge: tuple[Any, int]) -> _Strength:
+        """The gradient that went along an edge; the only one to a node is all that arrives there."""
+        if edge in self._at_edge:
+            return self._at_edge[edge]
+        source = edge[0].next_functions[edge[1]][0]
+        return self._at_node.get(source, _NOTHING) if len(self._consumers[source]) == 1 else _NOTHING
 
     def _join_step(self, node: Any, edge: tuple[Any, int]) -> PathStep | None:
-        gain = self._at_node[node].log10_rms - self._at_edge[edge].log10_rms
+        gain = self._at_node[node].log10_rms - self._sent(edge).log10_rms
         if abs(gain) < _JOIN_TOLERANCE:
             return None
-        count_gain = _log10_ratio(self._at_node[node].count, self._at_edge[edge].count)
+        count_gain = _log10_ratio(self._at_node[node].count, self._sent(edge).count)
         return PathStep(None, _node_name(node), "other", "join", gain, log10_count_gain=count_gain)
 
     def _operation_step(self, edge: tuple[Any, int], names: dict[int, str]) -> PathStep | None:
         consumer = edge[0]
-        gain = self._at_edge[edge].log10_rms - self._at_node[consumer].log10_rms
-        count_gain = _log10_ratio(self._at_edge[edge].count, self._at_node[consumer].count)
+        gain = self._sent(edge).log10_rms - self._at_node[consumer].log10_rms
+        count_gain = _log10_ratio(self._sent(edge).count, self._at_node[consumer].count)
         owner = self._owner.get(consumer)
         kind = node_kind(_node_name(consumer))
         if owner is None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -62,6 +63,14 @@ class SiteRecord:
         return f"{self.module_name}/{self.op}" if self.module_name else self.op
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """What is known of one tensor, and the sink its gradient will arrive in."""
+
+    moments: Moments
+    gradient: GradientSink
+
+
 @dataclass
 class _Frame:
     """One running module call."""
@@ -69,9 +78,8 @@ class _Frame:
     module: nn.Module
     called_child: bool = False
     input: Tensor | None = None
-    input_moments: Moments | None = None
+    measured: _Measured | None = None
     in_nodes: tuple[Any, ...] = ()
-    input_grad: GradientSink = field(default_factory=GradientSink)
     state: ActivationState | None = None
 
 
@@ -92,6 +100,7 @@ class Recorder(TorchFunctionMode):
         self._calls: Counter[tuple[str, str]] = Counter()
         self._handles: list[RemovableHandle] = []
         self._tensor_handles: list[RemovableHandle] = []
+        self._known: dict[int, tuple[weakref.ref[Tensor], int, _Measured]] = {}
         self._unit_axis = -1
 
     @property
@@ -189,11 +198,24 @@ class Recorder(TorchFunctionMode):
 
     def _note_input(self, frame: _Frame, x: Tensor) -> None:
         """Measure the input now: an in-place operation will have overwritten it when the output is there."""
-        frame.input_moments = generic.moments(x)
+        frame.measured = self._measure(x)
         frame.input = x
         frame.in_nodes = (x.grad_fn,) if x.grad_fn is not None else ()
-        if x.requires_grad and torch.is_grad_enabled():
-            self._tensor_handles.append(x.register_hook(frame.input_grad))
+
+    def _measure(self, tensor: Tensor) -> _Measured:
+        """Moments and gradient of a tensor; measured once, though it is one site's output and the next one's input.
+
+        A tensor that was changed in place since, which its version tells, is another one.
+        """
+        version = -1 if tensor.is_inference() else tensor._version
+        known = self._known.get(id(tensor))
+        if known is not None and known[0]() is tensor and known[1] == version >= 0:
+            return known[2]
+        measured = _Measured(generic.moments(tensor), GradientSink())
+        self._known[id(tensor)] = weakref.ref(tensor), version, measured
+        if tensor.requires_grad and torch.is_grad_enabled():
+            self._tensor_handles.append(tensor.register_hook(measured.gradient))
+        return measured
 
     def _add(
         self, frame: _Frame, op: str, kind: SiteKind, output: Any, functional: bool, activation_id: str | None
@@ -209,6 +231,7 @@ class Recorder(TorchFunctionMode):
         if kind == "affine":
             self._unit_axis = 1 if classify.is_convolution(module) else -1
         abs_cosine, effective_rank = _collapse(y)
+        measured = self._measure(y)
         record = SiteRecord(
             module_name=name,
             op=op,
@@ -219,20 +242,18 @@ class Recorder(TorchFunctionMode):
             activation_id=activation_id,
             shape=tuple(y.shape),
             dtype=str(y.dtype).removeprefix("torch."),
-            activation=generic.moments(y),
-            input=frame.input_moments,
+            activation=measured.moments,
+            input=frame.measured.moments if frame.measured else None,
             state=frame.state.with_output(y) if frame.state else None,
             abs_cosine=abs_cosine,
             effective_rank=effective_rank,
             weight_gain=classify.weight_gain(module, x, y) if kind == "affine" and x is not None else None,
             out_node=y.grad_fn,
             in_nodes=frame.in_nodes,
-            activation_grad=GradientSink(),
-            input_grad=frame.input_grad,
+            activation_grad=measured.gradient,
+            input_grad=frame.measured.gradient if frame.measured else GradientSink(),
         )
         self.sites.append(record)
-        if y.requires_grad and torch.is_grad_enabled():
-            self._tensor_handles.append(y.register_hook(record.activation_grad))
 
     def _own_parameters(self, module: nn.Module) -> tuple[str, ...]:
         """Its parameters, those of children it never calls included: attention multiplies by ``out_proj`` itself."""
