@@ -146,7 +146,7 @@ BAD_CALLS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: hw.check(plain_mlp(), vectors(), cross_entropy, steps=3),
         r"hw\.check\(hw\.Experiment\(\.\.\.\), steps=N\)",
     ),
-    "negative steps": (lambda: hw.check(experiment(), steps=-1), "cannot be negative, got -1"),
+    "negative steps": (lambda: hw.check(experiment(), steps=-1), "whole number from 0, got -1"),
     "an experiment and a batch": (lambda: hw.check(experiment(), vectors()), r"hw\.check\(experiment\)"),
     "steps without an optimizer": (lambda: hw.check(experiment(optimizer=None), steps=2), r"has no optimizer.*Adam"),
     "an optimizer that is none": (
@@ -186,7 +186,7 @@ def test_experiment_says_which_part_is_no_function(parts: dict[str, Any], messag
         with pytest.raises(Exception, match="model"):
             hw.check(experiment(**parts))
     else:
-        with pytest.raises(TypeError, match=message):
+        with pytest.raises(hw.InputError, match=message):
             experiment(**parts)
 
 

@@ -23,7 +23,7 @@ from headwater.remedies import proof as _proof
 from headwater.remedies.order import Order, order_of_flow, order_of_model
 from headwater.remedies.remedy import NotApplicableError
 from headwater.remedies.surgery import apply_remedies, patch
-from headwater.remedies.trial import copied, endless, make_optimizer, seed_everything, train_step
+from headwater.remedies.trial import copied, endless, made, make_optimizer, seed_everything, train_step
 from headwater.report import Report
 
 Progress = Callable[[str, int, int], None]
@@ -142,7 +142,7 @@ def apply(
 
 def prove(
     experiment: Experiment,
-    remedies: Sequence[str] | Prescription,
+    remedies: str | Sequence[str] | Prescription,
     seeds: int | Sequence[int] = 5,
     steps: int = 200,
     progress: Progress | None = None,
@@ -151,7 +151,7 @@ def prove(
 
     Args:
         experiment: With optimizer and validation.
-        remedies: Remedy ids in order, or a Prescription.
+        remedies: An id such as ``"init.he"``, several in order, or a Prescription.
         seeds: How many seeds, from 0, or which.
         steps: Optimizer steps per run.
         progress: ``progress("progress.prove", done, total)`` after each step.
@@ -161,8 +161,7 @@ def prove(
     """
     if not isinstance(experiment, Experiment):
         raise InputError(f"prove() takes an Experiment, which can be started again; got {type(experiment).__name__}.")
-    ids = remedies.remedies if isinstance(remedies, Prescription) else remedies
-    return _proof.prove(experiment, ids, seeds, steps, progress)
+    return _proof.prove(experiment, _ids(remedies), seeds, steps, progress)
 
 
 def _refuse_extra(batch: Any, loss: Any) -> None:
@@ -193,11 +192,11 @@ def _is_criterion(loss: Any) -> bool:
 def _measure_experiment(
     experiment: Experiment, steps: int, seed: int | None, progress: Progress | None
 ) -> tuple[nn.Module, Flow]:
-    if steps < 0:
-        raise InputError(f"steps counts training steps and cannot be negative, got {steps}.")
+    if not isinstance(steps, int) or steps < 0:
+        raise InputError(f"steps counts training steps: a whole number from 0, got {steps!r}.")
     if seed is not None:
         seed_everything(seed)
-    model = experiment.model()
+    model = made(experiment, "model")
     check_trainable(model)
     if steps:
         model = copied(model)

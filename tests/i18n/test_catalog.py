@@ -12,7 +12,7 @@ from headwater import i18n
 from headwater.i18n.catalog import catalog
 from headwater.i18n.josa import with_josa
 from headwater.records import Message
-from tests.helpers import SOURCE
+from tests.helpers import ROOT, SOURCE
 
 EN, KO = catalog("en"), catalog("ko")
 PARTICLES = {"을/를", "이/가", "은/는", "과/와", "으로/로"}
@@ -103,6 +103,12 @@ def test_regularization_and_normalization_are_two_words_in_korean() -> None:
             assert re.search(r"normali[sz]|\w*Norm\b", english, re.IGNORECASE), f"{id_}: 정규화 is normalization only"
 
 
+def test_korean_uses_one_word_for_one_thing_and_writes_percent_without_space() -> None:
+    page = (ROOT / "README.ko.md").read_text(encoding="utf-8")
+    for id_, korean in {**KO, "README.ko.md": page}.items():
+        assert not re.search("위약|입증|샘플|[0-9}] %", korean), id_
+
+
 def test_each_language_is_in_its_own_script() -> None:
     hangul = re.compile("[가-힣]")
     assert [id_ for id_, english in EN.items() if hangul.search(english)] == []
@@ -133,6 +139,16 @@ def test_each_language_is_in_its_own_script() -> None:
         ("3", "으로/로", "3으로"),
         ("7", "으로/로", "7로"),
         ("10", "이/가", "10이"),
+        ("mlp", "이/가", "mlp가"),
+        ("cnn", "은/는", "cnn은"),
+        ("rnn", "을/를", "rnn을"),
+        ("gpt", "으로/로", "gpt로"),
+        ("gpt2", "이/가", "gpt2가"),
+        ("lstm", "이/가", "lstm이"),
+        ("MLP", "은/는", "MLP는"),
+        ("h.0.attn", "을/를", "h.0.attn을"),
+        ("mlp.c_fc", "으로/로", "mlp.c_fc로"),
+        ("0.1.0", "으로/로", "0.1.0으로"),
         ("", "이/가", "가"),
     ],
 )
@@ -156,7 +172,9 @@ def test_message_speaks_the_language_in_force() -> None:
         ("number", 0.02532, "0.0253", "0.0253"),
         ("number", 0.0, "0", "0"),
         ("number", None, "–", "–"),
-        ("number", float("inf"), "inf", "inf"),
+        ("number", float("inf"), "Inf", "Inf"),
+        ("number", 2.6e22, "2.6e22", "2.6e22"),
+        ("number", 12_800.0, "12,800", "12,800"),
         (".1e", None, "–", "–"),
         (".1e", "nan", "nan", "nan"),
         ("symptoms", "vanishing, overflow", "vanishing gradient, overflow", "기울기 소실, 오버플로"),

@@ -249,7 +249,7 @@ def test_dead_fraction_agrees_with_reference(dtype: torch.dtype, shape: tuple[in
 def test_dead_units_by_hand() -> None:
     output = torch.tensor([[0.0, 0.0, 1.0], [0.0, 2.0, 1.0]])
     assert generic.dead_fraction(output) == pytest.approx(1 / 3)
-    assert generic.dead_fraction(output, torch.tensor([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0]])) == pytest.approx(2 / 3)
+    assert generic.dead_fraction(output, torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]])) == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)

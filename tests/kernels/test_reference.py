@@ -51,8 +51,8 @@ def test_saturated_fraction() -> None:
 def test_dead_fraction() -> None:
     output = array([0.0, 0.0, 1.0, NAN], [0.0, 3.0, 1.0, 0.0])
     assert reference.dead_fraction(output) == 0.25
-    assert reference.dead_fraction(output, derivative=array([1.0, 1.0, 0.0, 1.0], [1.0, 1.0, 0.0, 1.0])) == 0.5
-    assert reference.dead_fraction(output, derivative=array([0.0, 0.0, 0.0, 1.0], [0.0, 1.0, 1.0, 1.0])) == 0.25
+    assert reference.dead_fraction(output, derivative=array([1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0])) == 0.5
+    assert reference.dead_fraction(output, derivative=array([0.0, 0.0, 0.0, 1.0], [1.0, 1.0, 1.0, 1.0])) == 0.0
     assert reference.dead_fraction(np.empty((0, 3))) is None
     assert reference.dead_fraction(np.empty((3, 0))) is None
 

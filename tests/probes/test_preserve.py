@@ -258,3 +258,23 @@ def test_hooks_of_the_user_see_one_forward_and_one_backward() -> None:
     assert calls == ["forward", "backward"]
     assert len(model[0]._forward_hooks) == 1
     assert len(model[0].weight._backward_hooks) == 1
+
+
+def test_scripted_part_is_refused_and_nothing_is_left_behind() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), torch.jit.script(nn.ReLU()), nn.Linear(4, 2))
+    model(torch.randn(2, 4)).sum().backward()
+    gradient = model[0].weight.grad
+    with pytest.raises(InputError, match=r"'1' is compiled to TorchScript.*check the module it was scripted"):
+        measure(model, torch.randn(2, 4), lambda m, x: m(x).sum())
+    assert model[0].weight.grad is gradient
+    assert not model[0]._forward_hooks
+    assert not model[0]._forward_pre_hooks
+
+
+def test_weights_stay_though_an_optimizer_steps_in_the_backward_pass() -> None:
+    model = nn.Linear(4, 2)
+    before = model.weight.detach().clone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    model.weight.register_post_accumulate_grad_hook(lambda _: optimizer.step())
+    measure(model, torch.randn(8, 4), lambda m, x: m(x).square().mean())
+    assert torch.equal(model.weight, before)

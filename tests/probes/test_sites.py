@@ -312,3 +312,27 @@ def test_attention_owns_the_projection_it_multiplies_by_itself() -> None:
     flow = measure(attention, torch.randn(4, 3, 8), lambda m, x: m(x, x, x)[0].square().mean())
     (row,) = flow.sites
     assert set(row.site.parameters) == {name for name, _ in attention.named_parameters()}
+
+
+def test_units_are_where_the_last_affine_map_of_that_rank_put_them() -> None:
+    class SqueezeExcite(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.gate, self.act = nn.Conv2d(1, 8, 3, padding=1), nn.Linear(8, 8), nn.ReLU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.conv(x)
+            return self.act(x * torch.sigmoid(self.gate(x.mean(dim=(2, 3))))[:, :, None, None])
+
+    flow = measure(SqueezeExcite(), torch.randn(4, 1, 10, 12), lambda m, x: m(x).square().mean())
+    assert flow.site("act").units == 8
+
+
+def test_class_of_the_users_own_is_not_taken_for_the_function_it_is_named_after() -> None:
+    class Tanh(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return 1.7159 * torch.tanh(2 * x / 3)
+
+    flow = measure(nn.Sequential(nn.Linear(4, 4), Tanh()), torch.randn(8, 4), lambda m, x: m(x).square().mean())
+    assert [row.site.name for row in flow.sites] == ["0", "1/tanh#1", "1"]
+    assert flow.site("1").site.activation is None

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from torch import nn, optim
 
-from headwater.records import Experiment
+from headwater.records import Experiment, InputError
 
 RIGHT: dict[str, Any] = {"model": lambda: nn.Linear(2, 1), "batches": list, "loss": lambda model, batch: None}
 
@@ -33,5 +33,5 @@ def test_functions_and_classes_are_taken() -> None:
     ],
 )
 def test_what_is_no_function_is_refused(name: str, value: Any, message: str) -> None:
-    with pytest.raises(TypeError, match=message):
+    with pytest.raises(InputError, match=message):
         Experiment(**{**RIGHT, name: value})

@@ -1,8 +1,9 @@
 """The proof: paired, controlled, deterministic, and honest about what it cannot show."""
 
 import statistics
-from itertools import pairwise
+from itertools import islice, pairwise
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -127,10 +128,56 @@ def test_diverging_run_is_recorded_and_the_rest_goes_on():
 
 
 def test_random_remedy_is_another_one():
-    proof = hw.prove(experiment(lambda: deep(nn.Sigmoid, depth=2)), ["init.he"], seeds=4, steps=2)
+    tested = ("activation.tanh", "init.he")
+    proof = hw.prove(experiment(lambda: deep(nn.Sigmoid, depth=2)), tested, seeds=4, steps=2)
     drawn = proof.arm("random_remedy").remedies
-    assert all(len(remedies) == 1 and remedies != ("init.he",) for remedies in drawn)
+    assert all([remedy.split(".")[0] for remedy in remedies] == ["activation", "init"] for remedies in drawn)
+    assert tested not in drawn
     assert len(set(drawn)) > 1
+
+
+def test_one_id_may_be_named_by_itself():
+    trial = experiment(lambda: deep(nn.Sigmoid, depth=2))
+    assert hw.prove(trial, "init.he", seeds=2, steps=1).remedies == ("init.he",)
+
+
+@pytest.mark.parametrize("stream", ["loader with its own generator", "numpy generator of the module"])
+def test_data_with_a_state_of_its_own_are_the_same_for_all_arms(stream):
+    seen: list[float] = []
+    if stream.startswith("loader"):
+        data = torch.utils.data.TensorDataset(*circles(64, 0))
+        loader = torch.utils.data.DataLoader(data, 16, shuffle=True, generator=torch.Generator().manual_seed(3))
+        batches = lambda: loader  # noqa: E731
+    else:
+        generator = np.random.default_rng(3)
+        batches = lambda: [(torch.tensor(generator.normal(size=(16, 2))).float(), torch.zeros(16).long())]  # noqa: E731
+
+    def loss(model, batch):
+        seen.append(float(batch[0].sum()))
+        return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+    hw.prove(experiment(lambda: deep(nn.Sigmoid, 1), batches=batches, loss=loss), ["init.he"], seeds=2, steps=3)
+    for seed in (seen[:13], seen[13:]):
+        arms = [seed[1 + 3 * arm : 4 + 3 * arm] for arm in range(4)]
+        assert arms[0] == arms[1] == arms[2] == arms[3]
+        assert len(set(arms[0])) == 3
+
+
+def test_data_made_under_the_seed_are_not_the_weights():
+    made = []
+
+    def batches():
+        made.append(torch.randn(8, 8))
+        return [(made[-1], torch.zeros(8, dtype=torch.int64))]
+
+    def model():
+        layer = nn.Linear(8, 8, bias=False)
+        nn.init.normal_(layer.weight)
+        return nn.Sequential(layer, nn.Tanh(), nn.Linear(8, 2))
+
+    trial = experiment(model, batches=batches)
+    report = hw.check(trial, seed=0)
+    assert abs(report.flow.site("0").forward_gain - 8**0.5) < 1.0  # 11 where the weights are the data
 
 
 def test_default_metric_is_minus_the_held_out_loss():
@@ -178,7 +225,7 @@ def test_random_states_of_data_do_not_depend_on_the_model():
 def test_lbfgs_trains():
     trial = experiment(lambda: deep(nn.Tanh, 1), optimizer=lambda p: torch.optim.LBFGS(p, lr=0.1))
     torch.manual_seed(0)
-    losses = run_trial(trial, deep(nn.Tanh, 1), seed=0, steps=8).losses
+    losses = run_trial(trial, deep(nn.Tanh, 1), list(islice(endless(trial, 0), 8)), seed=0).losses
     assert losses[-1] < losses[0]
 
 
@@ -194,7 +241,8 @@ def test_lbfgs_trains():
         ({}, {"seeds": 1}, "at least 2"),
         ({}, {"steps": 0}, "at least 1"),
         ({}, {"remedies": []}, "nothing to prove"),
-        ({}, {"remedies": "init.he"}, r"prove\(experiment, \['init.he'\]\)"),
+        ({}, {"seeds": 2.5}, "a number of seeds or a list"),
+        ({}, {"steps": 2.5}, "whole number"),
         ({}, {"remedies": ["init.hi"]}, "Did you mean init.he"),
         ({}, {"remedies": ["activation.tanh"]}, "tanh already"),
     ],

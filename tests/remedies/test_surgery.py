@@ -89,7 +89,8 @@ def test_he_takes_each_gain_from_the_activation_that_really_follows():
     batch = torch.randn(32, 1, 8, 8), torch.randint(3, (32,))
     report = hw.check(model, batch, lambda m, b: nn.functional.cross_entropy(m(b[0]), b[1]))
     order = order_of_flow(report.flow)
-    assert [activation_after(order, name) for name in ("conv1", "conv2", "head")] == ["relu", "tanh", "identity"]
+    following = [activation_after(order, name).activation for name in ("conv1", "conv2", "head")]
+    assert following == ["relu", "tanh", "identity"]
     drawn = hw.apply(model, "init.he", report=report)
     stds = {name: float(drawn.get_submodule(name).weight.detach().std()) for name in ("conv1", "conv2", "head")}
     expected = {"conv1": math.sqrt(2 / 9), "conv2": math.sqrt(1 / 72), "head": math.sqrt(1 / 8)}
@@ -101,8 +102,48 @@ def test_he_takes_each_gain_from_the_activation_that_really_follows():
 
 def test_order_is_traced_through_a_forward_with_functions():
     order = order_of_model(Convolutional())
-    assert activation_after(order, "conv1") == "relu"
-    assert activation_after(order, "conv2") == "tanh"
+    assert activation_after(order, "conv1").activation == "relu"
+    assert activation_after(order, "conv2").activation == "tanh"
+
+
+def stds_over_lecun(model: nn.Module, **arguments) -> list[float]:
+    drawn = hw.apply(model, "init.he", **arguments)
+    return [float(m.weight.detach().std()) * m.in_features**0.5 for m in drawn.modules() if isinstance(m, nn.Linear)]
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_he_uses_the_slope_the_activation_really_has(measured):
+    model = nn.Sequential(
+        nn.Linear(200, 200), nn.LeakyReLU(0.5), nn.Linear(200, 200), nn.PReLU(init=0.9), nn.Linear(200, 2)
+    )
+    batch = torch.randn(64, 200), torch.zeros(64, dtype=torch.int64)
+    loss = lambda m, b: nn.functional.cross_entropy(m(b[0]), b[1])  # noqa: E731
+    arguments = {"report": hw.check(model, batch, loss)} if measured else {}
+    expected = [math.sqrt(2 / (1 + 0.5**2)), math.sqrt(2 / (1 + 0.9**2))]
+    assert stds_over_lecun(model, **arguments)[:2] == pytest.approx(expected, rel=0.02)
+
+
+def test_activation_that_stands_in_a_chain_twice_is_seen_twice():
+    act = nn.ReLU()
+    model = nn.Sequential(nn.Linear(200, 200), act, nn.Linear(200, 200), act, nn.Linear(200, 200))
+    assert stds_over_lecun(model) == pytest.approx([math.sqrt(2), math.sqrt(2), 1.0], rel=0.02)
+
+
+def test_remedies_in_a_row_each_see_what_the_one_before_left():
+    model = deep_sigmoid(depth=2)
+    remedies = ["activation.relu", "activation.tanh", "activation.relu"]
+    namespace: dict = {}
+    exec(patch(model, remedies, order_of_model(model)), namespace)
+    applied, pasted = hw.apply(model, remedies), namespace["repair"](copy.deepcopy(model))
+    assert str(applied) == str(pasted)
+    assert isinstance(applied[1], nn.ReLU)
+
+
+def test_parameters_the_optimizer_was_not_given_stay_out_of_it():
+    model = deep_sigmoid(depth=2)
+    optimizer = torch.optim.SGD(model[4].parameters(), lr=0.1)
+    repaired, rebound = hw.apply(model, "init.he", optimizer)
+    assert [id(p) for p in rebound.param_groups[0]["params"]] == [id(p) for p in repaired[4].parameters()]
 
 
 def test_xavier_follows_its_formula():

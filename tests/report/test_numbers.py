@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.report.numbers import decades, number, number_from_log10, percent_digits, signed, whole_percents
+from headwater.i18n import number
+from headwater.report.numbers import decades, number_from_log10, percent_digits, signed, whole_percents
 from headwater.report.svg import decade_ticks, linear_ticks, runs
 
 finite = st.floats(allow_nan=False, allow_infinity=False)

@@ -116,3 +116,20 @@ def test_terminal_writes_where_unicode_is_missing() -> None:
     samples.report().render(Console(file=file, width=80))
     file.flush()
     assert b"x 3 findings" in file.buffer.getvalue()  # type: ignore[attr-defined]
+
+
+def test_terminal_says_what_a_bare_number_names() -> None:
+    report = samples.report()
+    title = next(line.plain for line in lines(report, Words("en")) if "not updating" in line.plain)
+    assert title.endswith(" · site 0")
+    parameter = replace(report.diagnosis.findings[-1], sites=("0.weight",))
+    report = replace(report, diagnosis=replace(report.diagnosis, findings=(parameter,)))
+    assert lines(report, Words("en"))[3].plain.endswith(" · 0.weight")
+
+
+def test_terminal_bars_of_a_flat_network_look_flat() -> None:
+    levels = [-2.0, -2.4, -2.8]
+    sites = tuple(samples.sigmoid_site(order, 2, level) for order, level in enumerate(levels))
+    report = replace(samples.healthy(3), flow=replace(samples.healthy(3).flow, sites=sites))
+    bars = [line.plain.count("█") for line in lines(report, Words("en")) if "█" in line.plain]
+    assert bars == [18, 16, 14]

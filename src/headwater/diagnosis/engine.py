@@ -1,10 +1,11 @@
 """Run the rules over a flow and give one verdict."""
 
-from headwater.diagnosis.rule import Observation, Rule
+from headwater.diagnosis.rule import Observation, Rule, needs_path
 from headwater.diagnosis.rules import RULES
 from headwater.diagnosis.waterfall import waterfall
 from headwater.records import Diagnosis, Finding, Flow, Message, Verdict
 
+FOLLOWED_SHARE = 0.5  # of the trained weights; below, what was seen does not speak for the network
 _SEVERITY_ORDER = {"critical": 0, "warning": 1, "info": 2}
 
 
@@ -39,6 +40,10 @@ def _unchecked(blocked: dict[str, Message | None], flow: Flow) -> tuple[Message,
         if reason is not None:
             symptoms.setdefault(reason.id, []).append(symptom)
     messages = [Message(reason, {"symptoms": ", ".join(names)}) for reason, names in symptoms.items()]
+    if flow.followed_share < FOLLOWED_SHARE:
+        messages.append(
+            Message("unchecked.unfollowed", {"symptoms": "vanishing", "percent": 100 * flow.followed_share})
+        )
     if _gradient_is_zero(flow):
         messages.append(Message("unchecked.zero_gradient", {"symptoms": "vanishing"}))
     return tuple(messages)
@@ -47,7 +52,8 @@ def _unchecked(blocked: dict[str, Message | None], flow: Flow) -> tuple[Message,
 def _verdict(findings: list[Finding], observation: Observation) -> Verdict:
     if any(finding.severity != "info" for finding in findings):
         return "findings"
-    return "healthy" if observation.waterfall and not _gradient_is_zero(observation.flow) else "cannot_tell"
+    seen = needs_path(observation) is None and observation.flow.followed_share >= FOLLOWED_SHARE
+    return "healthy" if seen and not _gradient_is_zero(observation.flow) else "cannot_tell"
 
 
 def _gradient_is_zero(flow: Flow) -> bool:

@@ -1,5 +1,6 @@
 """Which remedies a finding calls for, best first."""
 
+from headwater.diagnosis.waterfall import waterfall
 from headwater.records import Flow, Message, Prescription, SiteFlow
 from headwater.theory import ACTIVATIONS
 
@@ -24,6 +25,8 @@ def prescription(*remedies: str, code: str = "") -> Prescription:
 def for_gradient_scale(flow: Flow) -> tuple[Prescription, ...]:
     """Against a gradient that vanishes or explodes with depth."""
     used = hidden_activations(flow)
+    if not used and _blames_the_unknown(flow):
+        return ()
     depth = sum(row.site.kind == "affine" for row in flow.sites)
     to_relu, to_tanh = prescription("activation.relu", "init.he"), prescription("activation.tanh", "init.xavier")
     if used & {"sigmoid", "softplus"}:
@@ -31,6 +34,12 @@ def for_gradient_scale(flow: Flow) -> tuple[Prescription, ...]:
     if used and all(ACTIVATIONS[name].family == "s_shaped" for name in used):
         return prescription("init.xavier"), to_relu
     return (prescription("init.he"),)
+
+
+def _blames_the_unknown(flow: Flow) -> bool:
+    """Whether most decades go to operations that no remedy here reaches: handwritten activations, bare sums."""
+    budget = waterfall(flow)
+    return budget is not None and next(iter(budget.totals), "") in ("other", "shortcut", "pooling")
 
 
 def for_saturation(flow: Flow) -> tuple[Prescription, ...]:

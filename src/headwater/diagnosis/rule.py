@@ -35,8 +35,13 @@ class Rule:
 
 
 def needs_path(observation: Observation) -> Message | None:
-    """For rules that read the gradient's path: why there is none."""
-    return None if observation.waterfall else Message("unchecked.no_path")
+    """For rules that read the gradient's path: why there is none, or none that shows a trend."""
+    budget = observation.waterfall
+    if budget is None:
+        return Message("unchecked.no_path")
+    matrices = sum(len(p.shape) > 1 and p.grad is not None for p in observation.flow.parameters)
+    alone = budget.first == budget.last and matrices > 1
+    return Message("unchecked.one_site") if alone else None
 
 
 def needs_update(observation: Observation) -> Message | None:

@@ -6,3 +6,4 @@ from headwater.i18n.catalog import has_text as has_text
 from headwater.i18n.catalog import speak as speak
 from headwater.i18n.catalog import text as text
 from headwater.i18n.catalog import use_language as use_language
+from headwater.i18n.numbers import number as number

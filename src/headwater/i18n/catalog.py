@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from headwater.i18n.josa import with_josa
+from headwater.i18n.numbers import number
 from headwater.records.message import Message, Value, render_with
 
 LANGUAGES = ("en", "ko")
@@ -22,7 +23,7 @@ class _Formatter(string.Formatter):
     """``str.format`` without attribute or index access; ``None`` reads as a dash.
 
     Three formats of its own: ``{site:이/가}`` adds the particle that fits, ``{names:symptoms}`` reads a comma-separated
-    list of symptom ids aloud, ``{rms:number}`` writes 0.025, 1.6e-28 and, for exactly zero, 0.
+    list of symptom ids aloud, ``{rms:number}`` writes it as :func:`~headwater.i18n.number` does.
     """
 
     def __init__(self, language: str) -> None:
@@ -37,18 +38,9 @@ class _Formatter(string.Formatter):
         if format_spec == "symptoms":
             names = str(value).split(", ")
             return ", ".join(text(f"symptom.{name}", language=self._language) for name in names)
-        if value is None:
-            return "–"
-        if isinstance(value, str):
-            return value
-        if format_spec == "number":
-            return _readable(float(value))
+        if value is None or isinstance(value, str) or format_spec == "number":
+            return number(value)
         return str(format(value, format_spec))
-
-
-def _readable(value: float) -> str:
-    ordinary = value == 0 or 1e-3 <= abs(value) < 1e4
-    return f"{value:.3g}" if ordinary else f"{value:.1e}"
 
 
 def text(message_id: str, values: Mapping[str, Value] | None = None, language: str | None = None) -> str:

@@ -16,8 +16,9 @@ _WORDS = {
     "batch": "",
     "step": "ㅂ",
 }
-# Names of single letters that end in a consonant: 엘 엠 엔 알.
+# Names of single letters that end in a consonant: 엘 엠 엔 알. Capitals, and what has no vowel, are read by letters.
 _LETTERS = {"L": "ㄹ", "M": "ㅁ", "N": "ㄴ", "R": "ㄹ"}
+_VOWELS = set("aeiouy")
 _ENDINGS = {"l": "ㄹ", "m": "ㅁ", "n": "ㄴ", "ng": "ㅇ", "ck": "ㄱ", "p": "ㅂ"}
 
 
@@ -50,8 +51,8 @@ def final_consonant(word: str) -> str:
         return _WORDS[tail.lower()]
     if tail[-1].isdigit():
         return _DIGITS.get(tail[-1], "")
-    if tail.isupper():
-        return _LETTERS.get(tail[-1], "")
+    if tail.isupper() or not _VOWELS.intersection(tail.lower()):
+        return _LETTERS.get(tail[-1].upper(), "")
     return next((final for ending, final in _ENDINGS.items() if tail.lower().endswith(ending)), "")
 
 

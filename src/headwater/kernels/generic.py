@@ -52,9 +52,7 @@ def dead_fraction(output: Tensor, derivative: Tensor | None = None) -> float | N
     """Share of dead units of (observations, units); the meaning is ``reference.dead_fraction``."""
     if not output.numel():
         return None
-    dead = (output == 0).all(dim=0)
-    if derivative is not None:
-        dead = dead | (derivative == 0).all(dim=0)
+    dead = ((output if derivative is None else derivative) == 0).all(dim=0)
     return float(dead.double().mean())
 
 

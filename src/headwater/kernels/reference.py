@@ -69,7 +69,10 @@ def saturated_fraction(derivative: Array, max_slope: float) -> float | None:
 
 
 def dead_fraction(output: Array, derivative: Array | None = None) -> float | None:
-    """Share of units that are exactly zero, or whose φ′ is, in every observation.
+    """Share of units whose φ′ is exactly zero in every observation: no gradient passes them.
+
+    Where φ′ is not known an output of zero stands for it. Where it is, the output does not count: tanh(0) is 0, and
+    the unit is at its most alive.
 
     Args:
         output: The activation's outputs, (observations, units).
@@ -77,10 +80,7 @@ def dead_fraction(output: Array, derivative: Array | None = None) -> float | Non
     """
     if not output.size:
         return None
-    dead = np.all(output == 0, axis=0)
-    if derivative is not None:
-        dead |= np.all(derivative == 0, axis=0)
-    return float(np.mean(dead))
+    return float(np.mean(np.all((output if derivative is None else derivative) == 0, axis=0)))
 
 
 def unit_spread(output: Array) -> float | None:

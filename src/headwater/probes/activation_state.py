@@ -45,18 +45,16 @@ class ActivationState:
         )
 
 
-def activation_state(
-    activation: Activation, x: Tensor, parameters: dict[str, Any], previous_unit_axis: int
-) -> ActivationState:
+def activation_state(activation: Activation, x: Tensor, parameters: dict[str, Any], unit_axis: int) -> ActivationState:
     """The state of ``activation`` at the inputs ``x``.
 
     Args:
         activation: Which function.
         x: Its input, units in one dimension, observations in the others.
         parameters: Its slopes or bounds; a tensor of slopes holds one per channel.
-        previous_unit_axis: Where the last affine map put its units: 1 after a convolution, else the last.
+        unit_axis: The dimension that counts units, where there are more than two.
     """
-    axis = previous_unit_axis if x.dim() > 2 else -1
+    axis = unit_axis if x.dim() > 2 else -1
     values = generic.plain(x).to("cpu", torch.float64).numpy()
     with np.errstate(all="ignore"):  # an overflow here is the model's, and it is counted
         derivative = activation.derivative(values, **{name: _broadcast(p, x) for name, p in parameters.items()})

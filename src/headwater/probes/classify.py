@@ -10,6 +10,7 @@ from torch.nn.utils import parametrize
 
 from headwater.kernels import generic
 from headwater.records import SiteKind
+from headwater.records.site import Scalar
 from headwater.theory import Activation, of_function, of_module
 
 # Autograd nodes by what their name starts with; everything else is `other` (views, sums, products, softmax, losses).
@@ -103,8 +104,14 @@ def node_kind(name: str) -> SiteKind:
     return next((kind for prefix, kind in _NODE_KINDS if name.startswith(prefix)), "other")
 
 
+# Where a class name such as `Tanh` means what it says.
+_KNOWN_PACKAGES = ("torch.", "transformers.", "timm.", "diffusers.")
+
+
 def activation_of(module: nn.Module) -> Activation | None:
     """The activation a module computes, ``None`` if it is no known activation."""
+    if not module_type(module).__module__.startswith(_KNOWN_PACKAGES):
+        return None  # a user's own `Tanh` may compute something else; the functions it calls are sites themselves
     activation = of_module(module_type(module).__name__)
     return None if activation is None or activation.id == "identity" else activation
 
@@ -119,6 +126,19 @@ def call_parameters(activation: Activation, args: tuple[Any, ...], kwargs: dict[
     given = dict(zip(activation.parameters, args[1:], strict=False))
     named = {name: kwargs[name] for name in activation.parameters if name in kwargs}
     return {**activation.parameters, **given, **named}
+
+
+def scalar_parameters(parameters: dict[str, Any]) -> dict[str, Scalar]:
+    """Parameters as plain numbers and words; of slopes per channel the rms, which is what scales a signal's energy."""
+    scalars: dict[str, Scalar] = {}
+    for name, value in parameters.items():
+        if isinstance(value, Tensor):
+            scalars[name] = float(value.detach().double().square().mean().sqrt())
+        elif isinstance(value, (int, float)):
+            scalars[name] = float(value)
+        elif isinstance(value, str):
+            scalars[name] = value
+    return scalars
 
 
 def functional_activation(function: Any) -> Activation | None:

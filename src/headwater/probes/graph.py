@@ -52,7 +52,7 @@ class BackwardGraph:
     """
 
     def __init__(self, loss: Tensor, sites: list[SiteRecord]) -> None:
-        self._sites = [site for site in sites if site.out_node is not None]
+        self._sites = [site for site in sites if site.out_nodes]
         self._consumers = _consumers(loss.grad_fn)
         self._owner = _owners(self._sites)
         self._at_node: dict[Any, _Strength] = {}
@@ -76,7 +76,7 @@ class BackwardGraph:
         self._at_edge.clear()
         self._at_node.clear()
         for site in self._sites:
-            site.out_node, site.in_nodes = None, ()
+            site.out_nodes, site.in_nodes = (), ()
 
     def path(self, names: dict[int, str]) -> Path | None:
         """The gradient's way back to the first site that has one, ``None`` if none has.
@@ -84,11 +84,11 @@ class BackwardGraph:
         Args:
             names: Site names by ``id`` of their records.
         """
-        by_node = {site.out_node: site for site in self._sites}
-        first = next((site for site in self._sites if self._is_alive(site.out_node)), None)
+        by_node = {node: site for site in self._sites for node in site.out_nodes}
+        first = next((site for site in self._sites if any(map(self._is_alive, site.out_nodes))), None)
         if first is None:
             return None
-        nodes, edges = self._walk(first.out_node)
+        nodes, edges = self._walk(max(first.out_nodes, key=lambda node: self._at_node.get(node, _NOTHING).log10_energy))
         # What follows the last site belongs to the loss, whose scale is no property of the network.
         end = max(index for index, node in enumerate(nodes) if node in by_node)
         last = by_node[nodes[end]]
@@ -107,7 +107,7 @@ class BackwardGraph:
     def _nodes_above_first_site(self) -> set[Any]:
         """Every node a site's gradient passes through on its way from the loss, the site's own included."""
         seen: set[Any] = set()
-        waiting = [site.out_node for site in self._sites if site.out_node in self._consumers]
+        waiting = [node for site in self._sites for node in site.out_nodes if node in self._consumers]
         while waiting:
             node = waiting.pop()
             if node in seen:
@@ -215,7 +215,7 @@ def _owners(sites: list[SiteRecord]) -> dict[Any, SiteRecord]:
     owners: dict[Any, SiteRecord] = {}
     for site in sites:
         stop = set(site.in_nodes)
-        waiting = [site.out_node]
+        waiting = list(site.out_nodes)
         while waiting:
             node = waiting.pop()
             if node is None or node in stop or node in owners:

@@ -40,13 +40,14 @@ def measure(
         InputError: If there is nothing to train, the model rejects the batch, or the loss is no scalar with a graph.
     """
     check_trainable(model)
-    with preserved(model, batch, parameters=optimizer is not None) as set_aside, _gradients_on(), _eager():
+    with preserved(model, batch) as set_aside, _gradients_on(), _eager():
         recorder = Recorder(model)
         try:
             value = _forward(recorder, model, batch, loss)
             graph = BackwardGraph(value, recorder.sites)
             try:
                 set_aside(graph.leaves)
+                strangers = len(_strangers(graph.leaves, model, batch))
                 _backward(value, retain_graph=any(tensor.grad_fn is not None for tensor in tensors(batch)))
                 names = site_names(recorder.sites)
                 path = graph.path(names)
@@ -65,7 +66,8 @@ def measure(
         samples=_samples(batch),
         optimizer=type(optimizer).__name__ if optimizer is not None else None,
         step=step,
-        gaps=tuple(_gaps(recorder.sites)),
+        followed_share=_followed_share(rows, parameters),
+        gaps=tuple(_gaps(recorder, rows, strangers)),
     )
 
 
@@ -77,6 +79,12 @@ def check_trainable(model: Any) -> None:
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"the model must be a torch.nn.Module, got {type(model).__name__}.")
+    scripted = next((name for name, m in model.named_modules() if isinstance(m, torch.jit.ScriptModule)), None)
+    if scripted is not None:
+        raise InputError(
+            f"{scripted or type(model).__name__!r} is compiled to TorchScript, which calls no Python between its "
+            "operations: check the module it was scripted or traced from."
+        )
     parameters = list(model.parameters())
     if not parameters:
         raise InputError(
@@ -154,6 +162,9 @@ def _forward(recorder: Recorder, model: nn.Module, batch: Any, loss: Loss) -> Te
 
     with recorder:
         value = checked_loss(model, batch, loss, where)
+    if not recorder.sites and recorder.failures:
+        name, error = next(iter(recorder.failures.items()))
+        raise InputError(f"nothing of the model could be measured; {name}: {error}.")
     if not recorder.sites:
         raise InputError("loss(model, batch) never called the model it was given. Call it: model(batch[0]).")
     return value
@@ -191,6 +202,12 @@ def _samples(batch: Any) -> int:
     return first.shape[0] if first is not None and first.dim() else 0
 
 
+def _strangers(leaves: list[Tensor], model: nn.Module, batch: Any) -> list[Tensor]:
+    """Parameters the loss depends on that are not the model's: of layers in a plain list, or of the loss itself."""
+    known = {id(tensor) for tensor in (*model.parameters(), *tensors(batch))}
+    return [leaf for leaf in leaves if isinstance(leaf, nn.Parameter) and id(leaf) not in known]
+
+
 def _site_flow(record: SiteRecord, order: int, name: str, parameters: dict[str, ParameterFlow]) -> SiteFlow:
     own = [parameters[parameter] for parameter in record.parameters if parameter in parameters]
     gradients = [flow.grad for flow in own if flow.grad is not None]
@@ -203,6 +220,7 @@ def _site_flow(record: SiteRecord, order: int, name: str, parameters: dict[str, 
             order=order,
             module=record.module_name,
             activation=record.activation_id,
+            activation_parameters=record.activation_parameters,
             parameters=record.parameters,
             shape=record.shape,
             dtype=record.dtype,
@@ -233,7 +251,19 @@ def _joint_update_ratio(flows: list[ParameterFlow]) -> float | None:
     return update / weight if weight else None
 
 
-def _gaps(records: list[SiteRecord]) -> list[Message]:
-    if all(record.activation_grad.moments is None for record in records):
-        return [Message("gap.no_activation_gradient")]
-    return []
+def _followed_share(rows: list[SiteFlow], parameters: tuple[ParameterFlow, ...]) -> float:
+    """How much of what is trained lies at a site whose gradient was seen; the rest could hide anything."""
+    seen = {name for row in rows if row.activation_grad is not None for name in row.site.parameters}
+    trained = [flow for flow in parameters if flow.trainable and flow.grad is not None]
+    followed = sum(flow.value.count for flow in trained if not seen.isdisjoint((flow.name, *flow.aliases)))
+    return followed / max(1, sum(flow.value.count for flow in trained))
+
+
+def _gaps(recorder: Recorder, rows: list[SiteFlow], strangers: int) -> list[Message]:
+    gaps = [Message("gap.probe_failed", {"site": name, "error": error}) for name, error in recorder.failures.items()]
+    blind = [row.site.name for row in rows if row.site.parameters and row.activation_grad is None]
+    if blind:
+        gaps.append(Message("gap.no_gradient_seen", {"sites": len(blind), "site": blind[0]}))
+    if strangers:
+        gaps.append(Message("gap.unregistered", {"tensors": strangers}))
+    return gaps

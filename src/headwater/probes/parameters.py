@@ -95,4 +95,5 @@ def _with_update(flow: ParameterFlow, before: Tensor, parameter: nn.Parameter, h
         in_optimizer=held,
         update_ratio=generic.update_ratio(before, after),
         unchanged_fraction=generic.unchanged_fraction(before, after),
+        spoiled=int((torch.isfinite(before) & ~torch.isfinite(after)).sum()),
     )

@@ -3,7 +3,7 @@
 import random
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -13,17 +13,17 @@ from headwater.probes.tree import tensors
 
 
 @contextmanager
-def preserved(
-    model: nn.Module, batch: Any = None, parameters: bool = False
-) -> Iterator[Callable[[Iterable[Tensor]], None]]:
-    """Put back everything a measurement moves: ``.grad``, buffers, train/eval mode and the random states.
+def preserved(model: nn.Module, batch: Any = None) -> Iterator[Callable[[Iterable[Tensor]], None]]:
+    """Put back everything a measurement moves: ``.grad``, weights, buffers, train/eval mode and the random states.
+
+    The weights too, of which one copy is held: a forward may move some (the average of a momentum encoder), and so may
+    an optimizer that steps inside the backward pass.
 
     Gives a function that takes further leaves under its care: those of the loss, or of what made the batch.
 
     Args:
         model: The model that will be run.
         batch: Its leaf tensors' ``.grad`` are put back too.
-        parameters: Whether the weights will be moved and have to be put back as well (one copy of them is held).
     """
     gradients: dict[int, tuple[Tensor, Tensor | None]] = {}
 
@@ -34,22 +34,28 @@ def preserved(
                 leaf.grad = None
 
     modes = [(module, module.training) for module in model.modules()]
-    tables = [module._buffers for module in model.modules()]
-    if parameters:
-        tables += [module._parameters for module in model.modules()]  # type: ignore[misc]
+    tables: list[dict[str, Any]] = [t for m in model.modules() for t in (m._buffers, m._parameters)]
     contents = [(table, dict(table), _copies(table)) for table in tables]
     randomness = random_states()
     set_aside([*model.parameters(), *(t for t in tensors(batch) if t.is_leaf and t.requires_grad)])
-    try:
-        yield set_aside
-    finally:
-        restore_random_states(randomness)
+    # Callbacks run in reverse, each whatever the others do: what cannot fail is put back last, that is surely.
+    with ExitStack() as restore:
+        restore.callback(_restore_gradients, gradients)
+        restore.callback(_restore_modes, modes)
         for table, originals, copies in contents:
-            _restore_table(table, originals, copies)
-        for module, mode in modes:
-            module.training = mode
-        for leaf, gradient in gradients.values():
-            leaf.grad = gradient
+            restore.callback(_restore_table, table, originals, copies)
+        restore.callback(restore_random_states, randomness)
+        yield set_aside
+
+
+def _restore_gradients(gradients: dict[int, tuple[Tensor, Tensor | None]]) -> None:
+    for leaf, gradient in gradients.values():
+        leaf.grad = gradient
+
+
+def _restore_modes(modes: list[tuple[nn.Module, bool]]) -> None:
+    for module, mode in modes:
+        module.training = mode
 
 
 def _copies(table: dict[str, Tensor | None]) -> dict[str, Tensor]:

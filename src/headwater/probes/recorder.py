@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -19,6 +19,10 @@ from headwater.probes.activation_state import ActivationState, activation_state
 from headwater.probes.names import clean
 from headwater.probes.tree import main_tensor, tensors
 from headwater.records import Moments, SiteKind
+from headwater.records.site import Scalar
+from headwater.theory import Activation
+
+CONVOLUTION_RANK = 4  # of (batch, channels, height, width)
 
 
 @dataclass
@@ -42,6 +46,7 @@ class SiteRecord:
     functional: bool
     parameters: tuple[str, ...]
     activation_id: str | None
+    activation_parameters: dict[str, Scalar]
     shape: tuple[int, ...]
     dtype: str
     activation: Moments
@@ -50,7 +55,7 @@ class SiteRecord:
     abs_cosine: float | None
     effective_rank: float | None
     weight_gain: float | None
-    out_node: Any
+    out_nodes: tuple[Any, ...]
     in_nodes: tuple[Any, ...]
     activation_grad: GradientSink
     input_grad: GradientSink
@@ -81,6 +86,8 @@ class _Frame:
     measured: _Measured | None = None
     in_nodes: tuple[Any, ...] = ()
     state: ActivationState | None = None
+    parameters: dict[str, Scalar] = field(default_factory=dict)
+    failed: bool = False
 
 
 class Recorder(TorchFunctionMode):
@@ -93,6 +100,7 @@ class Recorder(TorchFunctionMode):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.sites: list[SiteRecord] = []
+        self.failures: dict[str, str] = {}
         self._names = {id(module): clean(name) for name, module in model.named_modules()}
         self._model = model
         self._frames: list[_Frame] = []
@@ -101,7 +109,7 @@ class Recorder(TorchFunctionMode):
         self._handles: list[RemovableHandle] = []
         self._tensor_handles: list[RemovableHandle] = []
         self._known: dict[int, tuple[weakref.ref[Tensor], int, _Measured]] = {}
-        self._unit_axis = -1
+        self._unit_axis: dict[int, int] = {}
 
     @property
     def innermost(self) -> nn.Module | None:
@@ -113,18 +121,25 @@ class Recorder(TorchFunctionMode):
         return self._names[id(module)] or type(module).__name__
 
     def __enter__(self) -> Recorder:
-        for module in classify.operations(self._model):
-            self._handles.append(module.register_forward_pre_hook(self._before, with_kwargs=True))
-            # Called after an exception too, with no output: a model that catches it goes on in the right frame.
-            self._handles.append(module.register_forward_hook(self._after, with_kwargs=True, always_call=True))
+        try:
+            for module in classify.operations(self._model):
+                self._handles.append(module.register_forward_pre_hook(self._before, with_kwargs=True))
+                # Called after an exception too, with no output: a model that catches it goes on in the right frame.
+                self._handles.append(module.register_forward_hook(self._after, with_kwargs=True, always_call=True))
+        except BaseException:
+            self._unhook()
+            raise
         super().__enter__()
         return self
 
     def __exit__(self, *exc_info: Any) -> None:
+        self._unhook()
+        super().__exit__(*exc_info)
+
+    def _unhook(self) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        super().__exit__(*exc_info)
 
     def detach(self) -> None:
         """Take the tensor hooks off; a batch or a parameter that was an input would keep its own for ever."""
@@ -141,13 +156,30 @@ class Recorder(TorchFunctionMode):
         if activation is None or not self._in_user_code() or not isinstance(x, Tensor) or not x.is_floating_point():
             return func(*args, **kwargs)
         frame = _Frame(self._frames[-1].module)
-        self._note_input(frame, x)
         parameters = classify.call_parameters(activation, args, kwargs)
-        frame.state = activation_state(activation, x, parameters, self._unit_axis)
+        self._try(frame, self._note_function, frame, activation, x, parameters)
         output = func(*args, **kwargs)
-        op = func.__name__.rstrip("_")
-        self._add(frame, op, "activation", output, functional=True, activation_id=activation.id)
+        self._try(frame, self._add, frame, func.__name__.rstrip("_"), "activation", output, True, activation.id)
         return output
+
+    def _note_function(self, frame: _Frame, activation: Activation, x: Tensor, parameters: dict[str, Any]) -> None:
+        self._note_input(frame, x)
+        self._note_activation(frame, activation, x, parameters)
+
+    def _try(self, frame: _Frame, work: Callable[..., None], *arguments: Any) -> None:
+        """Our own work inside the user's forward: its torch calls are no sites, its errors no concern of the user's.
+
+        What cannot be measured (a tensor under ``vmap``, a jagged one) is skipped, and the flow records the gap.
+        """
+        if frame.failed:
+            return
+        try:
+            with torch._C.DisableTorchFunction():
+                work(*arguments)
+        except Exception as error:
+            frame.failed = True
+            reason = (str(error).splitlines() or [""])[0]
+            self.failures.setdefault(self.name_of(frame.module), f"{type(error).__name__}: {reason}")
 
     def _in_user_code(self) -> bool:
         """Whether a function called now is a site of its own; torch's leaf modules and known activations are one."""
@@ -162,27 +194,31 @@ class Recorder(TorchFunctionMode):
             self._frames[-1].called_child = True
         frame = _Frame(module)
         self._frames.append(frame)
+        self._try(frame, self._note_call, frame, args, kwargs)
+
+    def _note_call(self, frame: _Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         x = main_tensor((args, kwargs))
-        if x is None or classify.is_container(module):
-            frame.in_nodes = _nodes((args, kwargs))
-            return
-        self._note_input(frame, x)
+        if x is not None and not classify.is_container(frame.module):
+            self._note_input(frame, x)
+            activation = classify.activation_of(frame.module)
+            if activation is not None:
+                parameters = classify.activation_parameters(activation, frame.module)
+                self._note_activation(frame, activation, x, parameters)
         frame.in_nodes = _nodes((args, kwargs))
-        activation = classify.activation_of(module)
-        if activation is not None:
-            parameters = classify.activation_parameters(activation, module)
-            frame.state = activation_state(activation, x, parameters, self._unit_axis)
 
     def _after(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         frame = self._pop(module)
         self._failed = (self._failed or module) if output is None else None
         if frame is None or frame.called_child:
             return
-        activation = classify.activation_of(module)
+        self._try(frame, self._note_output, frame, output)
+
+    def _note_output(self, frame: _Frame, output: Any) -> None:
+        activation = classify.activation_of(frame.module)
         self._add(
             frame,
-            classify.module_type(module).__name__,
-            classify.module_kind(module),
+            classify.module_type(frame.module).__name__,
+            classify.module_kind(frame.module),
             output,
             functional=False,
             activation_id=activation.id if activation else None,
@@ -201,6 +237,12 @@ class Recorder(TorchFunctionMode):
         frame.measured = self._measure(x)
         frame.input = x
         frame.in_nodes = (x.grad_fn,) if x.grad_fn is not None else ()
+
+    def _note_activation(self, frame: _Frame, activation: Activation, x: Tensor, parameters: dict[str, Any]) -> None:
+        """Its state, with units where the last affine map of this rank put them; else where convolutions have them."""
+        axis = self._unit_axis.get(x.dim(), 1 if x.dim() >= CONVOLUTION_RANK else -1)
+        frame.state = activation_state(activation, x, parameters, axis)
+        frame.parameters = classify.scalar_parameters(parameters)
 
     def _measure(self, tensor: Tensor) -> _Measured:
         """Moments and gradient of a tensor; measured once, though it is one site's output and the next one's input.
@@ -229,7 +271,7 @@ class Recorder(TorchFunctionMode):
         key = (name, op if functional else "")
         self._calls[key] += 1
         if kind == "affine":
-            self._unit_axis = 1 if classify.is_convolution(module) else -1
+            self._unit_axis[y.dim()] = 1 if classify.is_convolution(module) else -1
         abs_cosine, effective_rank = _collapse(y)
         measured = self._measure(y)
         record = SiteRecord(
@@ -240,6 +282,7 @@ class Recorder(TorchFunctionMode):
             functional=functional,
             parameters=() if functional else self._own_parameters(module),
             activation_id=activation_id,
+            activation_parameters=frame.parameters,
             shape=tuple(y.shape),
             dtype=str(y.dtype).removeprefix("torch."),
             activation=measured.moments,
@@ -248,17 +291,30 @@ class Recorder(TorchFunctionMode):
             abs_cosine=abs_cosine,
             effective_rank=effective_rank,
             weight_gain=classify.weight_gain(module, x, y) if kind == "affine" and x is not None else None,
-            out_node=y.grad_fn,
+            out_nodes=_made_nodes(y, output, frame.in_nodes),
             in_nodes=frame.in_nodes,
             activation_grad=measured.gradient,
             input_grad=frame.measured.gradient if frame.measured else GradientSink(),
         )
         self.sites.append(record)
+        self._watch_other_outputs(record, y, output)
+
+    def _watch_other_outputs(self, record: SiteRecord, y: Tensor, output: Any) -> None:
+        """Gradients of the outputs beside the first: of an LSTM only its last state may be used."""
+        for other in tensors(output):
+            if other is not y and other.grad_fn in record.out_nodes and torch.is_grad_enabled():
+                self._tensor_handles.append(other.register_hook(record.activation_grad))
 
     def _own_parameters(self, module: nn.Module) -> tuple[str, ...]:
         """Its parameters, those of children it never calls included: attention multiplies by ``out_proj`` itself."""
         prefix = self._names[id(module)]
         return tuple(f"{prefix}.{name}" if prefix else name for name, _ in module.named_parameters())
+
+
+def _made_nodes(y: Tensor, output: Any, in_nodes: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The graph nodes of a site's outputs, without inputs that it only hands on."""
+    made = tuple(node for node in _nodes(output) if node not in in_nodes)
+    return made or ((y.grad_fn,) if y.grad_fn is not None else ())
 
 
 def _collapse(y: Tensor) -> tuple[float | None, float | None]:

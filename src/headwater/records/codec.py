@@ -75,7 +75,10 @@ def decode(cls: type[T], data: Any) -> T:
 
 
 def schema_of(cls: type) -> dict[str, Any]:
-    """The JSON Schema (draft 2020-12) that the JSON form of ``cls`` satisfies."""
+    """The JSON Schema (draft 2020-12) that the JSON form of ``cls`` satisfies.
+
+    It allows fields it does not name, as :func:`decode` does: a file of a newer version stays valid.
+    """
     definitions: dict[str, Any] = {}
     reference = _schema_value(cls, definitions)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **reference, "$defs": definitions}
@@ -174,6 +177,5 @@ def _schema_record(cls: type, definitions: dict[str, Any]) -> dict[str, Any]:
         "description": (cls.__doc__ or "").strip().split("\n")[0],
         "properties": properties,
         "required": list(properties),
-        "additionalProperties": cls.__name__ == "Message",  # the surface adds the rendered `text`
     }
     return reference

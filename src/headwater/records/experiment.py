@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from headwater.records.errors import InputError
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -42,9 +44,9 @@ class Experiment:
             if value is None and name not in ("model", "batches", "loss"):
                 continue
             if name in ("model", "loss") and hasattr(value, "named_modules") and not isinstance(value, type):
-                raise TypeError(_is_a_module(name, type(value).__name__))
+                raise InputError(_is_a_module(name, type(value).__name__))
             if not callable(value):
-                raise TypeError(
+                raise InputError(
                     f"Experiment({name}=...) takes a function, got {type(value).__name__}. "
                     f"Wrap it: Experiment({name}=lambda{_arguments(name)}: ...)."
                 )

@@ -29,7 +29,7 @@ class SiteFlow:
         input: Moments of the input, ``None`` if it is no floating-point tensor.
         input_grad: Moments of ∂loss/∂input, over all that consume it; ``None`` if the input needs no gradient.
         derivative_rms: √E[φ′(input)²] of an activation.
-        dead_fraction: Share of units whose output, or whose φ′, is zero for every sample seen.
+        dead_fraction: Share of units whose φ′ is zero for every sample seen; of an unknown activation, whose output is.
         saturated_fraction: Share of elements with |φ′| below 5 % of its maximum.
         observations: Samples (and positions) behind each unit's verdict of being dead.
         units: Number of units.
@@ -83,6 +83,7 @@ class ParameterFlow:
         in_optimizer: Whether the optimizer holds it; ``None`` without an optimizer.
         update_ratio: ‖Δw‖/‖w‖ of one optimizer step; ``None`` without a step, or where ‖w‖ is 0.
         unchanged_fraction: Share of weights that are bit-identical after the step.
+        spoiled: Weights that were finite before the step and are NaN or Inf after it.
     """
 
     name: str
@@ -96,6 +97,7 @@ class ParameterFlow:
     in_optimizer: bool | None = None
     update_ratio: float | None = None
     unchanged_fraction: float | None = None
+    spoiled: int = 0
 
     @property
     def grad_rms(self) -> float | None:
@@ -174,6 +176,7 @@ class Flow:
         samples: Size of the batch's first dimension.
         optimizer: Class name of the optimizer that made the step, ``None`` without one.
         step: Optimizer steps taken before this measurement.
+        followed_share: Share of the weights with a gradient whose site the gradient was measured at.
         gaps: What could not be measured, and why.
     """
 
@@ -186,6 +189,7 @@ class Flow:
     samples: int = 0
     optimizer: str | None = None
     step: int = 0
+    followed_share: float = 1.0
     gaps: tuple[Message, ...] = field(default=())
 
     def site(self, name: str) -> SiteFlow:

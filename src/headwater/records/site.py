@@ -1,7 +1,9 @@
 """Where something is measured."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+Scalar = float | str
 
 SiteKind = Literal["activation", "affine", "normalization", "pooling", "embedding", "recurrent", "attention", "other"]
 
@@ -21,6 +23,7 @@ class Site:
         parameters: Names of the parameters the module owns itself.
         shape: Shape of the output, batch first.
         dtype: Element type of the output, such as ``float32``.
+        activation_parameters: The slopes or bounds the activation really used; of slopes per channel their rms.
         functional: Whether it is a function called inside a ``forward``, which no module stands for.
     """
 
@@ -34,3 +37,4 @@ class Site:
     shape: tuple[int, ...] = ()
     dtype: str = "float32"
     functional: bool = False
+    activation_parameters: dict[str, Scalar] = field(default_factory=dict)

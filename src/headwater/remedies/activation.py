@@ -10,7 +10,7 @@ from functools import partial
 
 from torch import nn
 
-from headwater.remedies.edits import Edit, ReplaceModule
+from headwater.remedies.edits import Edit, ReplaceActivations
 from headwater.remedies.order import Order, Step, hidden_activations
 from headwater.remedies.remedy import NotApplicableError, Remedy
 from headwater.theory import ACTIVATIONS
@@ -29,8 +29,8 @@ def _plan(activation_id: str, model: nn.Module, order: Order, seed: int) -> tupl
             "already."
         )
     _refuse_functions(activation_id, others)
-    targets = dict.fromkeys(step.module for step in others)
-    return tuple(ReplaceModule(_aliases(model, name), activation_id) for name in targets)
+    places = dict.fromkeys(_aliases(model, step.module) for step in others)
+    return (ReplaceActivations(tuple(places), activation_id),)
 
 
 def _refuse_functions(activation_id: str, steps: list[Step]) -> None:

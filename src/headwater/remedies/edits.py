@@ -1,41 +1,84 @@
-"""The two changes remedies make to a model, each also as code that makes the very same change."""
+"""The changes remedies make to a model, each also as code that makes the very same change."""
 
 import math
-from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
+from headwater.remedies.order import Order
 from headwater.theory import ACTIVATIONS
 
 
+class Edit(Protocol):
+    """One change to a model. A remedy plans edits; surgery applies them to a copy; the patch is their lines."""
+
+    def apply(self, model: nn.Module) -> None:
+        """Make the change in place."""
+
+    def lines(self) -> list[str]:
+        """Code that makes exactly this change to ``model``."""
+
+    def order_after(self, order: Order) -> Order:
+        """The execution order of the changed model; remedies that follow see this one."""
+
+    @property
+    def redrawn(self) -> tuple[str, ...]:
+        """Modules whose weights are new, so that an optimizer's state for them means nothing any more."""
+
+
 @dataclass(frozen=True)
-class ReplaceModule:
-    """Put another module in the place of some.
+class ReplaceActivations:
+    """Put another activation in the place of some.
 
     Attributes:
-        names: Every name of the one module to replace (a reused module has several).
+        places: For each module to replace, every name it goes by (a reused module has several).
         activation: Id of the activation to put there.
     """
 
-    names: tuple[str, ...]
+    places: tuple[tuple[str, ...], ...]
     activation: str
 
     @property
-    def constructor(self) -> str:
-        """Code that makes the new module, such as ``nn.ReLU()``."""
-        return ACTIVATIONS[self.activation].constructor
+    def redrawn(self) -> tuple[str, ...]:
+        """The places: an activation with a slope of its own brings new parameters."""
+        return tuple(names[0] for names in self.places)
 
     def apply(self, model: nn.Module) -> None:
-        """Replace the module; the new one goes where the model's weights are and keeps the old one's mode."""
+        """Replace the modules; new ones go where the model's weights are and keep the old ones' mode."""
         entry = ACTIVATIONS[self.activation]
-        new: nn.Module = getattr(nn, entry.modules[0])(**entry.arguments)
-        new = new.to(next(model.parameters())).train(model.get_submodule(self.names[0]).training)
-        for name in self.names:
-            model.set_submodule(name, new)
+        for names in self.places:
+            new: nn.Module = getattr(nn, entry.modules[0])(**entry.arguments)
+            new = new.to(next(model.parameters())).train(model.get_submodule(names[0]).training)
+            for name in names:
+                model.set_submodule(name, new)
+
+    def lines(self) -> list[str]:
+        """A loop over the modules with one name, and a block for each that has several."""
+        constructor = ACTIVATIONS[self.activation].constructor
+        if self.activation == "prelu":  # brings a weight, which belongs where the others are
+            constructor += ".to(next(model.parameters()))"
+        single = [names[0] for names in self.places if len(names) == 1]
+        lines = []
+        if single:
+            lines += [f"for name in {_wrapped(single, indent=4)}:", f"    model.set_submodule(name, {constructor})"]
+        for names in self.places:
+            if len(names) > 1:
+                lines.append(f"shared = {constructor}")
+                lines += [f"model.set_submodule({name!r}, shared)" for name in names]
+        return lines
+
+    def order_after(self, order: Order) -> Order:
+        """The replaced steps compute the new activation."""
+        replaced = {name for names in self.places for name in names}
+        return tuple(
+            replace(step, activation=self.activation, parameters=())
+            if step.module in replaced and step.activation is not None
+            else step
+            for step in order
+        )
 
 
 @dataclass(frozen=True)
@@ -52,6 +95,11 @@ class DrawWeights:
     seed: int
     rule: str
 
+    @property
+    def redrawn(self) -> tuple[str, ...]:
+        """The layers."""
+        return tuple(name for name, _ in self.layers)
+
     def apply(self, model: nn.Module) -> None:
         """Draw on the CPU, so that the same seed gives the same weights on every device."""
         generator = torch.Generator().manual_seed(self.seed)
@@ -63,60 +111,51 @@ class DrawWeights:
                 if bias is not None:
                     bias.zero_()
 
+    def lines(self) -> list[str]:
+        """Layers share one generator, so only neighbours with the same deviation may share a line."""
+        rows = [(std, [name for name, _ in run]) for std, run in groupby(self.layers, key=lambda layer: layer[1])]
+        return [
+            f"# {self.rule}",
+            "deviations = [",
+            *(f"    ({std!r}, {_wrapped(names, indent=8)})," for std, names in rows),
+            "]",
+            f"generator = torch.Generator().manual_seed({self.seed})",
+            "with torch.no_grad():",
+            "    for std, names in deviations:",
+            "        for layer in map(model.get_submodule, names):",
+            "            layer.weight.copy_(torch.empty(layer.weight.shape).normal_(0.0, std, generator=generator))",
+            "            if layer.bias is not None:",
+            "                layer.bias.zero_()",
+        ]
 
-Edit = ReplaceModule | DrawWeights
+    def order_after(self, order: Order) -> Order:
+        """Weights do not change what runs."""
+        return order
 
 
 def as_code(edits: tuple[Edit, ...]) -> str:
     """The edits as a function of the model that makes exactly the same changes, ready to paste."""
-    body: list[str] = []
-    replacements = [edit for edit in edits if isinstance(edit, ReplaceModule)]
-    draws = [edit for edit in edits if isinstance(edit, DrawWeights)]
-    body += _replacement_lines(replacements)
-    for draw in draws:
-        body += _draw_lines(draw)
-    lines = ["import torch", "from torch import nn", "", "", "def repair(model):"]
-    return "\n".join([*lines, *(f"    {line}" for line in body), "    return model", ""])
+    body = [f"    {line}" for edit in edits for line in edit.lines()]
+    return "\n".join(
+        ["import torch", "from torch import nn", "", "", "def repair(model):", *body, "    return model", ""]
+    )
 
 
-def _replacement_lines(edits: list[ReplaceModule]) -> list[str]:
-    single: dict[str, list[str]] = defaultdict(list)
-    lines: list[str] = []
-    for edit in edits:
-        if len(edit.names) == 1:
-            single[edit.constructor].append(edit.names[0])
-        else:
-            lines.append(f"shared = {_placed(edit.constructor)}")
-            lines += [f"model.set_submodule({name!r}, shared)" for name in edit.names]
-    for constructor, names in single.items():
-        lines += [
-            f"for name in {_wrapped(names, indent=4)}:",
-            f"    model.set_submodule(name, {_placed(constructor)})",
-        ]
-    return lines
+def fans(layer: Any) -> tuple[float, float]:
+    """Number of inputs one output sums over, and number of outputs that take one input, stride of 1 supposed.
 
-
-def _placed(constructor: str) -> str:
-    """The constructor, moved to where the model's weights are if it brings weights of its own."""
-    return f"{constructor}.to(next(model.parameters()))" if "PReLU" in constructor else constructor
-
-
-def _draw_lines(draw: DrawWeights) -> list[str]:
-    # Layers share one generator, so only neighbours with the same deviation may share a line.
-    rows = [(std, [name for name, _ in run]) for std, run in groupby(draw.layers, key=lambda layer: layer[1])]
-    return [
-        f"# {draw.rule}",
-        "deviations = [",
-        *(f"    ({std!r}, {_wrapped(names, indent=8)})," for std, names in rows),
-        "]",
-        f"generator = torch.Generator().manual_seed({draw.seed})",
-        "with torch.no_grad():",
-        "    for std, names in deviations:",
-        "        for layer in map(model.get_submodule, names):",
-        "            layer.weight.copy_(torch.empty(layer.weight.shape).normal_(0.0, std, generator=generator))",
-        "            if layer.bias is not None:",
-        "                layer.bias.zero_()",
-    ]
+    Args:
+        layer: A linear layer, a convolution, a transposed convolution (whose stride spreads its inputs over the
+            outputs, so that each sums over fewer), or Hugging Face's (in, out) Conv1D.
+    """
+    shape = tuple(layer.weight.shape)
+    receptive = math.prod(shape[2:])
+    groups = getattr(layer, "groups", 1)
+    if getattr(layer, "transposed", False):
+        return shape[0] * receptive / math.prod(layer.stride) / groups, float(shape[1] * receptive)
+    if getattr(layer, "nf", None) is not None:
+        return float(shape[0]), float(shape[1])
+    return float(shape[1] * receptive), shape[0] * receptive / groups
 
 
 def _wrapped(names: list[str], indent: int) -> str:
@@ -127,19 +166,3 @@ def _wrapped(names: list[str], indent: int) -> str:
     rows = [names[start : start + 8] for start in range(0, len(names), 8)]
     pad = " " * (indent + 4)
     return "[\n" + "\n".join(pad + ", ".join(map(repr, row)) + "," for row in rows) + "\n" + " " * indent + "]"
-
-
-def fans(layer: Any) -> tuple[float, float]:
-    """Number of inputs one output sums over, and number of outputs one input reaches.
-
-    Args:
-        layer: A linear layer, a convolution, a transposed convolution, or Hugging Face's (in, out) Conv1D.
-    """
-    shape = tuple(layer.weight.shape)
-    receptive = math.prod(shape[2:])
-    groups = getattr(layer, "groups", 1)
-    if getattr(layer, "transposed", False):
-        return shape[0] * receptive / math.prod(layer.stride) / groups, float(shape[1] * receptive)
-    if getattr(layer, "nf", None) is not None:
-        return float(shape[0]), float(shape[1])
-    return float(shape[1] * receptive), shape[0] * receptive / groups

@@ -1,6 +1,7 @@
 """Draw the weights of every affine layer anew, at the scale its following activation needs.
 
-Biases become zero. Weights tied to an embedding are left alone: their scale is the embedding's. Wrong for a model that
+Biases become zero. Weights tied to an embedding are left alone, their scale is the embedding's; so are frozen ones,
+which hold what was learned elsewhere. Wrong for a model that
 has been trained: it forgets what it knows.
 """
 
@@ -9,14 +10,12 @@ from collections.abc import Callable
 from torch import nn
 
 from headwater.records import InputError
+from headwater.remedies import seeds
 from headwater.remedies.edits import DrawWeights, Edit
-from headwater.remedies.order import Order, activation_after, affine_layers
+from headwater.remedies.order import Order, Step, activation_after, affine_layers
 from headwater.remedies.remedy import NotApplicableError
 
-# Data made under a small seed would be the very numbers that weights drawn under the same seed are.
-SEED_OFFSET = 0x5EED
-
-Std = Callable[[nn.Module, str], float]
+Std = Callable[[nn.Module, Step], float]
 
 
 def draw(remedy_id: str, rule: str, std: Std, model: nn.Module, order: Order, seed: int) -> tuple[Edit, ...]:
@@ -25,7 +24,7 @@ def draw(remedy_id: str, rule: str, std: Std, model: nn.Module, order: Order, se
     Args:
         remedy_id: For messages.
         rule: How std follows from the layer, for the patch's comment.
-        std: ``std(layer, id of the following activation)``.
+        std: ``std(layer, the activation that follows it)``.
         model: The model to plan for.
         order: Its execution order.
         seed: Seed of the new weights; they do not repeat the numbers that data made under it may hold.
@@ -37,16 +36,16 @@ def draw(remedy_id: str, rule: str, std: Std, model: nn.Module, order: Order, se
     if not names:
         raise NotApplicableError(
             f"{remedy_id}: {type(model).__name__} has no linear or convolutional layer whose weight can be drawn anew "
-            "(parametrised and tied weights are left alone)."
+            "(frozen, parametrised and tied weights are left alone)."
         )
     layers = tuple((name, std(model.get_submodule(name), activation_after(order, name))) for name in names)
-    return (DrawWeights(layers, seed + SEED_OFFSET, rule),)
+    return (DrawWeights(layers, seed + seeds.DRAWN_WEIGHTS, rule),)
 
 
 def _is_drawable(model: nn.Module, name: str) -> bool:
     layer = model.get_submodule(name)
     weight = layer._parameters.get("weight")
-    if weight is None or weight.dim() < 2 or not weight.is_floating_point():
+    if weight is None or weight.dim() < 2 or not weight.is_floating_point() or not weight.requires_grad:
         return False
     if weight.is_meta:
         raise InputError(f"the weight of {name!r} is on the meta device: materialise the model before repairing it.")

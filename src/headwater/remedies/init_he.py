@@ -12,20 +12,24 @@ from torch import nn
 
 from headwater.remedies.edits import fans
 from headwater.remedies.init import draw
+from headwater.remedies.order import Step
 from headwater.remedies.remedy import Remedy
 from headwater.theory import ACTIVATIONS, gain_forward
 
 RULE = "He: std = gain / sqrt(fan_in), gain from the activation that follows"
 
 
-def gain(activation: str) -> float:
-    """The gain before ``activation``: its own where it is a rectifier or a relative, else 1."""
-    return gain_forward(activation) if ACTIVATIONS[activation].init == "he" else 1.0
+def gain(following: Step) -> float:
+    """The gain before an activation: its own, at its own slope, where it is a rectifier or a relative; else 1."""
+    activation = str(following.activation)
+    if ACTIVATIONS[activation].init != "he":
+        return 1.0
+    return gain_forward(activation, **dict(following.parameters))
 
 
-def _std(layer: nn.Module, activation: str) -> float:
+def _std(layer: nn.Module, following: Step) -> float:
     fan_in, _ = fans(layer)
-    return gain(activation) / fan_in**0.5
+    return gain(following) / fan_in**0.5
 
 
 REMEDY = Remedy("init.he", partial(draw, "init.he", RULE, _std))

@@ -12,12 +12,13 @@ from torch import nn
 
 from headwater.remedies.edits import fans
 from headwater.remedies.init import draw
+from headwater.remedies.order import Step
 from headwater.remedies.remedy import Remedy
 
 RULE = "Xavier: std = sqrt(2 / (fan_in + fan_out))"
 
 
-def _std(layer: nn.Module, activation: str) -> float:
+def _std(layer: nn.Module, following: Step) -> float:
     return (2.0 / sum(fans(layer))) ** 0.5
 
 

@@ -5,8 +5,16 @@ from typing import Any
 
 from torch import fx, nn
 
-from headwater.probes.classify import activation_of, functional_activation, module_kind
+from headwater.probes.classify import (
+    activation_of,
+    activation_parameters,
+    call_parameters,
+    functional_activation,
+    module_kind,
+    scalar_parameters,
+)
 from headwater.records import Flow, InputError, SiteKind
+from headwater.records.site import Scalar
 from headwater.theory import ACTIVATIONS
 
 
@@ -18,6 +26,7 @@ class Step:
     kind: SiteKind
     activation: str | None = None
     functional: bool = False
+    parameters: tuple[tuple[str, Scalar], ...] = ()
 
 
 Order = tuple[Step, ...]
@@ -28,7 +37,16 @@ _ENDS_THE_SEARCH = ("affine", "recurrent", "attention", "embedding")
 
 def order_of_flow(flow: Flow) -> Order:
     """The order in which a measured step ran."""
-    return tuple(Step(row.site.module, row.site.kind, row.site.activation, row.site.functional) for row in flow.sites)
+    return tuple(
+        Step(
+            module=row.site.module,
+            kind=row.site.kind,
+            activation=row.site.activation,
+            functional=row.site.functional,
+            parameters=tuple(row.site.activation_parameters.items()),
+        )
+        for row in flow.sites
+    )
 
 
 def order_of_model(model: nn.Module) -> Order:
@@ -39,9 +57,7 @@ def order_of_model(model: nn.Module) -> Order:
     """
     containers = [module for module in model.modules() if any(True for _ in module.children())]
     if containers and all(type(module) is nn.Sequential for module in containers):
-        return tuple(
-            _step_of_module(name, module) for name, module in model.named_modules() if name not in _inner(model)
-        )
+        return _chain_order(model)
     try:
         return _traced_order(model)
     except Exception as error:
@@ -57,15 +73,15 @@ def affine_layers(order: Order) -> tuple[str, ...]:
     return tuple(dict.fromkeys(step.module for step in order if step.kind == "affine" and not step.functional))
 
 
-def activation_after(order: Order, module: str) -> str:
-    """Id of the activation that follows ``module`` before the next affine map, ``identity`` if none does."""
+def activation_after(order: Order, module: str) -> Step:
+    """The activation that follows ``module`` before the next affine map; the identity if none does."""
     start = next(index for index, step in enumerate(order) if step.module == module and step.kind == "affine")
     for step in order[start + 1 :]:
         if step.activation in ACTIVATIONS:
-            return str(step.activation)
+            return step
         if step.kind in _ENDS_THE_SEARCH:
             break
-    return "identity"
+    return Step(module, "activation", "identity")
 
 
 def hidden_activations(order: Order) -> tuple[Step, ...]:
@@ -75,14 +91,22 @@ def hidden_activations(order: Order) -> tuple[Step, ...]:
     return tuple(step for step in before_output if step.activation is not None)
 
 
-def _inner(model: nn.Module) -> set[str]:
-    """Names of the modules that contain others."""
-    return {name for name, module in model.named_modules() if any(True for _ in module.children())}
+def _chain_order(model: nn.Module) -> Order:
+    """The order of nested ``nn.Sequential``; a module that stands in it several times runs as often, under one name."""
+    names = {id(module): name for name, module in reversed(list(model.named_modules(remove_duplicate=False)))}
+    return tuple(
+        _step_of_module(names[id(module)], module)
+        for _, module in model.named_modules(remove_duplicate=False)
+        if not any(True for _ in module.children())
+    )
 
 
 def _step_of_module(name: str, module: nn.Module) -> Step:
     activation = activation_of(module)
-    return Step(name, module_kind(module), activation.id if activation else None)
+    if activation is None:
+        return Step(name, module_kind(module))
+    parameters = scalar_parameters(activation_parameters(activation, module))
+    return Step(name, "activation", activation.id, parameters=tuple(parameters.items()))
 
 
 def _traced_order(model: nn.Module) -> Order:
@@ -94,7 +118,8 @@ def _traced_order(model: nn.Module) -> Order:
         elif node.op in ("call_function", "call_method"):
             activation = functional_activation(_named(node.target))
             if activation is not None:
-                steps.append(Step("", "activation", activation.id, functional=True))
+                parameters = scalar_parameters(call_parameters(activation, node.args, node.kwargs))
+                steps.append(Step("", "activation", activation.id, True, tuple(parameters.items())))
     return tuple(steps)
 
 

@@ -7,6 +7,8 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice, product
+from typing import Any
 
 from scipy import special
 from torch import nn
@@ -15,13 +17,13 @@ from headwater.probes.measure import measure
 from headwater.probes.preserve import random_states, restore_random_states
 from headwater.records import Arm, Experiment, InputError, Message, Proof
 from headwater.records.proof import ArmName, ProofVerdict
+from headwater.remedies import seeds as streams
 from headwater.remedies.order import Order, order_of_flow
 from headwater.remedies.registry import REMEDIES, find
 from headwater.remedies.surgery import apply_remedies, plan
 from headwater.remedies.trial import Trial, endless, fresh_model, run_trial
 
 CONFIDENCE = 0.95
-PLACEBO_OFFSET = 1_000_003  # far from any seed a user counts up from
 ARMS: tuple[ArmName, ...] = ("original", "treated", "placebo", "random_remedy")
 
 Progress = Callable[[str, int, int], None]
@@ -45,9 +47,10 @@ def prove(
 ) -> Proof:
     """Train the original and the repaired network side by side over seeds, with a placebo and a random remedy.
 
-    Under each seed all arms see the same batches in the same order for the same number of steps; ``original``,
+    Under each seed all arms train on the very same batches, which are drawn once and held in memory; ``original``,
     ``treated`` and ``random_remedy`` start from the same weights as far as the remedy leaves them. The placebo changes
-    nothing but the seed of the weights. The random remedy is one of the others, drawn per seed.
+    nothing but the seed of the weights. The random remedy is drawn per seed among changes of the same kinds: another
+    activation for an activation, another initialisation for an initialisation.
 
     Args:
         experiment: With optimizer and validation.
@@ -61,8 +64,8 @@ def prove(
     """
     chosen = _checked_seeds(seeds)
     names = _checked_remedies(remedies)
-    if steps < 1:
-        raise InputError(f"steps must be at least 1, got {steps}.")
+    if not isinstance(steps, int) or steps < 1:
+        raise InputError(f"steps must be a whole number of at least 1, got {steps!r}.")
     started = time.perf_counter()
     outside = random_states()
     counter = _Counter(progress, len(chosen) * len(ARMS) * steps)
@@ -89,49 +92,59 @@ def _runs_of_seed(
     experiment: Experiment, remedies: tuple[str, ...], seed: int, steps: int, counter: _Counter
 ) -> list[_Run]:
     base = fresh_model(experiment, seed)
-    order = order_of_flow(measure(base, next(endless(experiment, seed)), experiment.loss))
+    batches = list(islice(endless(experiment, seed), steps))
+    order = order_of_flow(measure(base, batches[0], experiment.loss))
     chance = _random_remedy(base, order, remedies, seed)
     treated, _ = apply_remedies(base, remedies, order, seed=seed)
     drawn, _ = apply_remedies(base, chance, order, seed=seed)
     arms: list[tuple[ArmName, tuple[str, ...], nn.Module]] = [
         ("original", (), apply_remedies(base, (), order)[0]),
         ("treated", remedies, treated),
-        ("placebo", (), fresh_model(experiment, seed + PLACEBO_OFFSET)),
+        ("placebo", (), fresh_model(experiment, seed + streams.PLACEBO)),
         ("random_remedy", chance, drawn),
     ]
-    return [_Run(name, changes, _counted(experiment, model, seed, steps, counter)) for name, changes, model in arms]
+    return [_Run(name, changes, _counted(experiment, model, batches, seed, counter)) for name, changes, model in arms]
 
 
-def _counted(experiment: Experiment, model: nn.Module, seed: int, steps: int, counter: _Counter) -> Trial:
-    trial = run_trial(experiment, model, seed, steps, counter.advance)
+def _counted(experiment: Experiment, model: nn.Module, batches: list[Any], seed: int, counter: _Counter) -> Trial:
+    trial = run_trial(experiment, model, batches, seed, counter.advance)
     if trial.failure:
-        counter.advance(steps - len(trial.losses) + 1)
+        counter.advance(len(batches) - len(trial.losses) + 1)
     return trial
 
 
 def _random_remedy(model: nn.Module, order: Order, tested: tuple[str, ...], seed: int) -> tuple[str, ...]:
-    """One applicable remedy that is not among the tested ones; none if there is no other."""
-    others = [remedy for remedy in REMEDIES if remedy not in tested]
+    """An applicable change of the same kinds as the tested one, but not the same; none if there is no other.
+
+    A control of fewer changes than the treatment would be beaten by their number alone.
+    """
+    kinds = [[remedy for remedy in REMEDIES if _kind(remedy) == _kind(one)] for one in tested]
+    others = [changes for changes in product(*kinds) if changes != tested]
     random.Random(seed).shuffle(others)
-    for remedy in others:
+    for changes in others:
         try:
-            plan(model, (remedy,), order, seed)
+            plan(model, changes, order, seed)
         except InputError:
             continue
-        return (remedy,)
+        return changes
     return ()
 
 
+def _kind(remedy_id: str) -> str:
+    return remedy_id.partition(".")[0]
+
+
 def _checked_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
-    chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(int(seed) for seed in seeds)
+    try:
+        chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(int(seed) for seed in seeds)
+    except TypeError as error:
+        raise InputError(f"seeds is a number of seeds or a list of them, got {seeds!r}: seeds=5.") from error
     if len(set(chosen)) < 2:
         raise InputError(f"a proof needs at least 2 different seeds to have an interval, got {seeds!r}: seeds=5.")
     return tuple(dict.fromkeys(chosen))
 
 
 def _checked_remedies(remedies: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(remedies, str):
-        raise InputError(f"remedies is a list of ids: prove(experiment, [{remedies!r}]).")
     if not remedies:
         raise InputError('nothing to prove: name at least one remedy, prove(experiment, ["init.he"]).')
     return tuple(find(remedy).id for remedy in remedies)

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from headwater.records import InputError
-from headwater.remedies.edits import DrawWeights, Edit, as_code
-from headwater.remedies.order import Order, Step
+from headwater.remedies.edits import Edit, as_code
+from headwater.remedies.order import Order
 from headwater.remedies.registry import find
 
 
@@ -36,10 +36,11 @@ def apply_remedies(
     """
     edits = plan(model, remedies, order, seed)
     changed, changed_optimizer = _copies(model, optimizer)
+    before = list(changed.parameters())
     for edit in edits:
         edit.apply(changed)
     if changed_optimizer is not None:
-        _rebind(changed_optimizer, changed, edits)
+        _rebind(changed_optimizer, changed, before, edits)
     return changed, changed_optimizer
 
 
@@ -56,21 +57,10 @@ def plan(model: nn.Module, remedies: Sequence[str], order: Order, seed: int) -> 
     """The edits of several remedies; an initialisation after a swap sees the activations the swap will have put in."""
     edits: list[Edit] = []
     for remedy_id in remedies:
-        edits += find(remedy_id).plan(model, order, seed)
-        order = _after_swap(order, remedy_id)
+        for edit in find(remedy_id).plan(model, order, seed):
+            edits.append(edit)
+            order = edit.order_after(order)
     return tuple(edits)
-
-
-def _after_swap(order: Order, remedy_id: str) -> Order:
-    kind, _, name = remedy_id.partition(".")
-    if kind != "activation":
-        return order
-    affine = [index for index, step in enumerate(order) if step.kind == "affine"]
-    last = affine[-1] if affine else 0
-    return tuple(
-        Step(step.module, step.kind, name, step.functional) if step.activation is not None and index < last else step
-        for index, step in enumerate(order)
-    )
 
 
 def _copies(
@@ -86,20 +76,15 @@ def _copies(
         ) from error
 
 
-def _rebind(optimizer: torch.optim.Optimizer, model: nn.Module, edits: tuple[Edit, ...]) -> None:
+def _rebind(
+    optimizer: torch.optim.Optimizer, model: nn.Module, before: list[nn.Parameter], edits: tuple[Edit, ...]
+) -> None:
+    """Let the optimizer hold the changed model's parameters; what it was not given before it is not given now."""
     present = {id(parameter) for parameter in model.parameters()}
-    held: set[int] = set()
     for group in optimizer.param_groups:
         group["params"] = [parameter for parameter in group["params"] if id(parameter) in present]
-        held |= {id(parameter) for parameter in group["params"]}
-    drawn = {name for edit in edits if isinstance(edit, DrawWeights) for name, _ in edit.layers}
-    for name, parameter in model.named_parameters():
-        if name.rpartition(".")[0] in drawn:
+    for name in (name for edit in edits for name in edit.redrawn):
+        for parameter in model.get_submodule(name).parameters():
             optimizer.state.pop(parameter, None)
-    added = _added_parameters(model, edits)
-    optimizer.param_groups[0]["params"] += [p for p in added if id(p) not in held]
-
-
-def _added_parameters(model: nn.Module, edits: tuple[Edit, ...]) -> list[nn.Parameter]:
-    replaced = [edit.names[0] for edit in edits if not isinstance(edit, DrawWeights)]
-    return [parameter for name in replaced for parameter in model.get_submodule(name).parameters()]
+    known = {id(parameter) for parameter in before}
+    optimizer.param_groups[0]["params"] += [p for p in model.parameters() if id(p) not in known]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from headwater.probes.measure import Loss, check_trainable, checked_loss
 from headwater.probes.parameters import naming_errors
 from headwater.probes.preserve import random_states, restore_random_states
 from headwater.records import Experiment, InputError
+from headwater.remedies import seeds
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,27 @@ class Trial:
     failure: str = ""
 
 
+def made(experiment: Experiment, part: str, *arguments: Any) -> Any:
+    """What one of the experiment's functions returns; errors inside it are the user's and pass through.
+
+    Raises:
+        InputError: If the function does not take what it is called with; the message has the call that fits.
+    """
+    function = getattr(experiment, part)
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError as error:
+        given = {"optimizer": "parameters"}.get(part, "")
+        name = getattr(function, "__name__", type(function).__name__).replace("<lambda>", "it")
+        raise InputError(
+            f"Experiment.{part} is called as {part}({given}), and {name} does not take that: {error}. "
+            f"Wrap it: Experiment({part}=lambda{' ' if given else ''}{given}: {name}(...))."
+        ) from error
+    except ValueError:  # a built-in without a signature
+        pass
+    return function(*arguments)
+
+
 def seed_everything(seed: int) -> None:
     """Seed Python, numpy and torch."""
     random.seed(seed)
@@ -45,7 +68,7 @@ def seed_everything(seed: int) -> None:
 def fresh_model(experiment: Experiment, seed: int) -> nn.Module:
     """A model initialised under ``seed``; a copy, in case the experiment hands out the same object each time."""
     seed_everything(seed)
-    model = experiment.model()
+    model: nn.Module = made(experiment, "model")
     check_trainable(model)
     return copied(model)
 
@@ -66,27 +89,30 @@ def copied(model: nn.Module) -> nn.Module:
 
 
 def run_trial(
-    experiment: Experiment, model: nn.Module, seed: int, steps: int, on_step: Callable[[], None] = lambda: None
+    experiment: Experiment,
+    model: nn.Module,
+    batches: Sequence[Any],
+    seed: int,
+    on_step: Callable[[], None] = lambda: None,
 ) -> Trial:
-    """Train ``model`` for ``steps`` steps and score it.
+    """Train ``model`` for one step on each batch and score it.
 
     Args:
         experiment: Has an optimizer and validation data.
         model: Trained in place.
-        seed: Of the data order and of the model's own draws (dropout), which are two separate streams.
-        steps: Optimizer steps.
-        on_step: Called after each.
+        batches: What to train on, in this order.
+        seed: Of the model's own draws (dropout).
+        on_step: Called after each step.
 
     Raises:
         InputError: If the experiment's parts do not fit together.
     """
     optimizer = make_optimizer(experiment, model)
     untrained = score(experiment, model)
-    stream = endless(experiment, seed)
-    seed_everything(seed)
+    seed_everything(seed + seeds.TRAINING)
     losses: list[float] = []
-    for step in range(1, steps + 1):
-        losses.append(train_step(model, next(stream), experiment.loss, optimizer))
+    for step, batch in enumerate(batches, start=1):
+        losses.append(train_step(model, batch, experiment.loss, optimizer))
         if not math.isfinite(losses[-1]):
             return Trial(untrained, tuple(losses), f"loss is {losses[-1]} at step {step}")
         on_step()
@@ -123,7 +149,7 @@ def make_optimizer(experiment: Experiment, model: nn.Module) -> torch.optim.Opti
             "this experiment has no optimizer, and training needs one: "
             "Experiment(..., optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-3))."
         )
-    optimizer = experiment.optimizer(model.parameters())
+    optimizer = made(experiment, "optimizer", model.parameters())
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise InputError(f"Experiment.optimizer must return a torch.optim.Optimizer, got {type(optimizer).__name__}.")
     return optimizer
@@ -163,7 +189,7 @@ class _DataStates:
     def __init__(self, seed: int | None) -> None:
         outside = random_states()
         if seed is not None:
-            seed_everything(seed)
+            seed_everything(seed + seeds.DATA)
         self._states = random_states()
         restore_random_states(outside)
 
@@ -191,7 +217,7 @@ def batches_of(experiment: Experiment) -> Iterable[Any]:
     Raises:
         InputError: If that cannot be iterated over.
     """
-    batches = experiment.batches()
+    batches = made(experiment, "batches")
     if not isinstance(batches, Iterable):
         raise InputError(f"Experiment.batches() must return an iterable of batches, got {type(batches).__name__}.")
     return batches
@@ -214,7 +240,7 @@ def score(experiment: Experiment, model: nn.Module) -> float:
     try:
         with torch.no_grad():
             if experiment.metric is not None:
-                return float(experiment.metric(model, experiment.validation()))
+                return float(experiment.metric(model, made(experiment, "validation")))
             return _negative_loss(experiment, model)
     finally:
         for module, mode in modes:
@@ -224,7 +250,7 @@ def score(experiment: Experiment, model: nn.Module) -> float:
 
 def _negative_loss(experiment: Experiment, model: nn.Module) -> float:
     assert experiment.validation is not None
-    losses = [float(experiment.loss(model, batch)) for batch in experiment.validation()]
+    losses = [float(experiment.loss(model, batch)) for batch in made(experiment, "validation")]
     if not losses:
         raise InputError("Experiment.validation() gave no batch, so there is nothing to score the model on.")
     return -sum(losses) / len(losses)

@@ -1,29 +1,10 @@
-"""Numbers as people read them: never ``0.0`` for something that is not zero, never a long tail of digits."""
+"""Shares, decades and differences as people read them: never ``0.0`` for what is not zero, no long tail of digits."""
 
 import math
 
-PLAIN_LOW, PLAIN_HIGH = 1e-3, 1e6  # between these a number reads better without an exponent
+from headwater.i18n import number
+
 FRACTION_EDGE = 0.001  # shares nearer to 0 or 1 than this are named by a bound, so that "0" and "all" stay exact
-
-
-def number(value: float | int | str | None) -> str:
-    """A number to two or three significant digits: ``1.3e-26``, ``0.248``, ``12,800``, ``0``, ``NaN``, ``-Inf``.
-
-    Zero is ``0``, and only zero is. ``None``, a number that was not measured, is a dash; text passes through.
-    """
-    if value is None:
-        return "–"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int):
-        return f"{value:,}"
-    if not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("Inf" if value > 0 else "-Inf")
-    if value == 0:
-        return "0"
-    if not PLAIN_LOW <= abs(value) < PLAIN_HIGH:
-        return _scientific(*f"{value:.1e}".split("e"))
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def number_from_log10(log10: float | None) -> str:
@@ -76,7 +57,3 @@ def whole_percents(shares: list[float]) -> list[int]:
     for index in by_remainder[: max(left, 0)]:
         floors[index] += 1
     return floors
-
-
-def _scientific(mantissa: str, exponent: str) -> str:
-    return f"{mantissa}e{int(exponent)}"

@@ -50,6 +50,9 @@ class Report:
 
         Args:
             language: ``en`` or ``ko`` for the ``text`` of messages; by default the one in force.
+
+        Raises:
+            InputError: For another language.
         """
         words = Words.of(language)
         data: dict[str, Any] = _with_text(encode(self), words)
@@ -92,7 +95,7 @@ class Report:
             language: ``en`` or ``ko``; by default the one in force.
 
         Raises:
-            InputError: For another ending, or a folder that is not there.
+            InputError: For another ending or language, or a folder that is not there.
         """
         target = Path(path)
         if target.suffix == ".html":

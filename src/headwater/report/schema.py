@@ -49,7 +49,6 @@ def report_schema() -> dict[str, Any]:
                 definition["properties"][field] = {"description": note, **definition["properties"][field]}
     _require(definitions["Message"], "text", {"description": "The message in words, in `language`.", "type": "string"})
     definitions["Message"]["description"] = "A sentence: its id, what goes into it, and how it reads."
-    definitions["Message"]["additionalProperties"] = False
     language = {"description": "Language of every `text`.", "enum": ["en", "ko"]}
     _require(definitions["Report"], "language", language)
     table = {"description": "The flow as a flat table, one row per site in execution order.", "type": "array"}
@@ -109,7 +108,6 @@ def _row_schema(site_flow: dict[str, Any]) -> dict[str, Any]:
         "description": "One site of the flat table.",
         "properties": properties,
         "required": list(properties),
-        "additionalProperties": False,
     }
 
 

@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from headwater.i18n import number
 from headwater.records import Cause, Evidence, Finding, Proof, SiteFlow
 from headwater.report.names import clean, crop
-from headwater.report.numbers import number, number_from_log10
+from headwater.report.numbers import number_from_log10
 from headwater.report.words import MOST_FINDINGS, Words, glyph, verdict_status
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ MOST_GROUPS = 6
 # Labels that stand under each other.
 LABELS = (("report.number", "report.cause", "report.fix"), ("report.checked", "report.unchecked"))
 BAR_CELLS = 18
-LEAST_DECADES = 3.0  # that the bars span: small differences should look small
+LEAST_DECADES = 4.0  # that the bars span: small differences should look small
 # Okabe-Ito: blue for what is well, vermillion for what is not; never red against green.
 COLOURS = {
     "healthy": "bold #0072b2",
@@ -112,8 +113,9 @@ def plain(report: "Report", words: Words) -> str:
 
 def _blocks(report: "Report", page: _Page, sentence_lines: int) -> list[list[Text]]:
     shown = report.findings[:MOST_FINDINGS]
+    sites = {row.site.name for row in report.flow.sites}
     blocks = [_head(report, page)]
-    blocks += [_finding(finding, page, sentence_lines) for finding in shown]
+    blocks += [_finding(finding, page, sentence_lines, sites) for finding in shown]
     blocks += [_more(report, page), _coverage(report, page)]
     if report.proof:
         blocks.append(_proof(report.proof, page))
@@ -144,14 +146,14 @@ def _head(report: "Report", page: _Page) -> list[Text]:
     return [_fit(verdict, page.width), _fit(Text("  " + " · ".join(facts), "dim"), page.width)]
 
 
-def _finding(finding: Finding, page: _Page, sentence_lines: int) -> list[Text]:
+def _finding(finding: Finding, page: _Page, sentence_lines: int, sites: set[str]) -> list[Text]:
     words, colour = page.words, COLOURS.get(finding.severity, "")
     title = Text.assemble(
         (f"{glyph(finding.severity)} {words.severity(finding.severity)}", colour),
         " · ",
         (words.symptom(finding.symptom), "bold"),
         " · ",
-        words.where(finding.sites, cells=24),
+        _place(finding, page, sites),
     )
     found = [_fit(title, page.width), *_wrapped(words.say(finding.message), page, sentence_lines)]
     if finding.evidence:
@@ -162,6 +164,14 @@ def _finding(finding: Finding, page: _Page, sentence_lines: int) -> list[Text]:
         best = finding.prescriptions[0]
         found.append(_row("report.fix", words.remedies(best.remedies) or words.say(best.why), page))
     return found
+
+
+def _place(finding: Finding, page: _Page, sites: set[str]) -> str:
+    """Where a finding sits; sites are called so, since many are named by a bare number, and weights are not."""
+    where = page.words.where(finding.sites, cells=24)
+    if not finding.sites or not sites.issuperset(finding.sites):
+        return where
+    return page.words("report.site_named" if len(finding.sites) == 1 else "report.sites_named", where=where)
 
 
 def _evidence(evidence: tuple[Evidence, ...], page: _Page) -> str:

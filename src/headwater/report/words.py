@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from headwater.i18n import current_language, has_text, text
-from headwater.records import Diagnosis, Evidence, Message, Prescription, Proof
+from headwater.i18n import LANGUAGES, current_language, has_text, number, text
+from headwater.records import Diagnosis, Evidence, InputError, Message, Prescription, Proof
 from headwater.records.message import Value
 from headwater.report.names import clean, shorten
-from headwater.report.numbers import decades, number, percent_digits, signed, whole_percents
+from headwater.report.numbers import decades, percent_digits, signed, whole_percents
 
 MOST_FINDINGS = 3
 NAME_CELLS = 40  # in running text; about half a terminal line
@@ -44,7 +44,13 @@ class Words:
 
     @staticmethod
     def of(language: str | None) -> "Words":
-        """The words of ``language``, by default of the one in force."""
+        """The words of ``language``, by default of the one in force.
+
+        Raises:
+            InputError: If there are no texts in it.
+        """
+        if language is not None and language not in LANGUAGES:
+            raise InputError(f"no texts in {language!r}; choose one of {', '.join(LANGUAGES)}.")
         return Words(language or current_language())
 
     def __call__(self, message_id: str, **values: Value) -> str:

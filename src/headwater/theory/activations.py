@@ -1,7 +1,7 @@
 """The table of activations that probes, rules and remedies all read.
 
-Each φ and φ′ is checked against torch on a grid (``tests/theory/test_activations.py``), each gain against Table A
-of the reference numbers.
+Each φ and φ′ is checked against torch on a grid (``tests/theory/test_activations.py``), each gain against
+numbers found by adaptive quadrature (``tests/theory/test_gains.py``); docs/theory.md lists the gains.
 """
 
 import math

@@ -23,7 +23,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
             Evidence("nan_count", moments.nan_count, 0, name, "any non-finite number spoils every later one"),
             Evidence("inf_count", moments.inf_count, 0, name, "any non-finite number spoils every later one"),
         ),
-        causes=(_cause(kind, name, moments),),
+        causes=(_cause(kind, name, flow.optimizer or ""),),
         prescriptions=(),
         message=Message(
             f"finding.nonfinite_{kind}",
@@ -51,13 +51,18 @@ def _places(flow: Flow) -> Iterable[tuple[str, str, Moments]]:
     for parameter in flow.parameters:
         if parameter.grad is not None and parameter.grad.nonfinite_count:
             yield "gradient", parameter.name, parameter.grad
+    for parameter in flow.parameters:
+        if parameter.spoiled:
+            yield "update", parameter.name, Moments(count=parameter.value.count, nan_count=parameter.spoiled)
 
 
-def _cause(kind: str, name: str, moments: Moments) -> Cause:
+def _cause(kind: str, name: str, optimizer: str) -> Cause:
     if kind == "input":
         return Cause("data_scale", None, Message("cause.data_scale.why", {"site": name}))
     if kind == "parameter":
         return Cause("parameter_nonfinite", None, Message("cause.parameter_nonfinite.why", {"site": name}))
+    if kind == "update":
+        return Cause("nonfinite_operation", None, Message("cause.nonfinite_operation.update", {"optimizer": optimizer}))
     return Cause("nonfinite_operation", None, Message("cause.nonfinite_operation.why", {"site": name}))
 
 

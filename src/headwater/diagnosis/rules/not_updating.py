@@ -7,6 +7,7 @@ of their own.
 """
 
 import statistics
+from collections import defaultdict
 from collections.abc import Iterable
 
 from headwater.diagnosis.prescribing import for_gradient_scale
@@ -23,25 +24,30 @@ ADAM_EPSILON = 1e-8  # torch's default: a smaller gradient no longer has its sca
 
 
 def _look(observation: Observation) -> Iterable[Finding]:
+    """One finding per cause: an unused head and an optimizer that misses a layer are two matters."""
     flow = observation.flow
-    still = [p for p in flow.parameters if (_is_still(p) and not _is_switched_off(p, flow)) or _is_cut_off(p, flow)]
-    if not still:
-        return
+    by_cause: dict[str, list[ParameterFlow]] = defaultdict(list)
+    for parameter in flow.parameters:
+        if (_is_still(parameter) and not _is_switched_off(parameter, flow)) or _is_cut_off(parameter, flow):
+            by_cause[_cause_id(parameter, flow)].append(parameter)
+    return [_finding(cause, still, flow) for cause, still in by_cause.items()]
+
+
+def _finding(cause_id: str, still: list[ParameterFlow], flow: Flow) -> Finding:
     trainable = [parameter for parameter in flow.parameters if parameter.trainable]
     worst = min(still, key=lambda parameter: parameter.update_ratio or 0.0)
-    cause = _cause(still, flow)
-    yield Finding(
+    return Finding(
         symptom="not_updating",
-        severity=_severity(still, trainable, cause),
+        severity=_severity(still, trainable, cause_id),
         sites=tuple(parameter.name for parameter in still),
         evidence=(
             Evidence("update_ratio", worst.update_ratio, FROZEN_RATIO, worst.name, SOURCE),
             Evidence("unchanged_fraction", worst.unchanged_fraction, site=worst.name),
         ),
-        causes=(cause,),
-        prescriptions=for_gradient_scale(flow) if cause.id == "numeric_underflow" else (),
+        causes=(_cause(cause_id, still, flow),),
+        prescriptions=for_gradient_scale(flow) if cause_id == "numeric_underflow" else (),
         message=Message(
-            "finding.cut_off" if cause.id == "detached_graph" else "finding.not_updating",
+            "finding.cut_off" if cause_id == "detached_graph" else "finding.not_updating",
             {"site": worst.name, "parameters": len(still), "trainable": len(trainable), "ratio": worst.update_ratio},
         ),
     )
@@ -49,11 +55,16 @@ def _look(observation: Observation) -> Iterable[Finding]:
 
 def _is_still(parameter: ParameterFlow) -> bool:
     """Whether a weight that should move does not; a bias at zero has no ratio and counts by being bit-identical."""
-    if not parameter.trainable or parameter.unchanged_fraction is None:
+    if not parameter.trainable or parameter.unchanged_fraction is None or _is_spoiled(parameter):
         return False
     if parameter.update_ratio is None:
         return parameter.unchanged_fraction == 1.0
     return parameter.update_ratio < FROZEN_RATIO
+
+
+def _is_spoiled(parameter: ParameterFlow) -> bool:
+    """Whether NaN or Inf in its gradient or its step is what is wrong with it."""
+    return parameter.spoiled > 0 or (parameter.grad is not None and parameter.grad.nonfinite_count > 0)
 
 
 def _is_cut_off(parameter: ParameterFlow, flow: Flow) -> bool:
@@ -79,38 +90,45 @@ def _is_switched_off(parameter: ParameterFlow, flow: Flow) -> bool:
     return lost.isdisjoint(_names(parameter))
 
 
-def _severity(still: list[ParameterFlow], trainable: list[ParameterFlow], cause: Cause) -> Severity:
+def _severity(still: list[ParameterFlow], trainable: list[ParameterFlow], cause_id: str) -> Severity:
     if len(still) == len(trainable):
         return "critical"
-    rounded_away = cause.id in ("numeric_underflow", "learning_rate_low")
+    rounded_away = cause_id in ("numeric_underflow", "learning_rate_low")
     negligible = rounded_away and _weights(still) < NEGLIGIBLE_SHARE * _weights(trainable)
-    return "info" if cause.id == "unused" or negligible else "warning"
+    return "info" if cause_id == "unused" or negligible else "warning"
 
 
 def _weights(parameters: list[ParameterFlow]) -> int:
     return sum(parameter.value.count for parameter in parameters)
 
 
-def _cause(still: list[ParameterFlow], flow: Flow) -> Cause:
-    """Why they stay: the most telling reason that holds for any of them."""
-    optimizer = flow.optimizer or ""
-    outside = [parameter for parameter in still if parameter.in_optimizer is False]
-    if outside:
-        values: dict[str, Value] = {"optimizer": optimizer, "site": outside[0].name, "parameters": len(outside)}
-        return Cause("optimizer_params", None, Message("cause.optimizer_params.why", values))
-    moved = [parameter for parameter in still if parameter.grad is not None]
-    if not moved:
-        return _no_gradient(still, flow)
-    rms = statistics.median((parameter.grad_rms or 0.0) for parameter in moved)
-    cause = "numeric_underflow" if rms < ADAM_EPSILON else "learning_rate_low"
-    return Cause(cause, None, Message(f"cause.{cause}.still", {"rms": rms, "optimizer": optimizer}))
+def _cause_id(parameter: ParameterFlow, flow: Flow) -> str:
+    """Why a parameter stays where it is."""
+    if parameter.in_optimizer is False:
+        return "optimizer_params"
+    if parameter.grad is None:
+        return "detached_graph" if _is_cut_off(parameter, flow) else "unused"
+    # Where nothing moves, the step is too short for all; where others move, this gradient is too small.
+    return "learning_rate_low" if not _anything_moves(flow) and not _drowns_in_epsilon(flow) else "numeric_underflow"
 
 
-def _no_gradient(still: list[ParameterFlow], flow: Flow) -> Cause:
-    """No gradient at all: its module never ran (an unused head), or ran and was cut off."""
-    detached = [parameter.name for parameter in still if _is_cut_off(parameter, flow)]
-    cause = "detached_graph" if detached else "unused"
-    return Cause(cause, None, Message(f"cause.{cause}.why", {"site": (detached or [still[0].name])[0]}))
+def _anything_moves(flow: Flow) -> bool:
+    return any((parameter.update_ratio or 0.0) >= FROZEN_RATIO for parameter in flow.parameters)
+
+
+def _drowns_in_epsilon(flow: Flow) -> bool:
+    """Whether Adam's ε, and not the gradients, sets the step: no learning rate makes up for that."""
+    rms = [parameter.grad_rms for parameter in flow.parameters if parameter.grad_rms]
+    return "Adam" in (flow.optimizer or "") and bool(rms) and statistics.median(rms) < ADAM_EPSILON
+
+
+def _cause(cause_id: str, still: list[ParameterFlow], flow: Flow) -> Cause:
+    optimizer, site = flow.optimizer or "", still[0].name
+    if cause_id in ("numeric_underflow", "learning_rate_low"):
+        rms = statistics.median((parameter.grad_rms or 0.0) for parameter in still)
+        return Cause(cause_id, None, Message(f"cause.{cause_id}.still", {"rms": rms, "optimizer": optimizer}))
+    values: dict[str, Value] = {"optimizer": optimizer, "site": site, "parameters": len(still)}
+    return Cause(cause_id, None, Message(f"cause.{cause_id}.why", values))
 
 
 def _blocked(observation: Observation) -> Message | None:

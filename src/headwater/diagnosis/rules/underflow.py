@@ -22,7 +22,7 @@ SOURCE = "smallest normal number of the dtype (IEEE 754)"
 
 def _look(observation: Observation) -> Iterable[Finding]:
     lost = lost_sites(observation.flow)
-    if not lost:
+    if not lost or _spoiled(observation.flow):
         return
     worst = lost[-1]
     zero = [row.site.name for row in lost if _all_zero(row)]
@@ -71,6 +71,12 @@ def _subnormal_share(row: SiteFlow) -> float:
     gradient = row.activation_grad
     nonzero = gradient.finite_count - gradient.zero_count if gradient else 0
     return gradient.subnormal_count / nonzero if gradient and nonzero else 0.0
+
+
+def _spoiled(flow: Flow) -> bool:
+    """Whether NaN or Inf is about: the zeros beside it are what masking made of it, not lost digits."""
+    measured = [m for row in flow.sites for m in (row.activation, row.activation_grad) if m is not None]
+    return any(moments.nonfinite_count for moments in measured)
 
 
 def _all_zero(row: SiteFlow) -> bool:

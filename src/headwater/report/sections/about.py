@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from headwater.i18n import number
 from headwater.report.markup import Html, el
-from headwater.report.numbers import number
 from headwater.report.sections.parts import details
 from headwater.report.words import Words
 

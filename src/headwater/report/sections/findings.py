@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from headwater.i18n import number
 from headwater.records import Cause, Evidence, Finding, Prescription, Proof
 from headwater.report.markup import Html, el
-from headwater.report.numbers import number
 from headwater.report.sections.parts import bar, pill
 from headwater.report.words import MOST_FINDINGS, Words, glyph, verdict_status
 

@@ -1,10 +1,10 @@
 """The proof and the change it is about."""
 
+from headwater.i18n import number
 from headwater.records import Prescription, Proof
 from headwater.report import charts
 from headwater.report.charts.proof import arms, mean
 from headwater.report.markup import Html, code, el, join
-from headwater.report.numbers import number
 from headwater.report.sections.parts import details, pill, table
 from headwater.report.words import Words
 

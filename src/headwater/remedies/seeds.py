@@ -1,0 +1,10 @@
+"""One seed, several streams: what is drawn for one purpose must not repeat the numbers drawn for another.
+
+A user's model is initialised under the seed itself. Data shuffled or made under the same seed would be the very numbers
+that the weights are, and so would weights that a remedy draws anew.
+"""
+
+DRAWN_WEIGHTS = 0x5EED
+DATA = 0xDA7A
+TRAINING = 0x7EA1  # dropout and other draws of the model itself
+PLACEBO = 1_000_003  # far from any seed a user counts up from
