@@ -1,7 +1,5 @@
 """``headwater check``: measure one experiment and say what is wrong with it, and why."""
 
-import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +8,8 @@ import click
 from headwater.cli.exit_codes import VERDICT_EXIT_CODES
 from headwater.cli.options import html_option, json_option, language_option, traceback_option
 from headwater.cli.progress import progress_on_stderr
+from headwater.cli.saving import save_page
+from headwater.cli.stdout import users_output_on_stderr, writing_report
 from headwater.cli.target import running
 from headwater.i18n import text, use_language
 
@@ -53,14 +53,15 @@ def check(
     with use_language(language):
         report = _measured(target, steps, seed)
         if html is not None:
-            report.save(html, language=language)
+            save_page(report, html, language)
             click.echo(text("cli.wrote", {"path": str(html)}), err=True)
-        _show(report, as_json, language)
+        with writing_report():
+            _show(report, as_json, language)
     context.exit(VERDICT_EXIT_CODES[report.verdict])
 
 
 def _measured(target: str, steps: int, seed: int | None) -> "Report":
-    with redirect_stdout(sys.stderr), running(target) as experiment:
+    with users_output_on_stderr(), running(target) as experiment:
         from headwater import api  # after the target is known to be usable: this loads torch
 
         with progress_on_stderr() as progress:

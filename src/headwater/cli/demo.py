@@ -9,6 +9,8 @@ import click
 
 from headwater.cli.options import html_option, json_option, language_option, traceback_option
 from headwater.cli.progress import Progress, progress_on_stderr
+from headwater.cli.saving import save_page
+from headwater.cli.stdout import users_output_on_stderr, writing_report
 from headwater.i18n import text, use_language
 
 if TYPE_CHECKING:
@@ -36,14 +38,16 @@ def demo(seeds: int, html: Path, as_json: bool, language: str | None) -> None:
     """
     with use_language(language):
         if not as_json:
-            click.secho(text("demo.title"), bold=True)
-        with _one_thread(), progress_on_stderr() as progress:
+            with writing_report():
+                click.secho(text("demo.title"), bold=True)
+        with users_output_on_stderr(), _one_thread(), progress_on_stderr() as progress:
             report, best = _checked_and_proved(seeds, progress)
-        report.save(html, language=language)
-        if as_json:
-            click.echo(report.to_json(language))
-        else:
-            _show(report, best, html, language)
+        save_page(report, html, language)
+        with writing_report():
+            if as_json:
+                click.echo(report.to_json(language))
+            else:
+                _show(report, best, html, language)
 
 
 def _checked_and_proved(seeds: int, progress: Progress | None) -> "tuple[Report, Prescription]":

@@ -24,15 +24,15 @@ def as_script(path: Path) -> Iterator[None]:
         sys.argv, sys.path[:] = argv, search_path
 
 
-def load_file(path: Path) -> ModuleType:
-    """Run a file as the module of its name, so that what it defines can be pickled for worker processes.
+def load_file(path: Path, name: str) -> ModuleType:
+    """Run a file, for ``name`` in it, as the module of its name, so that what it defines can be pickled for workers.
 
     Raises:
         InputError: If its code fails; the message has the error and its line.
     """
     module = importlib.util.module_from_spec(spec := _spec_of_file(path))
     sys.modules[spec.name] = module
-    with calling(f"{path.name} stopped with an error while it was loaded", path), _no_bytecode():
+    with calling(f"{path.name} stopped with an error while it was loaded", path, name), _no_bytecode():
         spec.loader.exec_module(module)  # type: ignore[union-attr]  # a spec from a file has a loader
     return module
 
@@ -43,7 +43,7 @@ def load_module(module: str) -> ModuleType:
     Raises:
         InputError: If its code fails; the message has the error and its line.
     """
-    with calling(f"module {module} stopped with an error while it was imported", None):
+    with calling(f"module {module} stopped with an error while it was imported", None, ""):
         return importlib.import_module(module)
 
 

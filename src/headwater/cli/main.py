@@ -1,6 +1,8 @@
 """The ``headwater`` command: finds commands when they are asked for, and turns every ending into an exit status."""
 
+import sys
 import traceback
+from contextlib import suppress
 from importlib import import_module
 
 import click
@@ -8,6 +10,7 @@ import click
 from headwater import __version__
 from headwater.cli.exit_codes import ExitCode
 from headwater.cli.options import wants_traceback
+from headwater.cli.stdout import end_stdout
 from headwater.records import InputError
 
 # A command is the object of the same name in its module. The modules import torch only inside their functions.
@@ -61,7 +64,14 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the ``headwater`` script."""
-    cli(prog_name="headwater")
+    try:
+        cli(prog_name="headwater")
+    except OSError as error:  # click's own lines, as of --help, find no room; or an error could not be told on stderr
+        with suppress(OSError):
+            _show(f"Error: cannot write the output: {error.strerror or error}.")
+        sys.exit(ExitCode.USAGE)
+    finally:
+        end_stdout()
 
 
 def _show(message: str, error: BaseException | None = None) -> None:

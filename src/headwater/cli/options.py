@@ -1,11 +1,13 @@
 """Options that several commands share."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from headwater.cli.saving import why_not_writable
 from headwater.i18n import LANGUAGES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -68,8 +70,13 @@ def _html_file(_context: click.Context, _option: click.Parameter, path: Path | N
     """Refuse, before anything runs, a file that could not be written when it is done."""
     if path is None:
         return None
+    if not path.name:  # `--html "$UNSET"`
+        raise click.BadParameter("name a file: --html report.html")
+    path = Path(os.path.expanduser(path))  # a shell leaves `--html=~/report.html` as it is
     if path.suffix != ".html":
         raise click.BadParameter(f"the name of an HTML report ends in .html: --html {path.with_suffix('.html')}")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise click.BadParameter(f"there is no folder {path.parent}: make it first, or write to --html {path.name}")
+    if reason := why_not_writable(path):
+        raise click.BadParameter(reason)
     return path

@@ -37,7 +37,8 @@ class Target:
     @property
     def is_file(self) -> bool:
         separators = [os.sep, os.altsep] if os.altsep else [os.sep]
-        return self.location.endswith(".py") or any(separator in self.location for separator in separators)
+        named_as_path = self.location.endswith(".py") or any(separator in self.location for separator in separators)
+        return named_as_path or "" in self.location.split(".")  # `.`, `..` and `.hidden` are no modules
 
     def __str__(self) -> str:
         return f"{self.location}:{self.name}"
@@ -65,7 +66,7 @@ def running(target: str) -> Iterator[Experiment]:
     Raises:
         InputError: If there is no such thing, or its code fails; the message has the corrected call.
     """
-    parsed = parse(target)
+    parsed = parse(os.path.expanduser(target))  # a shell leaves a quoted ~ as it is
     if not parsed.location:
         raise InputError(advice.no_location(target))
     path = existing_file(parsed.location, parsed.name) if parsed.is_file else find_module(parsed.location, parsed.name)
@@ -73,9 +74,9 @@ def running(target: str) -> Iterator[Experiment]:
         raise InputError(advice.no_name(parsed.location, parsed.name, path))
     click.echo(text("cli.runs", {"path": str(path)}), err=True)
     with as_script(path) if parsed.is_file else nullcontext():
-        module = load_file(path) if parsed.is_file else load_module(parsed.location)
+        module = load_file(path, parsed.name) if parsed.is_file else load_module(parsed.location)
         experiment = _experiment_in(module, parsed, path)
-        with running_code_of(path):
+        with running_code_of(path, parsed.name):
             yield experiment
 
 
@@ -95,7 +96,7 @@ def _returned_by(function: Callable[..., Any], target: Target, path: Path) -> Ex
     missing = _required_arguments(function)
     if missing:
         raise InputError(advice.needs_arguments(target.location, target.name, missing))
-    with calling(f"{target} stopped with an error", path):
+    with calling(f"{target} stopped with an error", path, target.name):
         value = function()
     if isinstance(value, Experiment):
         return value
