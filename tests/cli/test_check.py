@@ -13,6 +13,9 @@ import pytest
 from headwater.report import Report
 from tests.helpers import files_under, headwater, schema_violations
 
+LONG = "x" * 300
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+
 # Every experiment a test names, in one file as a user would write it.
 TRAIN = """
 import torch
@@ -52,6 +55,33 @@ no_model = hw.Experiment(lambda: "net", batches, loss)
 
 def something_else():
     return net(1, nn.ReLU)
+
+class Sized(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+
+sized_model = hw.Experiment(Sized, batches, loss)
+batches_need_arguments = hw.Experiment(lambda: net(1, nn.ReLU), lambda path: [path], loss)
+optimizer_takes_none = hw.Experiment(lambda: net(1, nn.ReLU), batches, loss, lambda: None)
+"""
+
+# Every way past `sys.stdout` to the stdout of the process: while the file is loaded, in the run, and at its end.
+NOISY = """
+import atexit, ctypes, os, subprocess, sys
+
+os.write(1, b"NOISE of os.write\\n")
+os.system("echo NOISE of the shell")
+subprocess.run(["echo", "NOISE of a child"])
+sys.__stdout__.write("NOISE of the first stream\\n")
+ctypes.CDLL(None).puts(b"NOISE of C")
+atexit.register(print, "NOISE at the end")
+quiet_batches = batches
+
+def batches():
+    os.write(1, b"NOISE of batches\\n")
+    return quiet_batches()
+
+noisy = hw.Experiment(lambda: net(2, nn.ReLU), batches, loss)
 """
 
 
@@ -94,6 +124,32 @@ def test_json_is_the_report_and_nothing_else(folder: Path, name: str, verdict: s
     assert data["schema"] == "headwater/report/1"
     assert data["diagnosis"]["verdict"] == verdict
     assert Report.from_dict(data).verdict == verdict
+
+
+def test_nothing_users_code_prints_reaches_stdout(folder: Path) -> None:
+    (folder / "noisy.py").write_text(TRAIN + NOISY)
+    done = headwater("check", "noisy.py:noisy", "--json", cwd=folder)
+    report_of(done)
+    assert "NOISE" not in done.stdout
+    for source in ("os.write", "the shell", "a child", "the first stream", "C", "batches"):
+        assert f"NOISE of {source}\n" in done.stderr
+    assert "NOISE at the end\n" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("arguments", [["check", "train.py:healthy"], ["check", "train.py:healthy", "--json"]])
+def test_full_stdout_is_told_in_one_line(folder: Path, arguments: list[str]) -> None:
+    command = [sys.executable, "-m", "headwater", *arguments]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, cwd=folder, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr.endswith("hello from train.py\nError: cannot write to stdout: No space left on device.\n")
+
+
+@pytest.mark.parametrize("closed", [1, 2])
+def test_closed_stdout_or_stderr_does_not_change_the_verdict(folder: Path, closed: int) -> None:
+    command = f"exec '{sys.executable}' -m headwater check train.py:healthy {closed}>&-"
+    assert subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True).returncode == 0
 
 
 def test_seed_makes_two_runs_equal(folder: Path) -> None:
@@ -143,6 +199,14 @@ def test_korean_is_spoken_where_it_was_asked_for(folder: Path) -> None:
         ("train.py:no_trainable", ["requires_grad"]),
         ("train.py:no_batches", ["no batch"]),
         ("train.py:no_model", ["str", "nn.Module"]),
+        ("train.py:sized_model", ["'width'", "model=lambda: Sized(...)"]),
+        ("train.py:batches_need_arguments", ["'path'", "called as batches()"]),
+        ("train.py:optimizer_takes_none", ["called as optimizer(parameters)"]),
+        (".", [". is a folder"]),
+        ("..:healthy", [".. is a folder"]),
+        (f"{LONG}.py:healthy", [f"there is no file {LONG}.py"]),
+        (f"{LONG}:healthy", [f"finds no module {LONG}"]),
+        (f"./{LONG}/train.py:healthy", [f"there is no file ./{LONG}/train.py"]),
     ],
 )
 def test_bad_input_exits_2_names_the_culprit_and_writes_nothing(folder: Path, target: str, culprits: list[str]) -> None:
@@ -162,6 +226,9 @@ def test_bad_input_exits_2_names_the_culprit_and_writes_nothing(folder: Path, ta
         ("report.pdf", "--html report.html"),
         ("nosuch/report.html", "there is no folder nosuch"),
         (".", "is a directory"),
+        ("", "name a file: --html report.html"),
+        (f"{LONG}.html", "File name too long"),
+        pytest.param("/proc/x.html", "no file can be made in the folder /proc", marks=LINUX),
     ],
 )
 def test_html_that_cannot_be_written_is_refused_before_anything_runs(folder: Path, html: str, message: str) -> None:
@@ -169,6 +236,14 @@ def test_html_that_cannot_be_written_is_refused_before_anything_runs(folder: Pat
     assert done.returncode == 2
     assert message in done.stderr
     assert "hello from train.py" not in done.stderr
+
+
+def test_page_that_cannot_be_written_after_the_run_exits_2(folder: Path) -> None:
+    (folder / "train.py").write_text(TRAIN + "import os; os.mkdir('report.html')")
+    done = headwater("check", "train.py:healthy", "--html", "report.html", cwd=folder)
+    assert done.returncode == 2
+    assert done.stderr.endswith("Error: cannot write report.html: Is a directory.\n")
+    assert files_under(folder) == {"train.py"}
 
 
 def test_progress_is_shown_where_a_person_watches(folder: Path) -> None:

@@ -103,6 +103,17 @@ def test_every_failure_ends_in_its_status_and_one_message(arguments: list[str], 
     assert ("Traceback (most recent call last)" in result.stderr) == (arguments == ["internal", "--traceback"])
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_full_stdout_is_told_in_one_line(option: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "headwater", option], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 2
+    assert done.stderr == "Error: cannot write the output: No space left on device.\n"
+
+
 def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(SLOW_TARGET)
     command = [sys.executable, "-m", "headwater", "check", "train.py:experiment"]

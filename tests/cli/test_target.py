@@ -147,6 +147,57 @@ def test_nothing_is_run_where_the_target_is_incomplete(folder: Path, capsys: pyt
     assert capsys.readouterr().err == ""
 
 
+def test_quoted_tilde_is_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    with running("~/train.py:experiment") as experiment:
+        assert isinstance(experiment, Experiment)
+
+
+@pytest.fixture
+def package(folder: Path) -> Path:
+    """``pk/sub/train.py``, which imports from its own package two folders up."""
+    package = folder / "pk" / "sub"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").touch()
+    (package / "__init__.py").touch()
+    (package.parent / "net.py").touch()
+    (package / "train.py").write_text("from .. import net\n" + GOOD)
+    return package
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize("target", ["pk.sub.train:experiment", "pk/sub/train.py:experiment"])
+def test_file_in_a_package_is_told_the_call_that_works(folder: Path, target: str) -> None:
+    call = "PYTHONPATH=. headwater check pk.sub.train:experiment"
+    assert call in refusal(target)
+    sys.path.insert(0, str(folder))  # as PYTHONPATH=. would
+    try:
+        with running("pk.sub.train:experiment") as experiment:
+            assert isinstance(experiment, Experiment)
+    finally:
+        sys.path.remove(str(folder))
+
+
+@pytest.mark.parametrize("target", ["train:experiment", "train.py:experiment"])
+def test_file_in_a_package_is_told_the_folder_of_the_package(
+    folder: Path, package: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(package)
+    assert f"PYTHONPATH={folder} headwater check pk.sub.train:experiment" in refusal(target)
+
+
+@pytest.mark.usefixtures("package")
+def test_package_that_python_does_not_find_is_told_how(folder: Path) -> None:
+    assert refusal("pk.sub:experiment").endswith("PYTHONPATH=. headwater check pk.sub:experiment")
+
+
+def test_relative_imports_say_how_far_a_package_without_init_reaches(folder: Path) -> None:
+    inner = folder / "a" / "b"
+    inner.mkdir(parents=True)
+    (inner / "train.py").write_text("from ..net import x\n" + GOOD)
+    assert refusal("a/b/train.py:build").endswith("PYTHONPATH=. headwater check a.b.train:build")
+
+
 def test_package_of_a_missing_module_is_not_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = folder / "library" / "package"
     package.mkdir(parents=True)
@@ -170,6 +221,7 @@ def test_package_of_a_missing_module_is_not_run(folder: Path, monkeypatch: pytes
         ("no/train.py:build", "no file no/train.py (nor a folder no)", "headwater check train.py:build"),
         ("train:build", "finds no module train, but there is a file train.py", "headwater check train.py:build"),
         ("nosuch.module:x", "finds no module nosuch.module", "headwater check FILE.py:x"),
+        (".hidden:x", "there is no file .hidden", "headwater check train.py:x"),
         ("./:experiment", "./ is a folder", "headwater check train.py:experiment"),
         ("./notes.txt:experiment", "./notes.txt is no Python file", "FILE.py:NAME"),
     ],
@@ -214,7 +266,7 @@ def test_something_else_is_told_how_to_become_an_experiment(
         ("import nosuchpackage\n", "No module named 'nosuchpackage'", "line 1: import nosuchpackage"),
         ("def x():\n    return undefined\n", "name 'undefined' is not defined", "line 2: return undefined"),
         ("import sys\nsys.exit(5)\n", "it ended the program (SystemExit: 5)", "line 2: sys.exit(5)"),
-        ("from .data import a\n", "relative import", "PYTHONPATH=. headwater check FOLDER.train:NAME"),
+        ("from .data import a\n", "relative import", "headwater check FOLDER.train:x"),
         ("import json\njson.loads('{')\n", "JSONDecodeError", "train.py, line 2: json.loads('{')"),
         (
             "from headwater import Experiment\nx = Experiment(model=3, batches=list, loss=print)\n",
@@ -229,6 +281,14 @@ def test_error_in_the_file_is_shown_with_its_line(folder: Path, code: str, error
     assert message.startswith("train.py")
     assert error in message
     assert line.replace("FOLDER", folder.name) in message
+
+
+def test_file_with_a_nul_byte_is_named(folder: Path) -> None:
+    (folder / "train.py").write_bytes(b"x = 1\n\0")
+    message = refusal("train.py:x")
+    assert "null byte" in message
+    assert str(folder / "train.py") in message
+    assert "None" not in message
 
 
 def test_error_in_a_module_is_shown_with_its_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ Progress = Callable[[str, int, int], None]
 @contextmanager
 def progress_on_stderr() -> Iterator[Progress | None]:
     """Bars that go away when the block ends, one per message id; ``None`` where stderr is no terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console

@@ -75,7 +75,7 @@ def _point_at_nothing() -> None:
 
 
 def _is_descriptor(stream: IO[str] | None, descriptor: int) -> bool:
-    """Whether writing to ``stream`` is writing to ``descriptor``; ``None`` is a stream that was closed from the start."""
+    """Whether writing to ``stream`` is writing to ``descriptor``; ``None`` is one that was closed from the start."""
     try:
         return stream is not None and stream.fileno() == descriptor
     except (OSError, ValueError):  # it has none, or is closed
