@@ -131,7 +131,7 @@ def test_random_remedy_is_another_one():
     tested = ("activation.tanh", "init.he")
     proof = hw.prove(experiment(lambda: deep(nn.Sigmoid, depth=2)), tested, seeds=4, steps=2)
     drawn = proof.arm("random_remedy").remedies
-    assert all([remedy.split(".")[0] for remedy in remedies] == ["activation", "init"] for remedies in drawn)
+    assert all(len(set(remedies)) == 2 for remedies in drawn)
     assert tested not in drawn
     assert len(set(drawn)) > 1
 

@@ -5,7 +5,7 @@ from headwater.records import Flow, Message, Prescription, SiteFlow
 from headwater.theory import ACTIVATIONS
 
 # Past this depth He-initialised rectifiers merge their inputs (|cos| 0.87 at 10 layers for orthogonal ones, by ReLU's
-# correlation map: Schoenholz et al. 2017) and tanh with Xavier learns more; up to it both learn the same within 0.02.
+# correlation map: Schoenholz et al. 2017) and tanh with Xavier learns more; up to it both learn the same within 0.03.
 # Measured by benchmarks/prescriptions.py, figures in docs/log.md.
 MERGING_DEPTH = 10
 

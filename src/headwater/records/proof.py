@@ -34,8 +34,8 @@ class Proof:
 
     Attributes:
         remedies: What was tested.
-        verdict: ``proven`` if the interval lies above 0, also against the placebo, and the treated mean beats the
-            random remedy's; ``harmful`` if it lies below 0; else ``not_proven``.
+        verdict: ``proven`` if the interval lies above 0, also against the placebo; ``harmful`` if it lies below 0; else
+            ``not_proven``. What a random remedy did is told beside it: a change may help and not be the only one.
         effect: Mean over seeds of metric(treated) - metric(original).
         interval: Its 95 % interval (Student's t over seeds).
         placebo_interval: 95 % interval of metric(treated) - metric(placebo).

@@ -156,7 +156,7 @@ class Words:
     def proof_sentence(self, proof: Proof) -> str:
         """What the experiment said, with its effect and interval."""
         low, high = proof.interval
-        return self(
+        said = self(
             f"proof.sentence_{proof.verdict}",
             metric=self.say(proof.metric),
             before=number(proof.metric_before),
@@ -167,6 +167,10 @@ class Words:
             seeds=len(proof.seeds),
             steps=proof.steps,
         )
+        if proof.verdict != "proven":
+            return said
+        control = "random_less" if proof.random_remedy < proof.metric_after else "random_as_well"
+        return f"{said} {self(f'proof.{control}', random=number(proof.random_remedy))}"
 
 
 def glyph(status: str) -> str:
