@@ -101,10 +101,10 @@ BAD_CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "no batch and no loss": (lambda: hw.check(plain_mlp()), r"hw\.check\(model, batch, loss\)"),
     "no loss": (lambda: hw.check(plain_mlp(), vectors()), r"hw\.check\(model, batch, loss\)"),
     "the loss is a tensor": (
-        lambda: hw.check(plain_mlp(), vectors(), torch.tensor(1.0)),  # type: ignore[arg-type]
+        lambda: hw.check(plain_mlp(), vectors(), torch.tensor(1.0)),
         r"got Tensor: hw\.check\(model, batch, lambda model, batch",
     ),
-    "no module": (lambda: hw.check(lambda x: x, vectors(), cross_entropy), "must be a torch.nn.Module, got function"),  # type: ignore[arg-type]
+    "no module": (lambda: hw.check(lambda x: x, vectors(), cross_entropy), "must be a torch.nn.Module, got function"),
     "no parameters": (
         lambda: hw.check(nn.Sequential(nn.ReLU()), vectors(), cross_entropy),
         r"Sequential has no parameters.*nn\.ModuleList",
@@ -118,16 +118,16 @@ BAD_CALLS: dict[str, tuple[Callable[[], Any], str]] = {
         r"shape \[64\].*loss\.mean\(\)",
     ),
     "a number for a loss": (
-        lambda: hw.check(plain_mlp(), vectors(), lambda m, b: cross_entropy(m, b).item()),  # type: ignore[arg-type,return-value]
+        lambda: hw.check(plain_mlp(), vectors(), lambda m, b: cross_entropy(m, b).item()),
         r"got float.*not loss\.item\(\)",
     ),
-    "no loss at all": (lambda: hw.check(plain_mlp(), vectors(), lambda m, b: None), "got NoneType"),  # type: ignore[arg-type,return-value]
+    "no loss at all": (lambda: hw.check(plain_mlp(), vectors(), lambda m, b: None), "got NoneType"),
     "a loss without a graph": (
         lambda: hw.check(plain_mlp(), vectors(), lambda m, b: cross_entropy(m, b).detach()),
         r"has no graph.*no_grad\(\)",
     ),
     "a loss that takes one argument": (
-        lambda: hw.check(plain_mlp(), vectors(), lambda m: m),  # type: ignore[arg-type,misc]
+        lambda: hw.check(plain_mlp(), vectors(), lambda m: m),
         r"raised TypeError.*positional argument",
     ),
     "a loss that forgets the model": (

@@ -14,7 +14,6 @@ import torch
 from torch import nn
 from torch.nn.modules.loss import _Loss
 
-import headwater.i18n  # noqa: F401 - lets messages print as text
 from headwater.diagnosis import diagnose
 from headwater.probes.measure import check_trainable, measure
 from headwater.probes.preserve import random_states, restore_random_states

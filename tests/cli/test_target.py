@@ -4,6 +4,7 @@ import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import click
 import pytest
@@ -114,7 +115,7 @@ def test_error_of_a_file_that_the_users_code_calls_is_shown_as_such(folder: Path
 
 def test_error_of_headwater_is_passed_on_as_it_is(folder: Path) -> None:
     with pytest.raises(AttributeError, match="rpartition"), running("train.py:experiment"):
-        parse(None)  # type: ignore[arg-type]
+        parse(cast(str, None))
 
 
 def test_loading_leaves_no_file_behind(folder: Path) -> None:

@@ -96,7 +96,9 @@ def test_gradient_of_a_second_output_is_seen():
 
 
 def test_step_that_spoils_finite_weights_is_found():
-    adam = lambda parameters: torch.optim.Adam(parameters, lr=1e-3)  # noqa: E731 - its eps of 1e-8 is 0 in float16
+    def adam(parameters) -> torch.optim.Adam:
+        return torch.optim.Adam(parameters, lr=1e-3)  # its eps of 1e-8 is 0 in float16
+
     model = plain_mlp().half()
     batch = vectors()[0].half(), vectors()[1]
     experiment = hw.Experiment(model=lambda: model, batches=lambda: [batch], loss=cross_entropy, optimizer=adam)

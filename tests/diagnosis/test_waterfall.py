@@ -10,7 +10,8 @@ import headwater as hw
 from headwater.diagnosis import waterfall
 from headwater.diagnosis.attribution import causes_of_decades
 from headwater.diagnosis.waterfall import depth_decades, norm_decades
-from headwater.records import Finding, Flow, Path, PathStep, Waterfall
+from headwater.records import Finding, Flow, Path, PathStep, SiteKind, Waterfall
+from headwater.records.flow import PathPart
 from headwater.report import Report
 from tests.cases import CASES, cross_entropy, plain_mlp, vectors
 
@@ -121,8 +122,8 @@ def _flow(*steps: PathStep) -> Flow:
     return Flow(sites=(), parameters=(), path=path, loss=1.0)
 
 
-def _step(kind: str, gain: float, weight_gain: float | None = None, part: str = "operation") -> PathStep:
-    return PathStep(None, kind, kind, part, gain, weight_gain)  # type: ignore[arg-type]
+def _step(kind: SiteKind, gain: float, weight_gain: float | None = None, part: PathPart = "operation") -> PathStep:
+    return PathStep(None, kind, kind, part, gain, weight_gain)
 
 
 def test_affine_map_is_split_into_scale_and_alignment() -> None:

@@ -1,19 +1,21 @@
 """The gradient's path: factors that multiply to the whole, along the branch with most energy."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
-from headwater.probes.measure import measure
+from headwater.probes.measure import Loss, measure
 from headwater.records import Path
 from tests.cases import CASES, cross_entropy, plain_mlp, vectors
 
 
-def path_of(model: nn.Module, batch: object, loss: object = cross_entropy) -> Path:
-    path = measure(model, batch, loss).path  # type: ignore[arg-type]
+def path_of(model: nn.Module, batch: Any, loss: Loss = cross_entropy) -> Path:
+    path = measure(model, batch, loss).path
     assert path is not None
     return path
 
@@ -74,11 +76,11 @@ def test_weight_gain_is_the_scale_of_the_weights() -> None:
         (nn.Linear(64, 4), (128, 64)),
     ],
 )
-def test_weight_gain_predicts_what_a_random_gradient_meets(layer: nn.Module, shape: tuple[int, ...]) -> None:
+def test_weight_gain_predicts_what_a_random_gradient_meets(layer: nn.Linear | _ConvNd, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     probes = []
     for _ in range(30):
-        layer.reset_parameters()  # type: ignore[operator]
+        layer.reset_parameters()
         x = torch.randn(shape, requires_grad=True)
         model = nn.Sequential(nn.Identity(), layer)
         direction = torch.randn(layer(x).shape)

@@ -25,6 +25,4 @@ def test_messages_with_equal_parts_are_equal() -> None:
 
 
 def test_message_without_a_text_prints_its_parts() -> None:
-    import headwater.i18n  # noqa: F401
-
     assert str(Message("plugin.unknown", {"site": "fc"})) == "plugin.unknown(site='fc')"

@@ -147,10 +147,14 @@ def test_data_with_a_state_of_its_own_are_the_same_for_all_arms(stream):
     if stream.startswith("loader"):
         data = torch.utils.data.TensorDataset(*circles(64, 0))
         loader = torch.utils.data.DataLoader(data, 16, shuffle=True, generator=torch.Generator().manual_seed(3))
-        batches = lambda: loader  # noqa: E731
+
+        def batches():
+            return loader
     else:
         generator = np.random.default_rng(3)
-        batches = lambda: [(torch.tensor(generator.normal(size=(16, 2))).float(), torch.zeros(16).long())]  # noqa: E731
+
+        def batches():
+            return [(torch.tensor(generator.normal(size=(16, 2))).float(), torch.zeros(16).long())]
 
     def loss(model, batch):
         seen.append(float(batch[0].sum()))

@@ -12,6 +12,7 @@ from headwater.remedies.order import activation_after, order_of_flow, order_of_m
 from headwater.remedies.registry import REMEDIES
 from headwater.remedies.remedy import NotApplicableError
 from headwater.remedies.surgery import patch
+from tests.cases import cross_entropy
 
 
 def deep_sigmoid(depth: int = 6, width: int = 16) -> nn.Sequential:
@@ -87,7 +88,7 @@ def test_he_takes_each_gain_from_the_activation_that_really_follows():
     torch.manual_seed(0)
     model = Convolutional()
     batch = torch.randn(32, 1, 8, 8), torch.randint(3, (32,))
-    report = hw.check(model, batch, lambda m, b: nn.functional.cross_entropy(m(b[0]), b[1]))
+    report = hw.check(model, batch, cross_entropy)
     order = order_of_flow(report.flow)
     following = [activation_after(order, name).activation for name in ("conv1", "conv2", "head")]
     assert following == ["relu", "tanh", "identity"]
@@ -117,8 +118,7 @@ def test_he_uses_the_slope_the_activation_really_has(measured):
         nn.Linear(200, 200), nn.LeakyReLU(0.5), nn.Linear(200, 200), nn.PReLU(init=0.9), nn.Linear(200, 2)
     )
     batch = torch.randn(64, 200), torch.zeros(64, dtype=torch.int64)
-    loss = lambda m, b: nn.functional.cross_entropy(m(b[0]), b[1])  # noqa: E731
-    arguments = {"report": hw.check(model, batch, loss)} if measured else {}
+    arguments = {"report": hw.check(model, batch, cross_entropy)} if measured else {}
     expected = [math.sqrt(2 / (1 + 0.5**2)), math.sqrt(2 / (1 + 0.9**2))]
     assert stds_over_lecun(model, **arguments)[:2] == pytest.approx(expected, rel=0.02)
 

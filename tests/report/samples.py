@@ -3,6 +3,7 @@
 import math
 import random
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 from headwater import records
@@ -225,7 +226,7 @@ def proof(seeds: int = 5, steps: int = 200) -> Proof:
             )
             for _ in range(seeds)
         )
-        return Arm(name, (remedies,) * seeds, metrics, losses, ("",) * seeds)  # type: ignore[arg-type]
+        return Arm(name, (remedies,) * seeds, metrics, losses, ("",) * seeds)
 
     arms = (
         arm("original", (), 0.102, 0.006, 2.302),
@@ -301,3 +302,13 @@ def broken() -> Report:
     )
     diagnosis = Diagnosis("findings", (finding, vanishing(flow, waterfall)), waterfall, ("nonfinite",))
     return Report(RUN, diagnosis, Flow(tuple(sites), (), None, math.nan, samples=64))
+
+
+CASES: dict[str, Callable[[], Report]] = {
+    "main": report,
+    "broken": broken,
+    "healthy": healthy,
+    "cannot_tell": cannot_tell,
+    "no_site": lambda: healthy(0),
+}
+"""What every face of the report is tried on."""

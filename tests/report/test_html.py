@@ -19,11 +19,7 @@ from tests.report.hostile import NAMES
 GOLDEN = Path(__file__).parent / "golden"
 SVG = "http://www.w3.org/2000/svg"
 CASES: dict[str, Callable[[], Report]] = {
-    "main": samples.report,
-    "broken": samples.broken,
-    "healthy": samples.healthy,
-    "cannot_tell": samples.cannot_tell,
-    "no_site": lambda: samples.healthy(0),
+    **samples.CASES,
     "one_site": lambda: samples.healthy(1),
     "small": lambda: samples.report(2),
     "deep": lambda: samples.report(150),

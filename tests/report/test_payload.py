@@ -19,11 +19,7 @@ from tests.report import samples
 from tests.report.hostile import NAMES
 
 CASES: dict[str, Callable[[], Report]] = {
-    "main": samples.report,
-    "broken": samples.broken,
-    "healthy": samples.healthy,
-    "cannot_tell": samples.cannot_tell,
-    "no_site": lambda: samples.healthy(0),
+    **samples.CASES,
 }
 DOCS = ROOT / "docs" / "json.md"
 SHIPPED = jsonschema.Draft202012Validator(schema.stored_schema())

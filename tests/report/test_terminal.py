@@ -32,9 +32,9 @@ def only(report: Report, count: int) -> Report:
 
 
 def printed(report: Report, **options: object) -> str:
-    console = Console(file=io.StringIO(), **{"width": 80, **options})  # type: ignore[arg-type]
+    console = Console(file=io.StringIO(), **{"width": 80, **options})
     report.render(console)
-    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+    return console.file.getvalue()
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])
@@ -115,7 +115,7 @@ def test_terminal_writes_where_unicode_is_missing() -> None:
     file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     samples.report().render(Console(file=file, width=80))
     file.flush()
-    assert b"x 3 findings" in file.buffer.getvalue()  # type: ignore[attr-defined]
+    assert b"x 3 findings" in file.buffer.getvalue()
 
 
 def test_terminal_says_what_a_bare_number_names() -> None:

@@ -34,7 +34,7 @@ REFERENCE = [
 
 
 @pytest.mark.parametrize("row", REFERENCE, ids=lambda row: " ".join([row[0], *map(str, row[1].values())]))
-def test_expectations_are_those_of_adaptive_quadrature(row: tuple) -> None:  # type: ignore[type-arg]
+def test_expectations_are_those_of_adaptive_quadrature(row: tuple) -> None:
     id_, parameters, mean, square, slope_square, forward, backward = row
     activation = ACTIVATIONS[id_]
     second = expectation(lambda z: activation.phi(z, **parameters) ** 2, activation.kinks)

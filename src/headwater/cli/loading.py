@@ -33,7 +33,8 @@ def load_file(path: Path, name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec := _spec_of_file(path))
     sys.modules[spec.name] = module
     with calling(f"{path.name} stopped with an error while it was loaded", path, name), _no_bytecode():
-        spec.loader.exec_module(module)  # type: ignore[union-attr]  # a spec from a file has a loader
+        assert spec.loader is not None, "a spec made from a file has a loader"
+        spec.loader.exec_module(module)
     return module
 
 

@@ -9,9 +9,12 @@ import dataclasses
 import math
 import types
 from collections.abc import Mapping
-from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 NON_FINITE = ("nan", "inf", "-inf")
 
@@ -63,7 +66,7 @@ def decode(cls: type[T], data: Any) -> T:
         )
     hints = get_type_hints(cls)
     values = {}
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+    for field in dataclasses.fields(cls):
         if field.name in data:
             try:
                 values[field.name] = _decode_value(hints[field.name], data[field.name])

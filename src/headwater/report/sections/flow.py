@@ -1,6 +1,6 @@
 """The flow per layer: the picture, what its marks mean, and every site in numbers."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from headwater.records import SiteFlow
 from headwater.report import charts
@@ -61,7 +61,7 @@ def _site_table(report: "Report", words: Words) -> Html:
     return details(words("report.table_head"), rows_table)
 
 
-def _site_row(values: dict[str, object], row: SiteFlow, words: Words) -> list[str]:
+def _site_row(values: dict[str, Any], row: SiteFlow, words: Words) -> list[str]:
     """A row of the flow's table; the two rms from their logarithms, which never run out of exponents."""
     gradient = row.activation_grad.log10_rms if row.activation_grad else None
     exact = {
@@ -70,4 +70,4 @@ def _site_row(values: dict[str, object], row: SiteFlow, words: Words) -> list[st
         "activation_rms": number_from_log10(row.activation.log10_rms),
         "activation_grad_rms": number_from_log10(gradient),
     }
-    return [exact[name] if name in exact else words.value(name, value) for name, value in values.items()]  # type: ignore[arg-type]
+    return [exact[name] if name in exact else words.value(name, value) for name, value in values.items()]
