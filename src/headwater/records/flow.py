@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from headwater.records.codec import decode, encode
@@ -198,11 +199,16 @@ class Flow:
         Raises:
             KeyError: If there is none; the message lists the nearest names.
         """
-        rows = {row.site.name: row for row in self.sites}
+        rows = self._rows_by_name
         if name not in rows:
             near = difflib.get_close_matches(name, rows, n=5, cutoff=0.3) or list(rows)[:5]
             raise KeyError(f"no site {name!r} among {len(rows)}; the nearest names are {', '.join(near) or 'none'}.")
         return rows[name]
+
+    @cached_property
+    def _rows_by_name(self) -> dict[str, SiteFlow]:
+        """Found once: an attribution asks for a row per operation, of which a deep network has thousands."""
+        return {row.site.name: row for row in self.sites}
 
     def rows(self) -> list[dict[str, Any]]:
         """One flat dictionary per site, in execution order; the keys are the columns of :meth:`to_pandas`."""

@@ -9,6 +9,7 @@ of their own.
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from headwater.diagnosis.prescribing import for_gradient_scale
 from headwater.diagnosis.rule import Observation, Rule, needs_update
@@ -23,13 +24,41 @@ SOURCE = "update/weight ratio: about 1e-3 is usual, below 1e-6 is frozen (CS231n
 ADAM_EPSILON = 1e-8  # torch's default: a smaller gradient no longer has its scale divided out
 
 
+@dataclass(frozen=True)
+class _Step:
+    """What holds for the whole step, found once for all parameters.
+
+    Attributes:
+        ran: Names of the parameters whose module was called.
+        lost: Names of those whose site's gradient the dtype could not hold.
+        moves: Whether any parameter moves.
+        drowns: Whether Adam's ε, and not the gradients, sets the step: no learning rate makes up for that.
+    """
+
+    ran: frozenset[str]
+    lost: frozenset[str]
+    moves: bool
+    drowns: bool
+
+    @classmethod
+    def of(cls, flow: Flow) -> "_Step":
+        rms = [parameter.grad_rms for parameter in flow.parameters if parameter.grad_rms]
+        return cls(
+            ran=frozenset(name for row in flow.sites for name in row.site.parameters),
+            lost=frozenset(name for row in underflow.lost_sites(flow) for name in row.site.parameters),
+            moves=any((parameter.update_ratio or 0.0) >= FROZEN_RATIO for parameter in flow.parameters),
+            drowns="Adam" in (flow.optimizer or "") and bool(rms) and statistics.median(rms) < ADAM_EPSILON,
+        )
+
+
 def _look(observation: Observation) -> Iterable[Finding]:
     """One finding per cause: an unused head and an optimizer that misses a layer are two matters."""
     flow = observation.flow
+    step = _Step.of(flow)
     by_cause: dict[str, list[ParameterFlow]] = defaultdict(list)
     for parameter in flow.parameters:
-        if (_is_still(parameter) and not _is_switched_off(parameter, flow)) or _is_cut_off(parameter, flow):
-            by_cause[_cause_id(parameter, flow)].append(parameter)
+        if (_is_still(parameter) and not _is_switched_off(parameter, step)) or _is_cut_off(parameter, step):
+            by_cause[_cause_id(parameter, step)].append(parameter)
     return [_finding(cause, still, flow) for cause, still in by_cause.items()]
 
 
@@ -67,27 +96,21 @@ def _is_spoiled(parameter: ParameterFlow) -> bool:
     return parameter.spoiled > 0 or (parameter.grad is not None and parameter.grad.nonfinite_count > 0)
 
 
-def _is_cut_off(parameter: ParameterFlow, flow: Flow) -> bool:
+def _is_cut_off(parameter: ParameterFlow, step: _Step) -> bool:
     """Whether it took part in the forward pass and got no gradient back; to see that takes no optimizer."""
-    return parameter.trainable and parameter.grad is None and not _ran(flow).isdisjoint(_names(parameter))
-
-
-def _ran(flow: Flow) -> set[str]:
-    """Names of the parameters whose module was called."""
-    return {name for row in flow.sites for name in row.site.parameters}
+    return parameter.trainable and parameter.grad is None and not step.ran.isdisjoint(_names(parameter))
 
 
 def _names(parameter: ParameterFlow) -> tuple[str, ...]:
     return parameter.name, *parameter.aliases
 
 
-def _is_switched_off(parameter: ParameterFlow, flow: Flow) -> bool:
+def _is_switched_off(parameter: ParameterFlow, step: _Step) -> bool:
     """Whether its gradient is exactly zero, and not because the dtype could not hold it."""
     gradient = parameter.grad
     if parameter.in_optimizer is False or gradient is None or gradient.zero_count < gradient.count:
         return False
-    lost = {name for row in underflow.lost_sites(flow) for name in row.site.parameters}
-    return lost.isdisjoint(_names(parameter))
+    return step.lost.isdisjoint(_names(parameter))
 
 
 def _severity(still: list[ParameterFlow], trainable: list[ParameterFlow], cause_id: str) -> Severity:
@@ -102,24 +125,14 @@ def _weights(parameters: list[ParameterFlow]) -> int:
     return sum(parameter.value.count for parameter in parameters)
 
 
-def _cause_id(parameter: ParameterFlow, flow: Flow) -> str:
+def _cause_id(parameter: ParameterFlow, step: _Step) -> str:
     """Why a parameter stays where it is."""
     if parameter.in_optimizer is False:
         return "optimizer_params"
     if parameter.grad is None:
-        return "detached_graph" if _is_cut_off(parameter, flow) else "unused"
+        return "detached_graph" if _is_cut_off(parameter, step) else "unused"
     # Where nothing moves, the step is too short for all; where others move, this gradient is too small.
-    return "learning_rate_low" if not _anything_moves(flow) and not _drowns_in_epsilon(flow) else "numeric_underflow"
-
-
-def _anything_moves(flow: Flow) -> bool:
-    return any((parameter.update_ratio or 0.0) >= FROZEN_RATIO for parameter in flow.parameters)
-
-
-def _drowns_in_epsilon(flow: Flow) -> bool:
-    """Whether Adam's ε, and not the gradients, sets the step: no learning rate makes up for that."""
-    rms = [parameter.grad_rms for parameter in flow.parameters if parameter.grad_rms]
-    return "Adam" in (flow.optimizer or "") and bool(rms) and statistics.median(rms) < ADAM_EPSILON
+    return "learning_rate_low" if not step.moves and not step.drowns else "numeric_underflow"
 
 
 def _cause(cause_id: str, still: list[ParameterFlow], flow: Flow) -> Cause:
@@ -133,7 +146,8 @@ def _cause(cause_id: str, still: list[ParameterFlow], flow: Flow) -> Cause:
 
 def _blocked(observation: Observation) -> Message | None:
     """Without an optimizer only parameters that are cut off can be seen."""
-    if any(_is_cut_off(parameter, observation.flow) for parameter in observation.flow.parameters):
+    step = _Step.of(observation.flow)
+    if any(_is_cut_off(parameter, step) for parameter in observation.flow.parameters):
         return None
     return needs_update(observation)
 
