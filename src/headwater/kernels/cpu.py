@@ -1,0 +1,473 @@
+"""The statistics of tensors in main memory: one fused pass, compiled by numba and kept on disk.
+
+A tensor is read once, in blocks of 4,096 elements: sums run in float32 vector registers, block totals go on in float64.
+Each block is scaled by a power of two, so that the squares of 1e-30 and of 1e30 survive, and shifted by the mean of the
+block before, so that a small spread around a large mean does. What a block's float32 sums cannot hold (NaN and Inf
+among its elements, magnitudes 1e12 apart from what was expected) is done again in float64, element by element.
+
+A *row* holds what is known of one tensor as 64-bit words: counts as integers, moments as float64.
+"""
+
+import math
+
+import numba
+import numpy as np
+
+from headwater.kernels._simd import (
+    GROUP,
+    array_at,
+    bytes_below,
+    call_at,
+    count_four_bytes,
+    leading_zeros,
+    lowest_bit,
+    scan_of,
+    signs_of,
+)
+
+FLOAT32, BFLOAT16, FLOAT16, FLOAT64 = 0, 1, 2, 3
+
+COUNT, NAN, INF, ZERO, MEAN, ABS_SUM, M2, MIN, MAX, EXPONENT, HISTOGRAM = range(11)
+"""Places in a row; ``MEAN``, ``ABS_SUM`` and ``M2`` are in units of 2**``EXPONENT``."""
+
+LOWEST = -149  # floor(log₂) of the smallest float32, the first bin of the histogram
+BINS = 277
+ROW = HISTOGRAM + BINS + 1  # words
+
+LOWEST_WIDE = -1074  # the same of float64
+BINS_WIDE = 2098
+ROW_WIDE = HISTOGRAM + BINS_WIDE
+
+_BLOCK = 4096
+_COMFORTABLE = 40  # exponents between which float32 holds squares, their sums over a block, and what they lose
+_CANCELLATION = 16.0  # mean² over variance from which on a block is scanned again around its own mean
+_ROUNDS = 6  # of four bins each, before the rare elements of a block are counted one by one
+_FEW = 24
+
+_scan_float32 = scan_of("float32")
+_scan_bfloat16 = scan_of("bfloat16")
+_scan_float16 = scan_of("float16")
+_signs_float32 = signs_of("float32")
+_signs_bfloat16 = signs_of("bfloat16")
+_signs_float16 = signs_of("float16")
+
+
+@numba.njit(inline="always")
+def _size(kind):
+    return 4 if kind == FLOAT32 else 2
+
+
+@numba.njit(nogil=True)
+def _scan(kind, address, groups, scale, shift, exponents):
+    if kind == FLOAT32:
+        return _scan_float32(address, groups, scale, shift, exponents)
+    if kind == BFLOAT16:
+        return _scan_bfloat16(address, groups, scale, shift, exponents)
+    return _scan_float16(address, groups, scale, shift, exponents)
+
+
+@numba.njit(nogil=True)
+def _signs(kind, address, groups):
+    if kind == FLOAT32:
+        return _signs_float32(address, groups)
+    if kind == BFLOAT16:
+        return _signs_bfloat16(address, groups)
+    return _signs_float16(address, groups)
+
+
+@numba.njit(nogil=True)
+def _float32_bits(kind, address, index):
+    """The element as the bits of a float32."""
+    if kind == FLOAT32:
+        return np.int64(numba.carray(array_at(address, np.uint32), index + 1)[index])
+    short = np.int64(numba.carray(array_at(address, np.uint16), index + 1)[index])
+    if kind == BFLOAT16:
+        return short << 16
+    sign, unsigned = (short & 0x8000) << 16, short & 0x7FFF
+    if unsigned >= 0x7C00:
+        return sign | 0x7F800000 | (unsigned << 13)
+    if unsigned >= 0x0400:
+        return sign | ((unsigned << 13) + ((127 - 15) << 23))
+    if unsigned == 0:
+        return sign
+    top = 63 - leading_zeros(unsigned)  # of a subnormal number, in units of 2**-24
+    return sign | ((top - 24 + 127) << 23) | ((unsigned << (23 - top)) & 0x7FFFFF)
+
+
+@numba.njit(nogil=True)
+def _value(bits):
+    """The bits of a float32 as a float64, also where the CPU takes subnormal numbers for zero."""
+    unsigned = bits & 0x7FFFFFFF
+    exponent, mantissa = unsigned >> 23, unsigned & 0x7FFFFF
+    magnitude = (
+        math.ldexp(np.float64(mantissa), -149)
+        if exponent == 0
+        else math.ldexp(np.float64(mantissa | 0x800000), exponent - 150)
+    )
+    return -magnitude if bits & 0x80000000 else magnitude
+
+
+@numba.njit(nogil=True)
+def _add_to_row(numbers, counts, count, mean, m2, abs_sum, low, high):
+    """Chan's formula: moments of ``count`` finite elements join those of the row, whose exponent is 0."""
+    before = counts[COUNT] - counts[NAN] - counts[INF]
+    total = before + count
+    step = mean - numbers[MEAN]
+    numbers[M2] += m2 + step * step * (before * (count / total))
+    numbers[MEAN] += step * (count / total)
+    numbers[ABS_SUM] += abs_sum
+    numbers[MIN] = min(numbers[MIN], low)
+    numbers[MAX] = max(numbers[MAX], high)
+    counts[COUNT] += count
+
+
+@numba.njit(nogil=True)
+def _carefully(kind, address, count, numbers, counts):
+    """Elements one by one in float64: the last few of a tensor, and blocks with NaN, Inf or far-away magnitudes."""
+    finite, total, magnitude, low, high = 0, 0.0, 0.0, math.inf, -math.inf
+    for i in range(count):
+        bits = _float32_bits(kind, address, i)
+        unsigned = bits & 0x7FFFFFFF
+        if unsigned >= 0x7F800000:
+            counts[NAN if unsigned > 0x7F800000 else INF] += 1
+            counts[COUNT] += 1
+            continue
+        if unsigned == 0:
+            counts[ZERO] += 1
+        else:
+            counts[HISTOGRAM + _log2(unsigned) - LOWEST] += 1
+        value = _value(bits)
+        finite += 1
+        total += value
+        magnitude += abs(value)
+        low, high = min(low, value), max(high, value)
+    if finite == 0:
+        return
+    mean, m2 = total / finite, 0.0
+    for i in range(count):
+        bits = _float32_bits(kind, address, i)
+        if bits & 0x7FFFFFFF < 0x7F800000:
+            m2 += (_value(bits) - mean) ** 2
+    _add_to_row(numbers, counts, finite, mean, m2, magnitude, low, high)
+
+
+@numba.njit(nogil=True)
+def _log2(unsigned):
+    """The floor of log₂ of a positive float32, given its bits."""
+    exponent = unsigned >> 23
+    return exponent - 127 if exponent > 0 else (63 - leading_zeros(unsigned)) - 149
+
+
+@numba.njit(nogil=True)
+def _count_exponents(kind, address, groups, exponents, top, zero_count, counts):
+    """Add a block to the histogram: bin by bin from the top with vectors, the last few elements one by one."""
+    left = GROUP * groups - zero_count
+    value = top
+    rounds = 0
+    while left > _FEW and rounds < _ROUNDS and value > 3:
+        four = count_four_bytes(exponents, groups, value)
+        for j in range(4):
+            counts[HISTOGRAM + value - j - 127 - LOWEST] += four[j]
+            left -= four[j]
+        value -= 4
+        rounds += 1
+    if left == 0:
+        return
+    lookup = numba.carray(array_at(exponents, np.uint8), GROUP * groups)
+    for group in range(groups):
+        mask = bytes_below(exponents + group * GROUP, value + 1)
+        while mask != 0:
+            i = lowest_bit(mask)
+            mask &= mask - 1
+            counts[HISTOGRAM + np.int64(lookup[group * GROUP + i]) - 127 - LOWEST] += 1
+            left -= 1
+    if left == 0:
+        return
+    for i in range(GROUP * groups):  # subnormal float32 numbers: their exponent byte is 0 like that of a zero
+        if lookup[i] == 0:
+            unsigned = _float32_bits(kind, address, i) & 0x7FFFFFFF
+            if unsigned != 0:
+                counts[HISTOGRAM + _log2(unsigned) - LOWEST] += 1
+
+
+@numba.njit(nogil=True)
+def _block(kind, address, groups, exponents, shift, around, numbers, counts):
+    """One block into the row; gives its mean and the exponent of its largest element, both to expect in the next.
+
+    Args:
+        kind: Of the elements.
+        address: Of the first.
+        groups: Sixty-fourths of the block's size.
+        exponents: Address of a byte per element to work with.
+        shift: The mean to expect.
+        around: The float32 exponent (with bias) to expect of the largest element.
+        numbers: The row as float64.
+        counts: The row as integers.
+    """
+    count = GROUP * groups
+    scale = np.float32(1.0) if abs(around - 127) < _COMFORTABLE else _power_of_two(127 - around)
+    low, high, total, magnitude, square, top, zeros = _scan(
+        kind, address, groups, scale, np.float32(shift * scale), exponents
+    )
+    exponent = top >> 23
+    unscaled = 1.0 / np.float64(scale)
+    if exponent < 255 and zeros < count and abs(exponent - around) < _COMFORTABLE:
+        offset = total / count
+        if offset * offset * count > _CANCELLATION * (square - offset * offset * count):
+            shift += offset * unscaled
+            low, high, total, magnitude, square, top, zeros = _scan(
+                kind, address, groups, scale, np.float32(shift * scale), exponents
+            )
+            offset = total / count
+        mean = (np.float64(np.float32(shift * scale)) + offset) * unscaled
+        m2 = max(0.0, square - offset * offset * count) * unscaled * unscaled
+        _add_to_row(numbers, counts, count, mean, m2, magnitude * unscaled, low * unscaled, high * unscaled)
+        counts[ZERO] += zeros
+        _count_exponents(kind, address, groups, exponents, exponent, zeros, counts)
+        return mean, exponent
+    if zeros == count:
+        _add_to_row(numbers, counts, count, 0.0, 0.0, 0.0, 0.0, 0.0)
+        counts[ZERO] += zeros
+        return 0.0, around
+    if exponent < 255 and abs(exponent - around) >= _COMFORTABLE:
+        return _block(kind, address, groups, exponents, 0.0, exponent, numbers, counts)
+    _carefully(kind, address, count, numbers, counts)
+    return shift, around
+
+
+@numba.njit(nogil=True)
+def _power_of_two(exponent):
+    return np.float32(math.ldexp(1.0, max(-126, min(127, exponent))))
+
+
+@numba.njit(nogil=True)
+def _clear(numbers, counts):
+    counts[:] = 0
+    numbers[MIN], numbers[MAX] = math.inf, -math.inf
+
+
+@numba.njit(nogil=True)
+def _part(kind, address, count, row):
+    """Consecutive elements into a row that is cleared first."""
+    counts = numba.carray(array_at(row, np.int64), ROW)
+    numbers = numba.carray(array_at(row, np.float64), ROW)
+    _clear(numbers, counts)
+    scratch = np.empty(_BLOCK, np.uint8)
+    exponents = np.int64(scratch.ctypes.data)
+    shift, around, start = 0.0, 127, 0
+    if count >= GROUP:
+        shift, around = _expectation(kind, address)
+    while count - start >= GROUP:
+        groups = min(_BLOCK, count - start) // GROUP
+        shift, around = _block(kind, address + start * _size(kind), groups, exponents, shift, around, numbers, counts)
+        start += groups * GROUP
+    _carefully(kind, address + start * _size(kind), count - start, numbers, counts)
+
+
+@numba.njit(nogil=True)
+def _expectation(kind, address):
+    """Mean and largest exponent of the first elements, as far as they are finite."""
+    total, top = 0.0, 0
+    for i in range(8):
+        bits = _float32_bits(kind, address, i)
+        if (bits & 0x7FFFFFFF) >= 0x7F800000:
+            return 0.0, 127
+        total += _value(bits)
+        top = max(top, (bits & 0x7FFFFFFF) >> 23)
+    return total / 8, (top if top > 0 else 127)
+
+
+@numba.njit(nogil=True)
+def _join(row, other):
+    """Add what another row holds."""
+    counts, more = numba.carray(array_at(row, np.int64), ROW), numba.carray(array_at(other, np.int64), ROW)
+    numbers, further = numba.carray(array_at(row, np.float64), ROW), numba.carray(array_at(other, np.float64), ROW)
+    finite = more[COUNT] - more[NAN] - more[INF]
+    if finite > 0:
+        _add_to_row(
+            numbers, counts, finite, further[MEAN], further[M2], further[ABS_SUM], further[MIN], further[MAX]
+        )
+    counts[COUNT] += more[NAN] + more[INF]
+    for place in (NAN, INF, ZERO):
+        counts[place] += more[place]
+    for place in range(HISTOGRAM, HISTOGRAM + BINS):
+        counts[place] += more[place]
+
+
+@numba.njit("void(int64, int64, int64, int64)", nogil=True, cache=True)
+def summarise(kind, address, count, row):
+    """All elementwise statistics of ``count`` consecutive elements at ``address``.
+
+    Args:
+        kind: ``FLOAT32``, ``BFLOAT16`` or ``FLOAT16``.
+        address: Of the first element.
+        count: Elements, ≥ 0.
+        row: Address of ``ROW`` words, which are overwritten.
+    """
+    _part(kind, address, count, row)
+
+
+@numba.njit("void(int64, int64, int64)", nogil=True, cache=True)
+def join(row, others, parts):
+    """Write into one row what ``parts`` rows, one after the other, hold together."""
+    _clear(numba.carray(array_at(row, np.float64), ROW), numba.carray(array_at(row, np.int64), ROW))
+    for part in range(parts):
+        _join(row, others + part * ROW * 8)
+
+
+@numba.cfunc("void(voidptr)", nopython=True, cache=True)
+def summarise_share(job):
+    """One thread's share of a job: the words kind, address, count, parts, rows, and two functions of OpenMP.
+
+    The functions tell the thread's number and how many there are; part ``i`` is written to row ``i`` of ``rows``.
+    """
+    words = numba.carray(job, 7, np.int64)
+    kind, address, count, parts, rows = words[0], words[1], words[2], words[3], words[4]
+    thread, threads = call_at(words[5]), call_at(words[6])
+    size = -(-count // (parts * _BLOCK)) * _BLOCK
+    for part in range(thread, parts, threads):
+        start = min(count, part * size)
+        _part(kind, address + start * _size(kind), min(count, start + size) - start, rows + part * ROW * 8)
+
+
+@numba.njit("void(int64, int64, int64)", nogil=True, cache=True)
+def summarise_wide(address, count, row):
+    """The same for float64, in units of a power of two that is found on the way.
+
+    Args:
+        address: Of the first element.
+        count: Elements, ≥ 0.
+        row: Address of ``ROW_WIDE`` words, which are overwritten.
+    """
+    counts = numba.carray(array_at(row, np.int64), ROW_WIDE)
+    numbers = numba.carray(array_at(row, np.float64), ROW_WIDE)
+    bits = numba.carray(array_at(address, np.int64), count)
+    values = numba.carray(array_at(address, np.float64), count)
+    _clear(numbers, counts)
+    top = 0
+    for i in range(count):
+        unsigned = bits[i] & 0x7FFFFFFFFFFFFFFF
+        exponent = unsigned >> 52
+        if exponent == 2047:
+            counts[NAN if unsigned > 0x7FF0000000000000 else INF] += 1
+        elif unsigned == 0:
+            counts[ZERO] += 1
+            numbers[MIN], numbers[MAX] = min(numbers[MIN], 0.0), max(numbers[MAX], 0.0)
+        else:
+            place = exponent - 1023 if exponent > 0 else (63 - leading_zeros(unsigned)) - 1074
+            counts[HISTOGRAM + place - LOWEST_WIDE] += 1
+            top = max(top, unsigned)
+            numbers[MIN], numbers[MAX] = min(numbers[MIN], values[i]), max(numbers[MAX], values[i])
+    counts[COUNT] = count
+    finite = count - counts[NAN] - counts[INF]
+    if finite == 0 or top == 0:
+        return
+    exponent = (top >> 52) - 1022 if top >> 52 > 0 else (64 - leading_zeros(top)) - 1074
+    total, magnitude = 0.0, 0.0
+    for i in range(count):
+        if (bits[i] & 0x7FF0000000000000) != 0x7FF0000000000000:
+            scaled = math.ldexp(values[i], -exponent)
+            total += scaled
+            magnitude += abs(scaled)
+    mean, m2 = total / finite, 0.0
+    for i in range(count):
+        if (bits[i] & 0x7FF0000000000000) != 0x7FF0000000000000:
+            m2 += (math.ldexp(values[i], -exponent) - mean) ** 2
+    numbers[MEAN], numbers[ABS_SUM], numbers[M2], counts[EXPONENT] = mean, magnitude, m2, exponent
+
+
+@numba.njit("float64(int64, int64, int64, int64)", nogil=True, cache=True)
+def sign_coherence(kind, address, units, width):
+    """Mean over units of |Σ sign| / n of their entries that have a sign; NaN if none has. See ``reference``.
+
+    Args:
+        kind: ``FLOAT32``, ``BFLOAT16`` or ``FLOAT16``.
+        address: Of the first element of (units, width), rows one after the other.
+        units: Rows.
+        width: Elements of a row.
+    """
+    total, alive = 0.0, 0
+    groups = width // GROUP
+    for unit in range(units):
+        row = address + unit * width * _size(kind)
+        above, below = 0, 0
+        if groups > 0:
+            above, below = _signs(kind, row, groups)
+        for i in range(groups * GROUP, width):
+            bits = _float32_bits(kind, row, i)
+            if 0 < (bits & 0x7FFFFFFF) <= 0x7F800000:
+                if bits & 0x80000000:
+                    below += 1
+                else:
+                    above += 1
+        if above + below > 0:
+            total += abs(above - below) / (above + below)
+            alive += 1
+    return total / alive if alive > 0 else math.nan
+
+
+CELLS = 1 << 16  # one per upper half of a float32's bits: a 128th of its magnitude wide
+
+
+@numba.njit("void(int64, int64, int64, int64, int64, int64, int64, float32, int64, int64)", nogil=True, cache=True)
+def slopes(kind, address, outer, units, inner, values, rises, threshold, sums, alive):
+    """What an activation's inputs say of its derivative: Σ φ′², finite and saturated elements, units with φ′ ≠ 0.
+
+    φ′ is read from a table with a cell for every upper half of a float32's bits, and within a cell goes on along a
+    straight line.
+
+    Args:
+        kind: ``FLOAT32``, ``BFLOAT16`` or ``FLOAT16``.
+        address: Of the first element of (outer, units, inner).
+        outer: Observations before the units.
+        units: How many units.
+        inner: Observations after the units.
+        values: Address of φ′ at the lower end of each cell, float32.
+        rises: Address of the rise of φ′ per step of the bits, float32.
+        threshold: |φ′| below this is saturated.
+        sums: Address of three float64 to which Σ φ′², the finite and the saturated elements are added.
+        alive: Address of a byte per unit that is set to 1 where φ′ ≠ 0; NaN counts as alive.
+    """
+    starts, steps = numba.carray(array_at(values, np.float32), CELLS), numba.carray(array_at(rises, np.float32), CELLS)
+    total = numba.carray(array_at(sums, np.float64), 3)
+    moving = numba.carray(array_at(alive, np.uint8), units)
+    square, finite, saturated = 0.0, 0, 0
+    for row in range(outer):
+        for unit in range(units):
+            start = (row * units + unit) * inner
+            for i in range(inner):
+                bits = _float32_bits(kind, address, start + i)
+                cell = bits >> 16
+                slope = starts[cell] + steps[cell] * np.float32(bits & 0xFFFF)
+                if slope != 0:  # NaN is not 0
+                    moving[unit] = 1
+                if slope == slope:
+                    finite += 1
+                    square += np.float64(slope) * slope
+                    saturated += abs(slope) < threshold
+    total[0] += square
+    total[1] += finite
+    total[2] += saturated
+
+
+@numba.njit("void(int64, int64, int64, int64, int64, int64)", nogil=True, cache=True)
+def nonzero_units(kind, address, outer, units, inner, alive):
+    """Set the byte of every unit of (outer, units, inner) that has an element other than zero; NaN is not zero.
+
+    It stops looking where there is nothing left to find, which in a healthy network is early.
+    """
+    moving = numba.carray(array_at(alive, np.uint8), units)
+    waiting = 0
+    for unit in range(units):
+        waiting += moving[unit] == 0
+    for row in range(outer):
+        if waiting == 0:
+            return
+        for unit in range(units):
+            if moving[unit] == 0:
+                start = (row * units + unit) * inner
+                for i in range(inner):
+                    if _float32_bits(kind, address, start + i) & 0x7FFFFFFF != 0:
+                        moving[unit] = 1
+                        waiting -= 1
+                        break
