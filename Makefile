@@ -4,7 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format wheel clean
+.PHONY: demo test lint format bench wheel clean
 
 demo: $(VENV)/.installed-demo
 	@$(BIN)/headwater demo
@@ -20,6 +20,9 @@ lint: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+bench: $(VENV)/.installed-bench
+	@$(BIN)/python -m benchmarks --out docs/benchmarks
 
 wheel: $(VENV)/.installed-dev
 	@$(BIN)/python -m build --wheel --no-isolation

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from headwater.records import Prescription as Prescription
     from headwater.records import Proof as Proof
     from headwater.report import Report as Report
+    from headwater.watch import watch as watch
 
 __version__ = "0.1.0"
 
@@ -37,6 +38,7 @@ _HOMES = {
     "check": "headwater.api",
     "prescribe": "headwater.api",
     "prove": "headwater.api",
+    "watch": "headwater.watch",
 }
 
 __all__ = [
@@ -54,6 +56,7 @@ __all__ = [
     "check",
     "prescribe",
     "prove",
+    "watch",
 ]
 
 

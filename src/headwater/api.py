@@ -70,9 +70,20 @@ def check(
             subject, flow = model, _measure_model(model, batch, loss, steps)
     finally:
         restore_random_states(states)
-    diagnosis = _with_code(diagnose(flow), subject, flow)
-    info = _run_info(subject, seed, time.perf_counter() - started)
-    return Report(run=info, diagnosis=diagnosis, flow=flow)
+    return diagnosed(subject, flow, seed, time.perf_counter() - started)
+
+
+def diagnosed(model: nn.Module, flow: Flow, seed: int | None = None, wall_time_s: float = 0.0) -> Report:
+    """What a measurement of a model means.
+
+    Args:
+        model: That was measured.
+        flow: What was measured.
+        seed: The measurement ran under, ``None`` if it was left alone.
+        wall_time_s: Seconds the measurement took.
+    """
+    diagnosis = _with_code(diagnose(flow), model, flow)
+    return Report(run=_run_info(model, seed, wall_time_s), diagnosis=diagnosis, flow=flow)
 
 
 def prescribe(report: Report) -> tuple[Prescription, ...]:

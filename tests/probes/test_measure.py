@@ -311,7 +311,7 @@ def test_sign_coherence_of_a_positive_input_is_one() -> None:
 def test_flow_knows_loss_samples_step_and_optimizer() -> None:
     torch.manual_seed(0)
     model, batch = plain_mlp(), vectors(48)
-    flow = measure(model, batch, cross_entropy, torch.optim.Adam(model.parameters()), step=7)
+    flow = measure(model, batch, cross_entropy, torch.optim.Adam(model.parameters()), steps_before=7)
     assert (flow.samples, flow.step, flow.optimizer) == (48, 7, "Adam")
     assert flow.loss == float(cross_entropy(model, batch).detach())
 

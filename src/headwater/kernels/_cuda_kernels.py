@@ -19,12 +19,15 @@ _INFINITE = tl.constexpr(62)
 _REST = tl.constexpr(63)  # NaN, and with it the padding of the last block
 
 
-@triton.jit
+# What differs from tensor to tensor by chance must not be compiled anew; whether 16 divides n is worth it, for loads.
+@triton.jit(do_not_specialize=["rows", "counts", "rounds"])
 def moments_kernel(x, arena, rows, counts, n, rounds, BLOCK: tl.constexpr, WIDE: tl.constexpr):
     """One tensor's counts, added to ``arena[counts:]``, and one row of partial moments per program.
 
-    A row is eight float64: the number of finite elements, the exponent e in whose units 2**e the next four are, a shift
-    c near the mean, Σ(x - c), Σ|x|, Σ(x - c)², and the smallest and largest element in their own units.
+    A row is eight float64: the number of finite elements; the exponent e in whose units 2**e the next four are; a shift
+    c, Σ(x - c), Σ|x|, Σ(x - c)²; and the smallest and the largest element in their own units. The shift is the mean of
+    the program's first block that has one. So what cancels when the row becomes a variance is at most the ratio of the
+    elements of all its blocks to those of that one: float64 has the digits for it.
 
     Args:
         x: Pointer to ``n`` elements.
@@ -51,14 +54,13 @@ def moments_kernel(x, arena, rows, counts, n, rounds, BLOCK: tl.constexpr, WIDE:
     for _ in range(rounds):
         offsets = start + tl.arange(0, BLOCK)
         # Padded with NaN, which every statistic leaves out: only the number of NaN has to know of it.
-        block = tl.load(x + offsets, mask=offsets < n, other=float("nan"))
-        block = block if WIDE else block.to(tl.float32)
+        block = _widened(tl.load(x + offsets, mask=offsets < n, other=float("nan")), WIDE)
         bits = _magnitude_bits(block, WIDE)
         finite = bits < _infinity_bits(WIDE)
         block_low = tl.min(tl.where(finite, block, float("inf")), 0)
         block_high = tl.max(tl.where(finite, block, float("-inf")), 0)
         peak = tl.where(block_low <= block_high, tl.maximum(block_high, -block_low), 0.0)
-        top = tl.maximum(_bin(_magnitude_bits(peak, WIDE), WIDE), 0)  # that of no peak is bin 0
+        top = tl.maximum(_bin(_magnitude_bits(peak, WIDE), WIDE), 0)  # without a peak, the lowest bin
         n_finite = _count(arena + counts, bits, top, WIDE).to(tl.float64)
         block_exponent = top - (1073 if WIDE else 148)
         mean, block_abs, first, second = _sums(block, finite, n_finite, block_exponent, WIDE)
@@ -66,13 +68,12 @@ def moments_kernel(x, arena, rows, counts, n, rounds, BLOCK: tl.constexpr, WIDE:
         raised = tl.maximum(exponent, block_exponent)
         ours = _power_of_two(tl.maximum(exponent - raised, -1022), True)
         theirs = _power_of_two(tl.maximum(block_exponent - raised, -1022), True)
-        # Deviations are taken from the mean of the first block that has one: the cancellation this leaves for the end
-        # is at most the number of elements over those of that block, and the sums are in float64.
-        shift = tl.where(count == 0.0, mean * theirs, shift * ours)
-        delta = mean * theirs - shift
-        total = total * ours + (first * theirs + n_finite * delta)
-        squares = squares * ours * ours + (second * theirs * theirs + delta * (2.0 * first * theirs + n_finite * delta))
+        mean, first, second = mean * theirs, first * theirs, second * theirs * theirs
+        shift = tl.where(count == 0.0, mean, shift * ours)
+        delta = mean - shift
+        total = total * ours + (first + n_finite * delta)
         abs_total = abs_total * ours + block_abs * theirs
+        squares = squares * ours * ours + (second + delta * (2.0 * first + n_finite * delta))
         count += n_finite
         exponent = raised
         low = tl.minimum(low, block_low.to(tl.float64))
@@ -88,6 +89,16 @@ def moments_kernel(x, arena, rows, counts, n, rounds, BLOCK: tl.constexpr, WIDE:
     _put(row + 5, squares)
     _put(row + 6, low)
     _put(row + 7, high)
+
+
+@triton.jit
+def _widened(block, WIDE: tl.constexpr):
+    """The block as float32, or float64 as it was. The bits of a bfloat16 are the upper half of a float32's."""
+    if block.dtype == tl.bfloat16:
+        block = (block.to(tl.int16, bitcast=True).to(tl.int32) << 16).to(tl.float32, bitcast=True)
+    elif not WIDE:
+        block = block.to(tl.float32)
+    return block
 
 
 @triton.jit
@@ -153,11 +164,7 @@ def _bin(bits, WIDE: tl.constexpr):
 @triton.jit
 def _magnitude_bits(x, WIDE: tl.constexpr):
     """The bits of |x|, which rise with it: infinity is above every number and NaN above infinity."""
-    if WIDE:
-        bits = x.to(tl.int64, bitcast=True) & 0x7FFFFFFFFFFFFFFF
-    else:
-        bits = x.to(tl.int32, bitcast=True) & 0x7FFFFFFF
-    return bits
+    return x.to(tl.int64, bitcast=True) & 0x7FFFFFFFFFFFFFFF if WIDE else x.to(tl.int32, bitcast=True) & 0x7FFFFFFF
 
 
 @triton.jit

@@ -376,36 +376,6 @@ def summarise_wide(address, count, row):
     numbers[MEAN], numbers[ABS_SUM], numbers[M2], counts[EXPONENT] = mean, magnitude, m2, exponent
 
 
-@numba.njit("float64(int64, int64, int64, int64)", nogil=True, cache=True)
-def sign_coherence(kind, address, units, width):
-    """Mean over units of |Σ sign| / n of their entries that have a sign; NaN if none has. See ``reference``.
-
-    Args:
-        kind: ``FLOAT32``, ``BFLOAT16`` or ``FLOAT16``.
-        address: Of the first element of (units, width), rows one after the other.
-        units: Rows.
-        width: Elements of a row.
-    """
-    total, alive = 0.0, 0
-    groups = width // GROUP
-    for unit in range(units):
-        row = address + unit * width * _size(kind)
-        above, below = 0, 0
-        if groups > 0:
-            above, below = _signs(kind, row, groups)
-        for i in range(groups * GROUP, width):
-            bits = _float32_bits(kind, row, i)
-            if 0 < (bits & 0x7FFFFFFF) <= 0x7F800000:
-                if bits & 0x80000000:
-                    below += 1
-                else:
-                    above += 1
-        if above + below > 0:
-            total += abs(above - below) / (above + below)
-            alive += 1
-    return total / alive if alive > 0 else math.nan
-
-
 CELLS = 1 << 16  # one per upper half of a float32's bits: a 128th of its magnitude wide
 
 
@@ -450,24 +420,213 @@ def slopes(kind, address, outer, units, inner, values, rises, threshold, sums, a
     total[2] += saturated
 
 
+@numba.njit("UniTuple(int64, 2)(int64, int64, int64)", nogil=True, cache=True)
+def above_zero(kind, address, count):
+    """How many of the elements are above zero, and how many are NaN.
+
+    Args:
+        kind: ``FLOAT32``, ``BFLOAT16`` or ``FLOAT16``.
+        address: Of the first element.
+        count: Elements.
+    """
+    groups = count // GROUP
+    above, below, nan_count = 0, 0, 0
+    if groups > 0:
+        above, below = _signs(kind, address, groups)
+    suspects = groups * GROUP - above - below  # zeros or NaN
+    for i in range(0 if suspects > 0 else groups * GROUP, count):
+        bits = _float32_bits(kind, address, i)
+        nan_count += (bits & 0x7FFFFFFF) > 0x7F800000
+        above += i >= groups * GROUP and 0 < bits <= 0x7F800000
+    return above, nan_count
+
+
 @numba.njit("void(int64, int64, int64, int64, int64, int64)", nogil=True, cache=True)
-def nonzero_units(kind, address, outer, units, inner, alive):
-    """Set the byte of every unit of (outer, units, inner) that has an element other than zero; NaN is not zero.
+def positive_units(kind, address, outer, units, inner, alive):
+    """Set the byte of every unit of (outer, units, inner) that has an element above zero, or NaN.
 
     It stops looking where there is nothing left to find, which in a healthy network is early.
     """
     moving = numba.carray(array_at(alive, np.uint8), units)
-    waiting = 0
-    for unit in range(units):
-        waiting += moving[unit] == 0
+    waiting = np.flatnonzero(moving == 0)
+    left = len(waiting)
     for row in range(outer):
-        if waiting == 0:
+        still = 0
+        for place in range(left):
+            unit = waiting[place]
+            start = (row * units + unit) * inner
+            found = False
+            for i in range(inner):
+                bits = _float32_bits(kind, address, start + i)
+                if 0 < bits <= 0x7FFFFFFF or (bits & 0x7FFFFFFF) > 0x7F800000:
+                    found = True
+                    break
+            if found:
+                moving[unit] = 1
+            else:
+                waiting[still] = unit
+                still += 1
+        left = still
+        if left == 0:
             return
-        for unit in range(units):
-            if moving[unit] == 0:
-                start = (row * units + unit) * inner
-                for i in range(inner):
-                    if _float32_bits(kind, address, start + i) & 0x7FFFFFFF != 0:
-                        moving[unit] = 1
-                        waiting -= 1
-                        break
+
+
+SUMMARISE, SIGN_COHERENCE, KEEP, COMPARE, TURN = range(5)
+"""What a job of :func:`run_jobs` does; the words of a job are explained there."""
+
+JOB = 8  # words
+
+
+@numba.njit(nogil=True)
+def _as_float(kind, address, index):
+    if kind == FLOAT32:
+        return np.float64(numba.carray(array_at(address, np.float32), index + 1)[index])
+    return _value(_float32_bits(kind, address, index))
+
+
+@numba.njit(nogil=True)
+def _widen(kind, address, target):
+    if kind == FLOAT32:
+        source = numba.carray(array_at(address, np.float32), len(target))
+        for i in range(len(target)):
+            target[i] = source[i]
+    else:
+        for i in range(len(target)):
+            target[i] = _as_float(kind, address, i)
+
+
+@numba.njit(nogil=True)
+def _keep(kind, address, offsets, runs, length, into):
+    """Write runs of elements as float64, each ``length`` long and starting at one of ``offsets``."""
+    starts, size = numba.carray(array_at(offsets, np.int64), runs), _size(kind)
+    target = numba.carray(array_at(into, np.float64), runs * length)
+    for run in range(runs):
+        _widen(kind, address + starts[run] * size, target[run * length : (run + 1) * length])
+
+
+@numba.njit(nogil=True)
+def _compare(kind, address, offsets, runs, length, before, result):
+    """Write Σ w², Σ Δw², elements that are the same as before, and those that were finite and are not any more."""
+    starts, size = numba.carray(array_at(offsets, np.int64), runs), _size(kind)
+    kept = numba.carray(array_at(before, np.float64), runs * length)
+    new = np.empty(length, np.float64)
+    out = numba.carray(array_at(result, np.float64), 4)
+    out[:] = 0.0
+    for run in range(runs):
+        old = kept[run * length : (run + 1) * length]
+        _widen(kind, address + starts[run] * size, new)
+        weight, update, unchanged = _change(old, new)
+        if math.isfinite(weight + update):
+            out[0] += weight
+            out[1] += update
+        else:
+            for i in range(length):
+                if math.isfinite(old[i]):
+                    out[0] += old[i] * old[i]
+                    out[3] += not math.isfinite(new[i])
+                if math.isfinite(new[i] - old[i]):
+                    out[1] += (new[i] - old[i]) ** 2
+        out[2] += unchanged
+
+
+@numba.njit(nogil=True, fastmath={"reassoc", "contract"})
+def _change(old, new):
+    weight, update, unchanged = 0.0, 0.0, 0.0
+    for i in range(len(old)):
+        weight += old[i] * old[i]
+        step = new[i] - old[i]
+        update += step * step
+        unchanged += 1.0 if new[i] == old[i] else 0.0
+    return weight, update, unchanged
+
+
+@numba.njit(nogil=True)
+def _turn(kind, address, offsets, runs, length, before, result):
+    """Write Σ g·g₋₁, Σ g² and Σ g₋₁² for a gradient and the one before, which is then overwritten by it."""
+    starts, size = numba.carray(array_at(offsets, np.int64), runs), _size(kind)
+    kept = numba.carray(array_at(before, np.float64), runs * length)
+    new = np.empty(length, np.float64)
+    out = numba.carray(array_at(result, np.float64), 3)
+    out[:] = 0.0
+    for run in range(runs):
+        old = kept[run * length : (run + 1) * length]
+        _widen(kind, address + starts[run] * size, new)
+        product, square, previous = _products(old, new)
+        out[0] += product
+        out[1] += square
+        out[2] += previous
+        old[:] = new
+
+
+@numba.njit(nogil=True, fastmath={"reassoc", "contract"})
+def _products(old, new):
+    product, square, previous = 0.0, 0.0, 0.0
+    for i in range(len(old)):
+        product += old[i] * new[i]
+        square += new[i] * new[i]
+        previous += old[i] * old[i]
+    return product, square, previous
+
+
+@numba.njit(nogil=True)
+def _sign_coherence(kind, address, units, width):
+    """Mean over units of |Σ sign| / n of their entries that have a sign; NaN if none has. See ``reference``."""
+    total, alive = 0.0, 0
+    groups = width // GROUP
+    for unit in range(units):
+        row = address + unit * width * _size(kind)
+        above, below = 0, 0
+        if groups > 0:
+            above, below = _signs(kind, row, groups)
+        for i in range(groups * GROUP, width):
+            bits = _float32_bits(kind, row, i)
+            if 0 < (bits & 0x7FFFFFFF) <= 0x7F800000:
+                if bits & 0x80000000:
+                    below += 1
+                else:
+                    above += 1
+        if above + below > 0:
+            total += abs(above - below) / (above + below)
+            alive += 1
+    return total / alive if alive > 0 else math.nan
+
+
+@numba.njit(nogil=True)
+def _run(job):
+    """One job: what to do, kind of element, address, and up to five words more."""
+    what, kind, address = job[0], job[1], job[2]
+    if what == SUMMARISE:  # count, row
+        _part(kind, address, job[3], job[4])
+    elif what == SIGN_COHERENCE:  # units, width, address of a float64
+        numba.carray(array_at(job[5], np.float64), 1)[0] = _sign_coherence(kind, address, job[3], job[4])
+    elif what == KEEP:  # address of offsets, runs, length, address of the copy
+        _keep(kind, address, job[3], job[4], job[5], job[6])
+    elif what == COMPARE:  # the same and the address of four float64
+        _compare(kind, address, job[3], job[4], job[5], job[6], job[7])
+    elif what == TURN:  # the same and the address of three float64
+        _turn(kind, address, job[3], job[4], job[5], job[6], job[7])
+
+
+@numba.cfunc("void(voidptr)", nopython=True, cache=True)
+def run_share(work):
+    """One thread's share of many jobs: the words address of the jobs, how many, and two functions of OpenMP.
+
+    The functions tell the thread's number and how many there are; a job is ``JOB`` words.
+    """
+    words = numba.carray(work, 4, np.int64)
+    thread, threads = call_at(words[2]), call_at(words[3])
+    jobs = numba.carray(array_at(words[0], np.int64), (words[1], JOB))
+    for number in range(thread, words[1], threads):
+        _run(jobs[number])
+
+
+@numba.njit("void(int64[:, ::1])", nogil=True, cache=True)
+def run_jobs(jobs):
+    """Do jobs one after the other in this thread; see :func:`run_share`.
+
+    Args:
+        jobs: ``JOB`` words each: what to do (``SUMMARISE``, ``SIGN_COHERENCE``, ``KEEP``, ``COMPARE``, ``TURN``), kind
+            of the elements, address of the first, and what the job needs beside.
+    """
+    for number in range(len(jobs)):
+        _run(jobs[number])

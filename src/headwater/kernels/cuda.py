@@ -6,11 +6,11 @@ become one there in float64.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ COUNTS = 2  # before the histogram: zeros, infinities
 
 # Reasoned, not measured. 32 elements per thread give enough independent work to hide the latency of memory, and make
 # the float64 operations per block, which every thread repeats, few beside the float32 operations per element.
-_BLOCK = 8192
+_BLOCK = 4096
 _WARPS = 8
 # About two programs for each multiprocessor of the largest devices, and 16 KiB of partial rows per tensor at most.
 _MOST_PROGRAMS = 256
@@ -54,147 +54,164 @@ _EXPONENTS = {
 }
 
 
+DTYPES = frozenset(_EXPONENTS)
+"""What the kernel measures."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """Where the result of one ``measure`` lies: rows from ``start``, counts after them."""
+    """One tensor, and the cells its results take: a row per program, then the counts."""
 
-    chunk: int
-    start: int
-    programs: int
+    device: torch.device
     count: int
     dtype: torch.dtype
+    programs: int
 
     @property
-    def counts(self) -> int:
-        return self.start + self.programs * FIELDS
+    def row_cells(self) -> int:
+        return self.programs * FIELDS
 
     @property
-    def end(self) -> int:
-        return self.counts + COUNTS + _EXPONENTS[self.dtype].bins
+    def cells(self) -> int:
+        return self.row_cells + COUNTS + _EXPONENTS[self.dtype].bins
 
 
+@cache
 def available() -> bool:
     """Whether this process has a CUDA device and triton, which is looked for and not imported."""
     return torch.cuda.is_available() and find_spec("triton") is not None
 
 
 class CudaTable:
-    """What was measured on one device since the last ``reset``.
+    """What was measured since the last ``reset``, on whichever device the tensors were.
 
     Example:
-        >>> table = CudaTable(torch.device("cuda"))  # doctest: +SKIP
-        >>> handle = table.measure(activation)  # doctest: +SKIP
+        >>> table = CudaTable()  # doctest: +SKIP
+        >>> handle = table.measure(torch.ones(3, device="cuda"))  # doctest: +SKIP
         >>> table.read()[handle].rms  # doctest: +SKIP
         1.0
-
-    Args:
-        device: Where the tensors will be, ``cuda`` with or without an index.
 
     Raises:
         ModuleNotFoundError: If triton is not installed; see :func:`available`.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._kernels = _kernels()
-        self._device = _indexed(device)
+    def __init__(self) -> None:
+        self._kernel = _kernel()
+        self._arenas: dict[torch.device, _Arena] = {}
         self._measured: list[_Measured] = []
-        self._streams = _Streams(self._device)
-        # Memory is added and never moved, so that what is being written needs not be waited for.
-        self._chunks: list[Tensor] = []
-        self._used: list[int] = []
 
     def measure(self, tensor: Tensor) -> int:
         """Launch the measurement of a tensor on the current stream and return at once.
 
-        The tensor may be changed or freed afterwards as if the kernel were any other operation on this stream.
+        The tensor may be changed or freed afterwards, as after any other operation on this stream.
 
         Args:
-            tensor: On the table's device, float32, bfloat16, float16 or float64, of any shape and any number of
-                elements. One whose elements do not fill its memory without gaps is copied first.
+            tensor: On a CUDA device, of a dtype in ``DTYPES``, any shape and any number of elements. One whose
+                elements do not fill their memory without gaps is copied first.
 
         Returns:
             The index of its moments in what ``read`` returns.
 
         Raises:
             TypeError: If the dtype is another one.
-            ValueError: If the tensor is on another device.
         """
-        self._check(tensor)
+        if tensor.dtype not in DTYPES:
+            accepted = ", ".join(sorted(str(dtype).removeprefix("torch.") for dtype in DTYPES))
+            raise TypeError(f"the kernel measures {accepted}, got {tensor.dtype}: `generic.moments` measures it.")
         values = tensor.detach() if _is_dense(tensor) else tensor.detach().contiguous()
-        n = values.numel()
-        blocks = max(1, math.ceil(n / _BLOCK))
+        blocks = max(1, math.ceil(values.numel() / _BLOCK))
         rounds = math.ceil(blocks / _MOST_PROGRAMS)
-        place = self._reserve(programs=math.ceil(blocks / rounds), count=n, dtype=values.dtype)
-        arena = self._chunks[place.chunk]
-        self._streams.enter(arena)
-        with torch.cuda.device_of(values):  # triton launches on the current device
-            self._kernels.moments_kernel[(place.programs,)](
-                values,
-                arena,
-                place.start,
-                place.counts,
-                n,
-                rounds,
-                BLOCK=_BLOCK,
-                WIDE=values.dtype == torch.float64,
-                num_warps=_WARPS,
-            )
-        self._measured.append(place)
+        measured = _Measured(values.device, values.numel(), values.dtype, programs=math.ceil(blocks / rounds))
+        self._launch(values, measured, rounds)
+        self._measured.append(measured)
         return len(self._measured) - 1
 
     def read(self) -> list[Moments]:
-        """Wait for the device, copy everything to the host in one piece, and merge it there.
+        """Wait for the devices, copy what each has to the host in one piece, and merge it there.
 
         Returns:
             The moments of each tensor, by the handle that ``measure`` returned.
         """
         if not self._measured:
             return []
-        self._streams.join()
-        used = [chunk[:cells] for chunk, cells in zip(self._chunks, self._used, strict=True)]
-        bases = np.cumsum([0, *self._used])
-        cells = (used[0] if len(used) == 1 else torch.cat(used)).cpu().numpy()
-        return _moments(cells, [(place, int(bases[place.chunk])) for place in self._measured])
+        unread = {device: arena.to_host() for device, arena in self._arenas.items()}
+        cells = []
+        for tensor in self._measured:
+            own, unread[tensor.device] = np.split(unread[tensor.device], [tensor.cells])
+            cells.append(own)
+        return _moments(self._measured, cells)
 
     def reset(self) -> None:
-        """Forget what was measured; the memory stays for the next step, in one piece."""
-        self._streams.join()
-        if len(self._chunks) > 1:
-            self._chunks = [self._zeros(sum(len(chunk) for chunk in self._chunks))]
-        elif self._chunks:
-            self._chunks[0][: self._used[0]].zero_()
-        self._used = [0] * len(self._chunks)
+        """Forget what was measured; the memory stays for the next step."""
         self._measured = []
-        self._streams.fork()
+        for arena in self._arenas.values():
+            arena.reset()
 
-    def _check(self, tensor: Tensor) -> None:
-        if tensor.dtype not in _EXPONENTS:
-            accepted = ", ".join(str(dtype).removeprefix("torch.") for dtype in _EXPONENTS)
-            raise TypeError(
-                f"the kernel measures {accepted}, got {tensor.dtype}. `generic.moments` measures any dtype."
-            )
-        if tensor.device != self._device:
-            raise ValueError(
-                f"this table measures on {self._device}, got a tensor on {tensor.device}. Keep one table per device."
+    def _launch(self, values: Tensor, measured: _Measured, rounds: int) -> None:
+        with torch.cuda.device_of(values):  # where triton launches, and whose current stream it takes
+            if values.device not in self._arenas:
+                self._arenas[values.device] = _Arena(values.device)
+            cells, start = self._arenas[values.device].reserve(measured.cells)
+            self._kernel[(measured.programs,)](
+                values,
+                cells,
+                start,
+                start + measured.row_cells,
+                measured.count,
+                rounds,
+                BLOCK=_BLOCK,
+                WIDE=values.dtype == torch.float64,
+                num_warps=_WARPS,
             )
 
-    def _reserve(self, programs: int, count: int, dtype: torch.dtype) -> _Measured:
-        chunk = max(0, len(self._chunks) - 1)
-        place = _Measured(chunk, self._used[chunk] if self._used else 0, programs, count, dtype)
-        if not self._chunks or place.end > len(self._chunks[chunk]):
-            place = _Measured(len(self._chunks), 0, programs, count, dtype)
-            self._chunks.append(self._zeros(max(place.end, _FIRST_CELLS, sum(map(len, self._chunks)))))
-            self._used.append(0)
+
+class _Arena:
+    """Zeroed cells in the memory of one device; they are added to and never moved, for kernels are writing to them."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._streams = _Streams(device)
+        self._chunks: list[Tensor] = []
+        self._used: list[int] = []
+
+    def reserve(self, cells: int) -> tuple[Tensor, int]:
+        """Memory that the current stream may write to, and where in it ``cells`` begin."""
+        if not self._chunks or self._used[-1] + cells > len(self._chunks[-1]):
+            # As much again as there is, so that a long step adds memory few times.
+            self._add_chunk(max(cells, _FIRST_CELLS, sum(map(len, self._chunks))))
+        start = self._used[-1]
+        self._used[-1] += cells
+        self._streams.enter(self._chunks[-1])
+        return self._chunks[-1], start
+
+    def to_host(self) -> NDArray[np.int64]:
+        """All that was reserved, in that order, when what was launched has run."""
+        self._streams.join()
+        used = [chunk[:cells] for chunk, cells in zip(self._chunks, self._used, strict=True)]
+        host: NDArray[np.int64] = (used[0] if len(used) == 1 else torch.cat(used)).cpu().numpy()
+        return host
+
+    def reset(self) -> None:
+        """Take all cells back, and zero them."""
+        self._streams.join()
+        if len(self._chunks) == 1:
+            self._chunks[0][: self._used[0]].zero_()
+            self._used = [0]
             self._streams.fork()
-        self._used[place.chunk] = place.end
-        return place
+        else:
+            # One chunk from now on: a step like the last one adds no memory and is read by one copy.
+            whole = sum(map(len, self._chunks))
+            self._chunks, self._used = [], []
+            self._add_chunk(whole)
 
-    def _zeros(self, cells: int) -> Tensor:
-        return torch.zeros(cells, dtype=torch.int64, device=self._device)
+    def _add_chunk(self, cells: int) -> None:
+        self._chunks.append(torch.zeros(cells, dtype=torch.int64, device=self._device))
+        self._used.append(0)
+        self._streams.fork()
 
 
 class _Streams:
-    """Keeps what several streams measure between the zeroing of the memory and its reading; with one it does nothing.
+    """Keeps what several streams measure between the zeroing of the memory and its reading.
 
     Args:
         device: Whose streams; any but a CUDA device has none.
@@ -202,29 +219,121 @@ class _Streams:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device if device.type == "cuda" else None
-        self._owner: torch.cuda.Stream | None = None
-        self._ready: torch.cuda.Event | None = None
-        self._others: set[torch.cuda.Stream] = set()
+        self._zeroed: tuple[torch.cuda.Stream, torch.cuda.Event] | None = None
+        self._writing: set[torch.cuda.Stream] = set()
 
     def fork(self) -> None:
-        """Let all that is measured from now on come after what the current stream has been given so far."""
+        """Let what is measured from now on come after what the current stream has been given so far."""
         if self._device is not None:
-            self._owner = torch.cuda.current_stream(self._device)
-            self._ready = self._owner.record_event()
+            stream = torch.cuda.current_stream(self._device)
+            self._zeroed = stream, stream.record_event()
 
     def enter(self, memory: Tensor) -> None:
         """Say that the current stream is about to write to ``memory``."""
-        if self._device is None:
+        if self._device is None or self._zeroed is None:
             return
         stream = torch.cuda.current_stream(self._device)
-        if stream != self._owner:
-            stream.wait_event(self._ready)
-            memory.record_stream(stream)
         self._writing.add(stream)
+        zeroing, zeroed = self._zeroed
+        if stream != zeroing:
+            stream.wait_event(zeroed)
+            memory.record_stream(stream)  # or it could be given away while this stream still writes
 
     def join(self) -> None:
-        """Let the current stream wait for all that have written; the host does not wait."""
+        """Let the current stream, not the host, wait for all that have written."""
         if self._device is not None:
             current = torch.cuda.current_stream(self._device)
             for stream in self._writing - {current}:
                 current.wait_stream(stream)
+
+
+@cache
+def _kernel() -> Any:
+    return import_module("headwater.kernels._cuda_kernels").moments_kernel
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """Whether the elements fill their memory without gaps, in any order: transposed weights and channels-last do."""
+    if tensor.is_contiguous():
+        return True
+    filled = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1 and stride != filled:
+            return False
+        filled *= size
+    return True
+
+
+def _moments(measured: list[_Measured], cells: list[NDArray[np.int64]]) -> list[Moments]:
+    rows = np.concatenate([own[: tensor.row_cells] for tensor, own in zip(measured, cells, strict=True)])
+    programs = np.array([tensor.programs for tensor in measured])
+    merged = _merged(rows.view(np.float64).reshape(-1, FIELDS), programs)
+    return [
+        _one(tensor, own[tensor.row_cells :], scaled)
+        for tensor, own, scaled in zip(measured, cells, merged, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Scaled:
+    """The moments of one tensor's finite elements, those three in units of ``2**exponent``."""
+
+    finite: int
+    exponent: int
+    mean: float
+    abs_mean: float
+    m2: float
+    low: float
+    high: float
+
+
+def _merged(rows: NDArray[np.float64], programs: NDArray[np.int64]) -> list[_Scaled]:
+    """One summary per tensor of its programs' rows.
+
+    Args:
+        rows: (programs of all tensors, fields), tensor after tensor.
+        programs: Rows of each tensor, at least one.
+
+    Source:
+        Chan, Golub, LeVeque 1983, "Algorithms for computing the sample variance", section 2, for many parts at once.
+    """
+    starts = np.cumsum(programs) - programs
+    count, own_exponent, shift, total, abs_total, squares, low, high = rows.T
+    low, high = np.minimum.reduceat(low, starts), np.maximum.reduceat(high, starts)
+    peak = np.where(low <= high, np.maximum(-low, high), 0.0)
+    exponent = np.frexp(peak)[1]
+    down = own_exponent.astype(np.int64) - np.repeat(exponent, programs)
+    some = np.maximum(count, 1.0)
+    row_mean = np.ldexp(shift + total / some, down)
+    row_m2 = np.ldexp(np.maximum(squares - total * total / some, 0.0), 2 * down)
+    finite = np.add.reduceat(count, starts)
+    any_finite = np.maximum(finite, 1.0)
+    mean = np.add.reduceat(count * row_mean, starts) / any_finite
+    between = count * (row_mean - np.repeat(mean, programs)) ** 2
+    m2 = np.add.reduceat(row_m2 + between, starts)
+    abs_mean = np.add.reduceat(np.ldexp(abs_total, down), starts) / any_finite
+    columns = (finite.astype(np.int64), exponent, mean, abs_mean, m2, low, high)
+    return [_Scaled(*values) for values in zip(*(column.tolist() for column in columns), strict=True)]
+
+
+def _one(tensor: _Measured, counts: NDArray[np.int64], scaled: _Scaled) -> Moments:
+    zero_count, inf_count = counts[:COUNTS].tolist()
+    bins = counts[COUNTS:]
+    used = bins.nonzero()[0]
+    histogram = tuple(zip((used + _EXPONENTS[tensor.dtype].lowest).tolist(), bins[used].tolist(), strict=True))
+    smallest_normal = math.frexp(torch.finfo(tensor.dtype).tiny)[1] - 1
+    return Moments(
+        count=tensor.count,
+        # The kernel sees more NaN than there are: those it pads with.
+        nan_count=tensor.count - scaled.finite - inf_count,
+        inf_count=inf_count,
+        zero_count=zero_count,
+        subnormal_count=sum(n for e, n in histogram if e < smallest_normal),
+        exponent=scaled.exponent,
+        scaled_mean=scaled.mean,
+        scaled_abs_mean=scaled.abs_mean,
+        scaled_m2=scaled.m2,
+        min=scaled.low if scaled.finite else None,
+        max=scaled.high if scaled.finite else None,
+        log2_histogram=histogram,
+    )

@@ -63,6 +63,14 @@ def collapse(samples: Tensor) -> tuple[float | None, float | None]:
     return _abs_cosine(rows), _effective_rank(rows)
 
 
+def unit_spread(output: Tensor) -> float | None:
+    """Standard deviation over units of each unit's mean; the meaning is ``reference.unit_spread``."""
+    if not output.numel() or output.shape[1] < 2:
+        return None
+    spread = float(output.detach().mean(dim=0, dtype=torch.float64).std(correction=1))
+    return spread if math.isfinite(spread) else None
+
+
 def sign_coherence(gradient: Tensor) -> float | None:
     """Share of same-signed entries per unit of (units, ...); the meaning is ``reference.sign_coherence``."""
     if not gradient.numel():

@@ -16,7 +16,8 @@ from headwater.records import Moments
 
 Row = NDArray[np.int64]
 
-_NARROW = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+NARROW = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
+"""The types the compiled kernel reads, by the number it knows them by."""
 _TINY_EXPONENT = (-126, -126, -14)  # floor(log₂) of the smallest normal number
 _WORD = 8  # bytes
 _FIRST_CAPACITY = 256
@@ -66,22 +67,36 @@ class Ledger:
             The number of the row, for :meth:`moments`.
         """
         row = len(self._kinds)
-        kind = _NARROW.get(tensor.dtype, -1)
+        kind = NARROW.get(tensor.dtype, -1)
         if kind < 0 or type(tensor) not in _PLAIN or tensor.layout is not torch.strided or not tensor.is_cpu:
             self._kinds.append(-1)
             self._measure_other(row, tensor)
             return row
         if not tensor.is_contiguous():
             tensor = dense(tensor)
-        if row == len(self._rows):
-            self._grow()
-        self._kinds.append(kind)
+        self.reserve(kind)
         count = tensor.numel()
         if count < _WORTH_SHARING:
             self._cpu.summarise(kind, tensor.data_ptr(), count, self._address + row * self._stride)
         else:
             self._share(kind, tensor.data_ptr(), count, self._address + row * self._stride)
         return row
+
+    def reserve(self, kind: int) -> int:
+        """A row for the compiled kernel to write to; see :meth:`address`.
+
+        Args:
+            kind: Of the elements, as in ``NARROW``.
+        """
+        row = len(self._kinds)
+        if row == len(self._rows):
+            self._grow()
+        self._kinds.append(kind)
+        return row
+
+    def address(self, row: int) -> int:
+        """Where a row lies, until the next one is reserved."""
+        return self._address + row * self._stride
 
     def moments(self, row: int) -> Moments:
         """The summary in a row.
@@ -119,6 +134,13 @@ class Ledger:
             return moments.count, moments.nonfinite_count
         counts = self._rows[row]
         return int(counts[self._cpu.COUNT]), int(counts[self._cpu.NAN] + counts[self._cpu.INF])
+
+    def nonfinite(self) -> int:
+        """How many elements of all rows together are NaN or Inf."""
+        cpu, used = self._cpu, len(self._kinds)
+        narrow = np.array([kind >= 0 for kind in self._kinds], bool)
+        counted = int(self._rows[:used, cpu.NAN : cpu.INF + 1][narrow].sum())
+        return counted + sum(self.moments(row).nonfinite_count for row in range(used) if not narrow[row])
 
     def _measure_other(self, row: int, tensor: Tensor) -> None:
         if tensor.is_cuda and type(tensor) in _PLAIN and tensor.layout is torch.strided:
@@ -182,8 +204,8 @@ def moments(tensor: Tensor) -> Moments:
     tensor = tensor.detach()
     if not tensor.is_cpu or tensor.layout is not torch.strided or type(tensor) is not Tensor:
         return generic.moments(tensor)
-    if tensor.dtype in _NARROW:
-        return _moments_narrow(dense(tensor), _NARROW[tensor.dtype])
+    if tensor.dtype in NARROW:
+        return _moments_narrow(dense(tensor), NARROW[tensor.dtype])
     return _moments_wide(dense(tensor)) if tensor.dtype is torch.float64 else generic.moments(tensor)
 
 

@@ -1,52 +1,89 @@
 """The state an activation is in: its derivative, saturated elements and dead units."""
 
-from dataclasses import dataclass, replace
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from headwater.kernels import generic
-from headwater.theory import Activation
+from headwater.kernels.ledger import NARROW, dense
+from headwater.kernels.reference import SATURATION_SHARE
+from headwater.theory import ACTIVATIONS, Activation
+
+_ONE_SLOPE_EACH_SIDE = {"relu": 0.0, "leaky_relu": 0.01, "prelu": 0.25}
+_SLOPE_NAME = {"leaky_relu": "negative_slope", "prelu": "weight"}
+_JUST_INSIDE = 1 - 2.0**-12  # of a table's cell, so that a kink at its end is not read
 
 
 @dataclass(frozen=True)
 class ActivationState:
-    """What an activation's inputs, and then its outputs, say about it.
+    """What an activation's inputs say about it; states of several calls become one by :meth:`merge`.
 
     Attributes:
-        derivative_rms: √E[φ′²] over the inputs.
-        saturated_fraction: Share of elements with |φ′| below 5 % of its maximum.
-        derivative: φ′ at the inputs as (observations, units), until the outputs are there.
-        unit_axis: Dimension of the input that counts units.
-        dead_fraction: Share of dead units, known once the outputs are.
-        observations: Rows of ``derivative``.
-        units: Columns of ``derivative``.
+        square_sum: Σ φ′² over the inputs with a finite φ′.
+        finite: How many those are.
+        saturated: Elements with |φ′| below 5 % of its maximum.
+        count: Elements.
+        alive: For each unit whether φ′ was anything but zero for some observation.
+        observations: Samples (and positions) seen of each unit.
     """
 
-    derivative_rms: float | None
-    saturated_fraction: float | None
-    derivative: Tensor | None
-    unit_axis: int
-    dead_fraction: float | None = None
-    observations: int = 0
-    units: int = 0
+    square_sum: float
+    finite: int
+    saturated: int
+    count: int
+    alive: NDArray[np.bool_]
+    observations: int
 
-    def with_output(self, output: Tensor) -> "ActivationState":
-        """The state with its dead units counted; the derivative is let go."""
-        rows = as_units(generic.plain(output).cpu(), self.unit_axis)
-        return replace(
-            self,
-            derivative=None,
-            dead_fraction=generic.dead_fraction(rows, self.derivative),
-            observations=rows.shape[0],
-            units=rows.shape[1],
+    @property
+    def derivative_rms(self) -> float | None:
+        """√E[φ′²] over the inputs."""
+        return math.sqrt(self.square_sum / self.finite) if self.finite else None
+
+    @property
+    def saturated_fraction(self) -> float | None:
+        return self.saturated / self.count if self.count else None
+
+    @property
+    def dead_fraction(self) -> float | None:
+        """Share of units whose φ′ was zero for every observation."""
+        return float(np.mean(~self.alive)) if self.count else None
+
+    @property
+    def units(self) -> int:
+        return len(self.alive)
+
+    def merge(self, other: ActivationState) -> ActivationState:
+        """Both together; of units that do not correspond (another width) those of the later call stand."""
+        same = self.alive.shape == other.alive.shape
+        return ActivationState(
+            square_sum=self.square_sum + other.square_sum,
+            finite=self.finite + other.finite,
+            saturated=self.saturated + other.saturated,
+            count=self.count + other.count,
+            alive=self.alive | other.alive if same else other.alive,
+            observations=self.observations + other.observations if same else other.observations,
         )
+
+    @staticmethod
+    def merge_all(states: Iterable[ActivationState]) -> ActivationState | None:
+        """All of them together, ``None`` for none."""
+        merged: ActivationState | None = None
+        for state in states:
+            merged = state if merged is None else merged.merge(state)
+        return merged
 
 
 def activation_state(activation: Activation, x: Tensor, parameters: dict[str, Any], unit_axis: int) -> ActivationState:
-    """The state of ``activation`` at the inputs ``x``.
+    """The state of ``activation`` at the inputs ``x``, read in one pass.
 
     Args:
         activation: Which function.
@@ -54,22 +91,104 @@ def activation_state(activation: Activation, x: Tensor, parameters: dict[str, An
         parameters: Its slopes or bounds; a tensor of slopes holds one per channel.
         unit_axis: The dimension that counts units, where there are more than two.
     """
+    x = x.detach()
     axis = unit_axis if x.dim() > 2 else -1
+    several_slopes = any(isinstance(value, Tensor) and value.numel() > 1 for value in parameters.values())
+    if several_slopes or x.dtype not in NARROW or not x.is_cpu or x.layout is not torch.strided:
+        return _element_by_element(activation, x, parameters, axis)
+    values, outer, units, inner = _layout(x, axis)
+    alive = np.zeros(units, np.uint8)
+    shape = (NARROW[x.dtype], values.data_ptr(), outer, units, inner)
+    numbers = {name: float(p) if isinstance(p, (Tensor, int)) else p for name, p in parameters.items()}
+    count = values.numel()
+    sums = _two_slopes if activation.id in _ONE_SLOPE_EACH_SIDE else _any_slope
+    square, finite, saturated = sums(activation, numbers, shape, alive)
+    return ActivationState(square, finite, saturated, count, alive.astype(bool), count // units if units else 0)
+
+
+def _two_slopes(
+    activation: Activation, parameters: dict[str, Any], shape: tuple[int, ...], alive: NDArray[np.uint8]
+) -> tuple[float, int, int]:
+    """Of a piecewise linear rectifier: 1 above zero, another slope from zero down."""
+    from headwater.kernels import cpu
+
+    slope = parameters.get(_SLOPE_NAME.get(activation.id, ""), _ONE_SLOPE_EACH_SIDE[activation.id])
+    kind, address, outer, units, inner = shape
+    above, nan_count = cpu.above_zero(kind, address, outer * units * inner)
+    below = outer * units * inner - above - nan_count
+    if slope:
+        alive[:] = bool(above + below)
+    else:
+        cpu.positive_units(*shape, alive.ctypes.data)
+    steepest = max(1.0, abs(slope))
+    saturated = below * (abs(slope) < SATURATION_SHARE * steepest) + above * (1.0 < SATURATION_SHARE * steepest)
+    return above + below * slope**2, above + below, saturated
+
+
+def _any_slope(
+    activation: Activation, parameters: dict[str, Any], shape: tuple[int, ...], alive: NDArray[np.uint8]
+) -> tuple[float, int, int]:
+    from headwater.kernels import cpu
+
+    table = _table(activation.id, tuple(sorted(parameters.items())))
+    sums = np.zeros(3)
+    addresses = table.starts.ctypes.data, table.rises.ctypes.data
+    cpu.slopes(*shape, *addresses, table.threshold, sums.ctypes.data, alive.ctypes.data)
+    return float(sums[0]), int(sums[1]), int(sums[2])
+
+
+@dataclass(frozen=True)
+class _SlopeTable:
+    """φ′ for every float32: a value and a rise for each upper half of its bits."""
+
+    starts: NDArray[np.float32]
+    rises: NDArray[np.float32]
+    threshold: float
+
+
+@cache
+def _table(activation_id: str, parameters: tuple[tuple[str, Any], ...]) -> _SlopeTable:
+    activation, settings = ACTIVATIONS[activation_id], dict(parameters)
+    cells = np.arange(1 << 16, dtype=np.uint32) << 16
+    with np.errstate(all="ignore"):
+        low = cells.view(np.float32).astype(np.float64)
+        high = (cells + np.uint32(0xFFFF)).view(np.float32).astype(np.float64)
+        start = activation.derivative(low, **settings)
+        end = activation.derivative(low + (high - low) * _JUST_INSIDE, **settings)
+        rise = np.where(np.isfinite(end - start), (end - start) / float(1 << 16), 0.0)
+        values, rises = start.astype(np.float32), rise.astype(np.float32)
+    return _SlopeTable(values, rises, SATURATION_SHARE * activation.max_slope(**settings))
+
+
+def _layout(x: Tensor, axis: int) -> tuple[Tensor, int, int, int]:
+    """The values in one piece of memory, as (outer, units, inner); a vector is one unit seen once per element."""
+    if x.dim() < 2:
+        return dense(x), x.numel(), 1, 1
+    axis %= x.dim()
+    if not x.is_contiguous():
+        if x.dim() == 4 and axis == 1 and x.is_contiguous(memory_format=torch.channels_last):
+            return dense(x), x.numel() // max(1, x.shape[1]), x.shape[1], 1
+        x = x.contiguous()
+    return x, math.prod(x.shape[:axis]), x.shape[axis], math.prod(x.shape[axis + 1 :])
+
+
+def _element_by_element(activation: Activation, x: Tensor, parameters: dict[str, Any], axis: int) -> ActivationState:
+    """In float64, for what the compiled kernel does not read."""
     values = generic.plain(x).to("cpu", torch.float64).numpy()
     with np.errstate(all="ignore"):  # an overflow here is the model's, and it is counted
         derivative = activation.derivative(values, **{name: _broadcast(p, x) for name, p in parameters.items()})
-    slopes = torch.from_numpy(np.array(np.broadcast_to(derivative, values.shape)))
+    slopes = np.broadcast_to(derivative, values.shape)
+    finite = slopes[np.isfinite(slopes)]
+    threshold = SATURATION_SHARE * activation.max_slope(**_scalars(parameters))
+    rows = slopes.reshape(-1, 1) if x.dim() < 2 else np.moveaxis(slopes, axis, -1).reshape(-1, x.shape[axis])
     return ActivationState(
-        derivative_rms=generic.moments(slopes).rms,
-        saturated_fraction=generic.saturated_fraction(slopes, activation.max_slope(**_scalars(parameters))),
-        derivative=as_units(slopes, axis),
-        unit_axis=axis,
+        square_sum=float(np.sum(finite**2)),
+        finite=len(finite),
+        saturated=int(np.sum(np.abs(slopes) < threshold)),
+        count=slopes.size,
+        alive=np.any(rows != 0, axis=0),
+        observations=rows.shape[0],
     )
-
-
-def as_units(x: Tensor, axis: int) -> Tensor:
-    """``x`` as (observations, units); a vector is one unit seen once per element."""
-    return x.reshape(-1, 1) if x.dim() < 2 else x.movedim(axis, -1).reshape(-1, x.shape[axis])
 
 
 def _broadcast(parameter: Any, x: Tensor) -> Any:

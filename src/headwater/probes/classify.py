@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.utils import parametrize
 
-from headwater.kernels import generic
+from headwater.kernels.ledger import moments
 from headwater.records import SiteKind
 from headwater.records.site import Scalar
 from headwater.theory import Activation, of_function, of_module
@@ -55,14 +55,23 @@ _ACTIVATION_NODES = [
 ]
 
 
+JOINS = frozenset({"add", "__add__", "__radd__", "__iadd__"})
+"""Functions by which a shortcut meets its branch."""
+
+
 def module_type(module: nn.Module) -> type[nn.Module]:
     """The module's class as the user wrote it: a parametrisation (weight norm) puts one of its own in between."""
     return parametrize.type_before_parametrizations(module)
 
 
 def is_container(module: nn.Module) -> bool:
-    """Whether other modules do its work; those that only compute a parametrised weight do not count."""
-    return any(name != "parametrizations" for name, _ in module.named_children())
+    """Whether other modules do its work; those that compute a parametrised weight or hold parameters do not count."""
+    if isinstance(module, nn.MultiheadAttention):
+        return False  # it multiplies by the weight of its child itself
+    return any(
+        name != "parametrizations" and not isinstance(child, (nn.ParameterList, nn.ParameterDict))
+        for name, child in module.named_children()
+    )
 
 
 def operations(model: nn.Module) -> list[nn.Module]:
@@ -169,7 +178,7 @@ def weight_gain(module: nn.Module, x: Tensor, y: Tensor) -> float | None:
     weight = _weight(module)
     if not isinstance(weight, Tensor) or weight.dim() < 2 or not x.numel() or isinstance(module, nn.Bilinear):
         return None
-    norm = generic.moments(weight).norm
+    norm = moments(weight).norm
     if norm is None:
         return None
     if isinstance(module, _ConvTransposeNd):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 
-from headwater.kernels import generic
+from headwater.kernels.ledger import Ledger
 from headwater.probes.classify import node_kind
 from headwater.probes.recorder import SiteRecord
 from headwater.records import Path, PathStep
@@ -49,12 +50,20 @@ class BackwardGraph:
     Going from the first layer towards the loss, at each tensor that several operations consume the way continues
     through the one that sends back most of the gradient's energy (its sum of squares). The ratios of rms from node to
     node telescope exactly, whichever way is taken.
+
+    Args:
+        roots: The node of the loss; or, where the loss is not known, those of the model's outputs.
+        sites: With their nodes.
+        ledger: Takes the statistics; the gradients' rms are read from it when the backward pass is over.
     """
 
-    def __init__(self, loss: Tensor, sites: list[SiteRecord]) -> None:
+    def __init__(self, roots: list[Any], sites: list[SiteRecord], ledger: Ledger) -> None:
         self._sites = [site for site in sites if site.out_nodes]
-        self._consumers = _consumers(loss.grad_fn)
+        self._ledger = ledger
+        self._consumers = _consumers(roots)
         self._owner = _owners(self._sites)
+        self._rows_at_node: dict[Any, list[int]] = defaultdict(list)
+        self._rows_at_edge: dict[tuple[Any, int], list[int]] = defaultdict(list)
         self._at_node: dict[Any, _Strength] = {}
         self._at_edge: dict[tuple[Any, int], _Strength] = {}
         self._handles: list[RemovableHandle] = []
@@ -73,8 +82,8 @@ class BackwardGraph:
             handle.remove()
         self._consumers.clear()
         self._owner.clear()
-        self._at_edge.clear()
-        self._at_node.clear()
+        for found in (self._rows_at_node, self._rows_at_edge, self._at_node, self._at_edge):
+            found.clear()
         for site in self._sites:
             site.out_nodes, site.in_nodes = (), ()
 
@@ -84,6 +93,7 @@ class BackwardGraph:
         Args:
             names: Site names by ``id`` of their records.
         """
+        self._read()
         by_node = {node: site for site in self._sites for node in site.out_nodes}
         first = next((site for site in self._sites if any(map(self._is_alive, site.out_nodes))), None)
         if first is None:
@@ -122,14 +132,43 @@ class BackwardGraph:
         wanted = [i for i, source in enumerate(sources) if source in on_the_way and len(self._consumers[source]) > 1]
 
         def measure(grad_inputs: tuple[Tensor | None, ...], grad_outputs: tuple[Tensor | None, ...]) -> None:
-            for gradient in grad_outputs:
-                self._at_node[node] = self._at_node.get(node, _NOTHING).plus(_strength(gradient))
+            self._measure(self._rows_at_node[node], grad_outputs)
             for index in wanted:
-                key = (node, index)
-                gradient = grad_inputs[index] if index < len(grad_inputs) else None
-                self._at_edge[key] = self._at_edge.get(key, _NOTHING).plus(_strength(gradient))
+                self._measure(self._rows_at_edge[node, index], grad_inputs[index : index + 1])
 
         return measure
+
+    def _measure(self, rows: list[int], gradients: tuple[Tensor | None, ...]) -> None:
+        """Never raises into the backward pass: what cannot be measured is missing, and the path goes another way."""
+        for gradient in gradients:
+            if gradient is not None:
+                with suppress(Exception):
+                    rows.append(self._ledger.measure(gradient))
+
+    def _read(self) -> None:
+        for rows_at, found in ((self._rows_at_node, self._at_node), (self._rows_at_edge, self._at_edge)):
+            for key, rows in rows_at.items():
+                for row in rows:
+                    found[key] = found.get(key, _NOTHING).plus(self._strength(row))
+
+    def _strength(self, row: int) -> _Strength:
+        count, nonfinite = self._ledger.counts(row)
+        return _Strength(self._ledger.log10_rms(row), count - nonfinite)
+
+    def shortcut_share(self, site: SiteRecord) -> float | None:
+        """Of the gradient's energy where shortcut and branch part, the share that came back along the shortcut.
+
+        Known after :meth:`path`, for a join whose shortcut is the very tensor its branch started from.
+        """
+        for join in site.out_nodes:
+            for index, (source, _) in enumerate(join.next_functions):
+                others = [edge for edge in self._consumers.get(source, ()) if edge[0] is not join]
+                if others and (join, index) in self._at_edge:
+                    logs = [self._sent(edge).log10_energy for edge in [(join, index), *others]]
+                    top = max(logs)
+                    if top > -math.inf:
+                        return 10.0 ** (logs[0] - top) / sum(10.0 ** (log - top) for log in logs)
+        return None
 
     def _is_alive(self, node: Any) -> bool:
         return self._at_node.get(node, _NOTHING).log10_rms > -math.inf
@@ -193,11 +232,11 @@ def _log10_ratio(after: int, before: int) -> float:
     return math.log10(after / before) if after != before else 0.0
 
 
-def _consumers(root: Any) -> dict[Any, list[tuple[Any, int]]]:
-    """For each node under ``root``: which nodes send it gradient, and through which of their inputs."""
+def _consumers(roots: list[Any]) -> dict[Any, list[tuple[Any, int]]]:
+    """For each node under the roots: which nodes send it gradient, and through which of their inputs."""
     consumers: dict[Any, list[tuple[Any, int]]] = defaultdict(list)
-    consumers[root] = []
-    waiting, seen = [root], {root}
+    consumers.update({root: [] for root in roots})
+    waiting, seen = list(consumers), set(consumers)
     while waiting:
         node = waiting.pop()
         for index, (source, _) in enumerate(node.next_functions):
@@ -228,9 +267,3 @@ def _owners(sites: list[SiteRecord]) -> dict[Any, SiteRecord]:
 def _node_name(node: Any) -> str:
     name: str = node.name()
     return name.rsplit("::", 1)[-1]
-
-
-def _strength(gradient: Tensor | None) -> _Strength:
-    if gradient is None:
-        return _NOTHING
-    return _Strength(*generic.rms_log10(gradient))

@@ -1,7 +1,10 @@
-"""Follow one forward pass: every leaf module and functional activation becomes a site, in execution order."""
+"""Follow forward passes: every leaf module, functional activation and join becomes a site, in execution order."""
 
 from __future__ import annotations
 
+import inspect
+import time
+import warnings
 import weakref
 from collections import Counter
 from collections.abc import Callable
@@ -10,102 +13,177 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as hooks
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from headwater.kernels import generic
+from headwater.kernels.ledger import Ledger
 from headwater.probes import classify
 from headwater.probes.activation_state import ActivationState, activation_state
+from headwater.probes.attention import (
+    AttentionStatistics,
+    attention_statistics,
+    multihead_statistics,
+    softmax_statistics,
+)
+from headwater.probes.backward_passes import BackwardPasses
+from headwater.probes.choose import Choice
 from headwater.probes.names import clean
+from headwater.probes.time_steps import TimeSteps, rng_before
 from headwater.probes.tree import main_tensor, tensors
-from headwater.records import Moments, SiteKind
+from headwater.records import SiteKind, TimeGradient
 from headwater.records.site import Scalar
 from headwater.theory import Activation
 
+_ATTENTION_ARGUMENTS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+# PyTorch's advice to whoever calls a compiled module while there are global hooks, which are ours and know.
+_ABOUT_GLOBAL_HOOKS = r"Using `torch\.compile\(module\)` when there are global hooks"
 CONVOLUTION_RANK = 4  # of (batch, channels, height, width)
+PATIENCE = 3  # failures of our own at one place after which it is left alone
 
 
-@dataclass
+@dataclass(frozen=True)
+class ModuleInfo:
+    """What is known of a module before it runs."""
+
+    module: nn.Module
+    name: str
+    op: str
+    kind: SiteKind
+    activation: Activation | None
+    is_container: bool
+    is_torch_leaf: bool
+    chosen: bool
+    also_as_container: bool
+    parameters: tuple[str, ...]
+
+
+@dataclass(eq=False)
 class GradientSink:
-    """Takes the gradients that arrive at one tensor during the backward pass; keeps their moments only."""
+    """Takes the gradients that arrive at one tensor during the backward pass; keeps rows of a ledger only."""
 
-    moments: Moments | None = None
+    recorder: Recorder | None
+    nested: bool = False  # of a pass that checkpointing runs inside another one
+    rows: list[int] = field(default_factory=list)
+    tasks: list[int] = field(default_factory=list)
 
     def __call__(self, gradient: Tensor) -> None:
-        self.moments = (self.moments or Moments()).merge(generic.moments(gradient))
+        if self.recorder is not None and self.recorder.is_open:
+            self.recorder.note_gradient(self, gradient)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> GradientSink:
+        return GradientSink(None)
+
+    def __reduce__(self) -> Any:
+        return GradientSink, (None,)
 
 
-@dataclass
+@dataclass(eq=False)
 class SiteRecord:
-    """What a site showed, while the step is still running. Holds numbers and graph nodes, never a tensor."""
+    """What a site showed, while the step is still running. Holds row numbers and graph nodes, never a tensor."""
 
-    module_name: str
+    info: ModuleInfo
     op: str
     kind: SiteKind
     call: int
     functional: bool
-    parameters: tuple[str, ...]
     activation_id: str | None
     activation_parameters: dict[str, Scalar]
     shape: tuple[int, ...]
     dtype: str
-    activation: Moments
-    input: Moments | None
-    state: ActivationState | None
-    abs_cosine: float | None
-    effective_rank: float | None
-    weight_gain: float | None
-    out_nodes: tuple[Any, ...]
-    in_nodes: tuple[Any, ...]
-    activation_grad: GradientSink
-    input_grad: GradientSink
+    passes: int = 0
+    activation: list[int] = field(default_factory=list)
+    input: list[int] = field(default_factory=list)
+    activation_grad: list[GradientSink] = field(default_factory=list)
+    input_grad: list[GradientSink] = field(default_factory=list)
+    states: list[ActivationState] = field(default_factory=list)
+    abs_cosine: float | None = None
+    effective_rank: float | None = None
+    unit_spread: float | None = None
+    weight_gain: float | None = None
+    attention: AttentionStatistics | None = None
+    time_steps: TimeSteps | None = None
+    shortcut_share: float | None = None
+    out_nodes: tuple[Any, ...] = ()
+    in_nodes: tuple[Any, ...] = ()
+    needs_gradient: bool = False
 
     @property
     def base_name(self) -> str:
         """The site's name without the number of the call."""
         if not self.functional:
-            return self.module_name or self.op
-        return f"{self.module_name}/{self.op}" if self.module_name else self.op
+            return self.info.name or self.op
+        return f"{self.info.name}/{self.op}" if self.info.name else self.op
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """What is known of one tensor, and the sink its gradient will arrive in."""
+    """What is known of one tensor: its row, and the sink its gradient will arrive in."""
 
-    moments: Moments
+    row: int
     gradient: GradientSink
 
 
-@dataclass
+@dataclass(eq=False)
 class _Frame:
     """One running module call."""
 
-    module: nn.Module
+    info: ModuleInfo
     called_child: bool = False
     input: Tensor | None = None
     measured: _Measured | None = None
     in_nodes: tuple[Any, ...] = ()
     state: ActivationState | None = None
     parameters: dict[str, Scalar] = field(default_factory=dict)
-    failed: bool = False
+    rng_state: Tensor | None = None
 
 
-class Recorder(TorchFunctionMode):
-    """Records the sites of the forward passes that run inside ``with Recorder(model):``.
+class Recorder:
+    """Records the sites of the forward passes that run inside ``with Recorder(model, ledger):``.
 
-    Hooks are there inside the block only, whatever happens in it. Gradients arrive later, through tensor hooks on the
-    outputs: full backward hooks would raise on in-place activations.
+    The hooks are PyTorch's global ones: nothing is attached to the model, so a copy or a pickle of it carries nothing,
+    and a module that is replaced is seen all the same. They are there inside the block only, whatever happens in it.
+    Gradients arrive later, through tensor hooks on the outputs: full backward hooks would raise on in-place activations.
+
+    Args:
+        model: Whose modules become sites.
+        ledger: Takes the statistics.
+        thorough: Also what costs more than one pass over a tensor: collapse, attention, time steps, graph nodes.
+        functions: Whether functional activations and joins become sites, for which every torch function is looked at.
+        choice: Which sites; all by default.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        model: nn.Module,
+        ledger: Ledger,
+        thorough: bool = True,
+        functions: bool = True,
+        choice: Choice | None = None,
+    ) -> None:
         self.sites: list[SiteRecord] = []
         self.failures: dict[str, str] = {}
-        self._names = {id(module): clean(name) for name, module in model.named_modules()}
-        self._model = model
+        self.without_time_steps: list[str] = []
+        self.is_open = True
+        self.on_output: Callable[[list[Any]], None] | None = None  # with the graph nodes of what the model returned
+        self.on_next_pass: Callable[[], None] | None = None  # before a forward pass that is not the first
+        self.spent_s = 0.0
+        self.ledger = ledger
+        self.thorough = thorough
+        self._choice = choice
+        self._infos = _infos(model, choice)
+        self._mode = _Functions(self) if functions else None
         self._frames: list[_Frame] = []
+        self._live = False
+        self._revisiting = False
+        self._backward = BackwardPasses(model)
         self._failed: nn.Module | None = None
+        self._strikes: Counter[str] = Counter()
         self._calls: Counter[tuple[str, str]] = Counter()
+        self._revisits: Counter[tuple[str, str]] = Counter()
+        self._by_key: dict[tuple[str, str, int], SiteRecord] = {}
+        self._own_hooks: set[int] = set()
         self._handles: list[RemovableHandle] = []
         self._tensor_handles: list[RemovableHandle] = []
         self._known: dict[int, tuple[weakref.ref[Tensor], int, _Measured]] = {}
@@ -114,129 +192,374 @@ class Recorder(TorchFunctionMode):
     @property
     def innermost(self) -> nn.Module | None:
         """The module that is running, or was when an exception ended the pass."""
-        return self._failed or (self._frames[-1].module if self._frames else None)
+        return self._failed or (self._frames[-1].info.module if self._frames else None)
 
     def name_of(self, module: nn.Module) -> str:
         """The module's name in the model; the model itself is called by its class."""
-        return self._names[id(module)] or type(module).__name__
+        info = self._infos.get(id(module))
+        return (info.name if info else "") or type(module).__name__
 
     def __enter__(self) -> Recorder:
-        try:
-            for module in classify.operations(self._model):
-                self._handles.append(module.register_forward_pre_hook(self._before, with_kwargs=True))
-                # Called after an exception too, with no output: a model that catches it goes on in the right frame.
-                self._handles.append(module.register_forward_hook(self._after, with_kwargs=True, always_call=True))
-        except BaseException:
-            self._unhook()
-            raise
-        super().__enter__()
+        self._backward.attach()
+        self._handles.append(hooks.register_module_forward_pre_hook(self._before))
+        # Called after an exception too, with no output: a model that catches it goes on in the right frame.
+        after = hooks.register_module_forward_hook(self._after, with_kwargs=True, always_call=True)
+        self._handles.append(after)
+        self._hook_after_the_users()
+        warnings.filterwarnings("ignore", message=_ABOUT_GLOBAL_HOOKS)
         return self
 
-    def __exit__(self, *exc_info: Any) -> None:
-        self._unhook()
-        super().__exit__(*exc_info)
+    def _hook_after_the_users(self) -> None:
+        """Global hooks run before a module's own, which may change what it takes or returns: there, run after them."""
+        for info in self._infos.values():
+            module = info.module
+            if module._forward_hooks or module._forward_pre_hooks:
+                before, after = _OwnHook(self, "_before_own"), _OwnHook(self, "_after_own")
+                self._own_hooks.add(id(module))
+                self._handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
+                self._handles.append(module.register_forward_hook(after, with_kwargs=True, always_call=True))
 
-    def _unhook(self) -> None:
+    def __exit__(self, *exc_info: Any) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        warnings.filters[:] = [entry for entry in warnings.filters if entry[1] is None or entry[1].pattern != _ABOUT_GLOBAL_HOOKS]
+        self.leave()
 
-    def detach(self) -> None:
-        """Take the tensor hooks off; a batch or a parameter that was an input would keep its own for ever."""
+    def leave(self) -> None:
+        """Forget a forward pass that never came to its end: an interrupt is no exception hooks are called for."""
+        self._frames.clear()
+        self._live = False
+        if self._mode is not None:
+            self._mode.end()
+
+    def close(self) -> None:
+        """Take no more gradients; a batch or a parameter that was an input would keep its hook for ever."""
+        self.is_open = False
+        self._backward.detach()
         for handle in self._tensor_handles:
             handle.remove()
         self._tensor_handles.clear()
+        self._known.clear()
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        activation = classify.functional_activation(func)
-        x = args[0] if args else kwargs.get("input")
-        if activation is None or not self._in_user_code() or not isinstance(x, Tensor) or not x.is_floating_point():
+    def forget(self) -> None:
+        """Begin again with no sites."""
+        self.sites.clear()
+        self._by_key.clear()
+        self._known.clear()
+
+    def note_gradient(self, sink: GradientSink, gradient: Tensor) -> None:
+        """Measure a gradient that has arrived at a sink."""
+        started = time.perf_counter()
+        try:
+            task = torch._C._current_graph_task_id()
+            if not sink.nested:
+                self._backward.note(task)
+            with torch._C.DisableTorchFunction():
+                sink.rows.append(self.ledger.measure(gradient))
+                sink.tasks.append(task)
+        except Exception as error:
+            self._note_failure("backward", error)
+        self.spent_s += time.perf_counter() - started
+
+    def gradient_rows(self, sinks: list[GradientSink]) -> list[int]:
+        """Rows of the gradients that went into ``.grad``; one tensor that several calls share has one sink."""
+        return [
+            row
+            for sink in dict.fromkeys(sinks)
+            for row, task in zip(sink.rows, sink.tasks, strict=True)
+            if sink.nested or self._backward.counts(task)
+        ]
+
+    @property
+    def saw_backward(self) -> bool:
+        """Whether any gradient arrived anywhere."""
+        return self._backward.any
+
+    @property
+    def outside_grad(self) -> bool:
+        """Whether gradients were seen, and none of them went into ``.grad``."""
+        return self._backward.all_outside
+
+    def time_gradients(self, record: SiteRecord) -> tuple[TimeGradient, ...]:
+        """Of a recurrent layer, the gradient at each time step; call it before the optimizer moves its weights."""
+        waiting, record.time_steps = record.time_steps, None
+        if waiting is None:
+            return ()
+        try:
+            with torch._C.DisableTorchFunction():
+                found, gap = waiting.finish()
+        except Exception as error:
+            self._note_failure(record.base_name, error)
+            return ()
+        if gap == "dropout_mask_unknown":
+            self.without_time_steps.append(record.base_name)
+        return found
+
+    def functions_seen(self) -> bool:
+        """Whether some site is no module."""
+        return any(record.functional for record in self.sites)
+
+    # Modules
+
+    def _before(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        if id(module) not in self._own_hooks:
+            self._before_own(module, args)
+
+    def _after(self, module: nn.Module, args: tuple[Any, ...], *rest: Any) -> None:
+        if id(module) not in self._own_hooks:
+            self._after_own(module, args, *rest)
+
+    def _before_own(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> None:
+        info = self._infos.get(id(module))
+        if info is None or info.module is not module:
+            return
+        started = time.perf_counter()
+        if not self._frames:
+            self._begin()
+        elif self._live:
+            self._frames[-1].called_child = True
+        frame = _Frame(info)
+        self._frames.append(frame)
+        if self._live and not self._revisiting:
+            self._try(frame, self._note_call, frame, args)
+        self.spent_s += time.perf_counter() - started
+
+    def _begin(self) -> None:
+        """The model, or a part of it, is called from outside."""
+        self._failed = None
+        self._live = torch.is_grad_enabled() and not torch.jit.is_tracing() and not torch.compiler.is_compiling()
+        # Checkpointing runs forwards again inside the backward pass, where the sites are known already.
+        self._revisiting = torch._C._current_graph_task_id() != -1
+        if not self._live:
+            return
+        if not self._revisiting and self._backward.moved_on():
+            # Another micro-batch: the calls are those of the one before, over again.
+            if self.on_next_pass is not None:
+                self.on_next_pass()
+            self._calls.clear()
+            self._revisits.clear()
+        if self._mode is not None and not self._revisiting:
+            self._mode.begin()
+
+    def _note_call(self, frame: _Frame, args: tuple[Any, ...]) -> None:
+        info = frame.info
+        if self.thorough:
+            frame.in_nodes = _nodes(args)
+            frame.rng_state = rng_before(info.module)
+        if not info.chosen or (info.is_container and not info.also_as_container):
+            return
+        x = main_tensor(args)
+        if x is None:
+            return
+        self._note_input(frame, x)
+        if info.activation is not None:
+            parameters = classify.activation_parameters(info.activation, info.module)
+            self._note_activation(frame, info.activation, x, parameters)
+
+    def _after_own(self, module: nn.Module, args: tuple[Any, ...], *rest: Any) -> None:
+        """After a module, with keywords and output; after one that raised, PyTorch gives no keywords and ``None``."""
+        kwargs, output = rest if len(rest) == 2 else ({}, *rest)
+        info = self._infos.get(id(module))
+        if info is None or info.module is not module:
+            return
+        started = time.perf_counter()
+        frame = self._pop(info)
+        self._failed = (self._failed or module) if output is None else None
+        if frame is not None and self._live:
+            if self._revisiting:
+                self._try(frame, self._revisit, frame, output)
+            elif info.chosen and not (frame.called_child and not info.also_as_container):
+                self._try(frame, self._note_output, frame, args, kwargs, output)
+            if not self._frames and not self._revisiting and self.on_output is not None:
+                self._try(frame, self.on_output, list(_nodes(output)))
+        if not self._frames:
+            self._live = False
+            if self._mode is not None:
+                self._mode.end()
+        self.spent_s += time.perf_counter() - started
+
+    def _pop(self, info: ModuleInfo) -> _Frame | None:
+        """The frame of a module; frames above it belong to calls that ended in an exception the user caught."""
+        while self._frames:
+            frame = self._frames.pop()
+            if frame.info is info:
+                return frame
+        return None
+
+    def _note_output(self, frame: _Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        info = frame.info
+        if frame.measured is None:
+            self._note_late_input(frame, args, kwargs, output)
+        record = self._add(frame, info.op, info.kind, output, functional=False, activation=info.activation)
+        if record is not None and self.thorough:
+            self._look_closer(record, frame, args, kwargs, output)
+
+    def _note_late_input(self, frame: _Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        """The input of a module that takes keywords only, of which the hook before the call does not know.
+
+        One that the module has overwritten, or hands on as it is, cannot be told from its output any more.
+        """
+        x = main_tensor(kwargs) if not frame.info.is_container else None
+        if self.thorough:
+            frame.in_nodes = _nodes((args, kwargs))
+        if x is None or any(x is y for y in tensors(output)):
+            return
+        self._note_input(frame, x)
+        activation = frame.info.activation
+        if activation is not None:
+            parameters = classify.activation_parameters(activation, frame.info.module)
+            self._note_activation(frame, activation, x, parameters)
+
+    def _look_closer(
+        self, record: SiteRecord, frame: _Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        """What only some modules have: weights of one matrix, time, attention."""
+        module, x = frame.info.module, frame.input
+        y = main_tensor(output)
+        if record.kind == "affine" and x is not None and y is not None:
+            record.weight_gain = classify.weight_gain(module, x, y)
+        if isinstance(module, nn.RNNBase):
+            record.time_steps = TimeSteps.of(module, args, kwargs, frame.rng_state)
+            self._tensor_handles.extend(record.time_steps.attach(output))
+        if isinstance(module, nn.MultiheadAttention):
+            given = inspect.signature(module.forward).bind(*args, **kwargs).arguments
+            read = {name: given[name] for name in ("query", "key", "key_padding_mask", "attn_mask") if name in given}
+            record.attention = multihead_statistics(module, **read)
+
+    def _revisit(self, frame: _Frame, output: Any) -> None:
+        """Reentrant checkpointing builds its graph only when it runs again: the gradient arrives there."""
+        if frame.called_child or not frame.info.chosen:
+            return
+        key = (frame.info.name, "")
+        self._revisits[key] += 1
+        record = self._by_key.get((*key, self._revisits[key]))
+        y = main_tensor(output)
+        if record is None or record.needs_gradient or y is None or not y.requires_grad or self._calls[key] > 1:
+            return
+        sink = GradientSink(self, nested=True)
+        record.activation_grad.append(sink)
+        self._tensor_handles.append(y.register_hook(sink))
+
+    # Functions
+
+    def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a torch function of the user's forward; an activation, a join or an attention is a site."""
+        if not self._live or not self._in_user_code():
             return func(*args, **kwargs)
-        frame = _Frame(self._frames[-1].module)
+        x = args[0] if args else kwargs.get("input", kwargs.get("query"))
+        if not isinstance(x, Tensor) or not (x.is_floating_point() or x.is_complex()):
+            return func(*args, **kwargs)
+        name = _function_name(func)
+        owner = self._frames[-1].info
+        if self._choice is not None and not self._choice.function(owner.name, name):
+            return func(*args, **kwargs)
+        activation = classify.functional_activation(func)
+        if activation is not None and x.is_floating_point():
+            return self._call_activation(func, args, kwargs, x, activation)
+        if name in classify.JOINS and self._joins(args):
+            return self._call_join(func, args, kwargs)
+        if name == "scaled_dot_product_attention":
+            return self._call_attention(func, args, kwargs)
+        if name == "softmax" and self.thorough and x.dim() == CONVOLUTION_RANK:
+            return self._call_softmax(func, args, kwargs, x)
+        return func(*args, **kwargs)
+
+    def _call_activation(
+        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], x: Tensor, activation: Activation
+    ) -> Any:
+        frame = _Frame(self._frames[-1].info)
         parameters = classify.call_parameters(activation, args, kwargs)
         self._try(frame, self._note_function, frame, activation, x, parameters)
         output = func(*args, **kwargs)
-        self._try(frame, self._add, frame, func.__name__.rstrip("_"), "activation", output, True, activation.id)
+        self._try(frame, self._add, frame, _function_name(func), "activation", output, True, activation)
         return output
+
+    def _joins(self, args: tuple[Any, ...]) -> bool:
+        """Whether two signals that sites made or took are added, as a shortcut is to its branch."""
+        if len(args) != 2 or not all(isinstance(x, Tensor) and x.grad_fn is not None for x in args):
+            return False
+        known = (self._known.get(id(x)) for x in args)
+        same = all(entry is not None and entry[0]() is x for entry, x in zip(known, args, strict=True))
+        return same and args[0].shape == args[1].shape and args[0] is not args[1]
+
+    def _call_join(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        frame = _Frame(self._frames[-1].info)
+        if self.thorough:
+            frame.in_nodes = _nodes((args, kwargs))
+        output = func(*args, **kwargs)
+        self._try(frame, self._add, frame, "add", "join", output, True, None)
+        return output
+
+    def _call_attention(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        frame = _Frame(self._frames[-1].info)
+        if self.thorough:
+            frame.in_nodes = _nodes((args, kwargs))
+        output = func(*args, **kwargs)
+        self._try(frame, self._add_attention, frame, args, kwargs, output)
+        return output
+
+    def _add_attention(self, frame: _Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        record = self._add(frame, "scaled_dot_product_attention", "attention", output, True, None)
+        if record is not None and self.thorough:
+            given = {**dict(zip(_ATTENTION_ARGUMENTS, args, strict=False)), **kwargs}
+            record.attention = attention_statistics(
+                **{name: value for name, value in given.items() if name not in ("value", "dropout_p")}
+            )
+
+    def _call_softmax(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], x: Tensor) -> Any:
+        """Scores of (batch, heads, queries, keys) on their way to becoming attention."""
+        frame = _Frame(self._frames[-1].info)
+        frame.in_nodes = _nodes((args, kwargs))
+        dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
+        statistics: list[AttentionStatistics] = []
+        if isinstance(dim, int) and dim % x.dim() == x.dim() - 1:
+            self._try(frame, lambda: statistics.append(softmax_statistics(x, dim)))
+        output = func(*args, **kwargs)
+        if statistics:
+            self._try(frame, self._add_softmax, frame, statistics[0], output)
+        return output
+
+    def _add_softmax(self, frame: _Frame, statistics: AttentionStatistics, output: Any) -> None:
+        record = self._add(frame, "softmax", "attention", output, True, None)
+        if record is not None:
+            record.attention = statistics
+
+    def _in_user_code(self) -> bool:
+        """Whether a function called now is a site of its own; torch's leaf modules and known activations are one."""
+        return bool(self._frames) and not self._frames[-1].info.is_torch_leaf
 
     def _note_function(self, frame: _Frame, activation: Activation, x: Tensor, parameters: dict[str, Any]) -> None:
         self._note_input(frame, x)
         self._note_activation(frame, activation, x, parameters)
 
-    def _try(self, frame: _Frame, work: Callable[..., None], *arguments: Any) -> None:
+    # Measuring
+
+    def _try(self, frame: _Frame, work: Callable[..., Any], *arguments: Any) -> None:
         """Our own work inside the user's forward: its torch calls are no sites, its errors no concern of the user's.
 
         What cannot be measured (a tensor under ``vmap``, a jagged one) is skipped, and the flow records the gap.
         """
-        if frame.failed:
+        where = frame.info.name or type(frame.info.module).__name__
+        if self._strikes[where] >= PATIENCE:
             return
         try:
             with torch._C.DisableTorchFunction():
                 work(*arguments)
         except Exception as error:
-            frame.failed = True
-            reason = (str(error).splitlines() or [""])[0]
-            self.failures.setdefault(self.name_of(frame.module), f"{type(error).__name__}: {reason}")
+            self._strikes[where] += 1
+            self._note_failure(where, error)
 
-    def _in_user_code(self) -> bool:
-        """Whether a function called now is a site of its own; torch's leaf modules and known activations are one."""
-        if not self._frames:
-            return False
-        module = self._frames[-1].module
-        of_torch = classify.module_type(module).__module__.startswith("torch.nn.")
-        return classify.activation_of(module) is None and (not of_torch or classify.is_container(module))
-
-    def _before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self._frames:
-            self._frames[-1].called_child = True
-        frame = _Frame(module)
-        self._frames.append(frame)
-        self._try(frame, self._note_call, frame, args, kwargs)
-
-    def _note_call(self, frame: _Frame, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        x = main_tensor((args, kwargs))
-        if x is not None and not classify.is_container(frame.module):
-            self._note_input(frame, x)
-            activation = classify.activation_of(frame.module)
-            if activation is not None:
-                parameters = classify.activation_parameters(activation, frame.module)
-                self._note_activation(frame, activation, x, parameters)
-        frame.in_nodes = _nodes((args, kwargs))
-
-    def _after(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        frame = self._pop(module)
-        self._failed = (self._failed or module) if output is None else None
-        if frame is None or frame.called_child:
-            return
-        self._try(frame, self._note_output, frame, output)
-
-    def _note_output(self, frame: _Frame, output: Any) -> None:
-        activation = classify.activation_of(frame.module)
-        self._add(
-            frame,
-            classify.module_type(frame.module).__name__,
-            classify.module_kind(frame.module),
-            output,
-            functional=False,
-            activation_id=activation.id if activation else None,
-        )
-
-    def _pop(self, module: nn.Module) -> _Frame | None:
-        """The frame of ``module``; frames above it belong to calls that ended in an exception the user caught."""
-        while self._frames:
-            frame = self._frames.pop()
-            if frame.module is module:
-                return frame
-        return None
+    def _note_failure(self, where: str, error: Exception) -> None:
+        reason = (str(error).splitlines() or [""])[0]
+        self.failures.setdefault(where, f"{type(error).__name__}: {reason}")
 
     def _note_input(self, frame: _Frame, x: Tensor) -> None:
         """Measure the input now: an in-place operation will have overwritten it when the output is there."""
         frame.measured = self._measure(x)
         frame.input = x
-        frame.in_nodes = (x.grad_fn,) if x.grad_fn is not None else ()
+        if self.thorough and not frame.in_nodes:
+            frame.in_nodes = (x.grad_fn,) if x.grad_fn is not None else ()
 
     def _note_activation(self, frame: _Frame, activation: Activation, x: Tensor, parameters: dict[str, Any]) -> None:
         """Its state, with units where the last affine map of this rank put them; else where convolutions have them."""
@@ -245,70 +568,162 @@ class Recorder(TorchFunctionMode):
         frame.parameters = classify.scalar_parameters(parameters)
 
     def _measure(self, tensor: Tensor) -> _Measured:
-        """Moments and gradient of a tensor; measured once, though it is one site's output and the next one's input.
+        """Row and gradient of a tensor; measured once, though it is one site's output and the next one's input.
 
         A tensor that was changed in place since, which its version tells, is another one.
         """
-        version = -1 if tensor.is_inference() else tensor._version
         known = self._known.get(id(tensor))
+        version = -1 if tensor.is_inference() else tensor._version
         if known is not None and known[0]() is tensor and known[1] == version >= 0:
             return known[2]
-        measured = _Measured(generic.moments(tensor), GradientSink())
+        measured = _Measured(self.ledger.measure(tensor), GradientSink(self))
         self._known[id(tensor)] = weakref.ref(tensor), version, measured
-        if tensor.requires_grad and torch.is_grad_enabled():
+        if tensor.requires_grad:
             self._tensor_handles.append(tensor.register_hook(measured.gradient))
         return measured
 
     def _add(
-        self, frame: _Frame, op: str, kind: SiteKind, output: Any, functional: bool, activation_id: str | None
-    ) -> None:
+        self,
+        frame: _Frame,
+        op: str,
+        kind: SiteKind,
+        output: Any,
+        functional: bool,
+        activation: Activation | None,
+    ) -> SiteRecord | None:
         y = main_tensor(output)
-        x, frame.input = frame.input, None
         if y is None:
-            return
-        module = frame.module
-        name = self._names[id(module)]
-        key = (name, op if functional else "")
-        self._calls[key] += 1
+            return None
+        info = frame.info
         if kind == "affine":
-            self._unit_axis[y.dim()] = 1 if classify.is_convolution(module) else -1
-        abs_cosine, effective_rank = _collapse(y)
+            self._unit_axis[y.dim()] = 1 if classify.is_convolution(info.module) else -1
         measured = self._measure(y)
-        record = SiteRecord(
-            module_name=name,
-            op=op,
-            kind=kind,
-            call=self._calls[key],
-            functional=functional,
-            parameters=() if functional else self._own_parameters(module),
-            activation_id=activation_id,
-            activation_parameters=frame.parameters,
-            shape=tuple(y.shape),
-            dtype=str(y.dtype).removeprefix("torch."),
-            activation=measured.moments,
-            input=frame.measured.moments if frame.measured else None,
-            state=frame.state.with_output(y) if frame.state else None,
-            abs_cosine=abs_cosine,
-            effective_rank=effective_rank,
-            weight_gain=classify.weight_gain(module, x, y) if kind == "affine" and x is not None else None,
-            out_nodes=_made_nodes(y, output, frame.in_nodes),
-            in_nodes=frame.in_nodes,
-            activation_grad=measured.gradient,
-            input_grad=frame.measured.gradient if frame.measured else GradientSink(),
-        )
-        self.sites.append(record)
-        self._watch_other_outputs(record, y, output)
+        record = self._record(frame, op, kind, functional, activation, y)
+        record.passes += 1
+        record.activation.append(measured.row)
+        record.activation_grad.append(measured.gradient)
+        record.needs_gradient = record.needs_gradient or y.requires_grad
+        if frame.measured is not None:
+            record.input.append(frame.measured.row)
+            record.input_grad.append(frame.measured.gradient)
+        if frame.state is not None:
+            record.states.append(frame.state)
+        if self.thorough:
+            record.out_nodes = _made_nodes(y, output, frame.in_nodes)
+            record.in_nodes = frame.in_nodes
+            record.abs_cosine, record.effective_rank = _collapse(y)
+            record.unit_spread = _unit_spread(y, self._unit_axis.get(y.dim(), -1))
+        if not isinstance(output, Tensor):
+            self._watch_other_outputs(record, y, output, frame.in_nodes)
+        return record
 
-    def _watch_other_outputs(self, record: SiteRecord, y: Tensor, output: Any) -> None:
+    def _record(
+        self, frame: _Frame, op: str, kind: SiteKind, functional: bool, activation: Activation | None, y: Tensor
+    ) -> SiteRecord:
+        """The record of this call: a new one, or that of the same call on the micro-batch before."""
+        key = (frame.info.name, op if functional else "")
+        self._calls[key] += 1
+        full_key = (*key, self._calls[key])
+        record = self._by_key.get(full_key)
+        if record is None:
+            record = SiteRecord(
+                info=frame.info,
+                op=op,
+                kind=kind,
+                call=self._calls[key],
+                functional=functional,
+                activation_id=activation.id if activation else None,
+                activation_parameters=frame.parameters,
+                shape=tuple(y.shape),
+                dtype=str(y.dtype).removeprefix("torch."),
+            )
+            self._by_key[full_key] = record
+            self.sites.append(record)
+        return record
+
+    def _watch_other_outputs(self, record: SiteRecord, y: Tensor, output: Any, in_nodes: tuple[Any, ...]) -> None:
         """Gradients of the outputs beside the first: of an LSTM only its last state may be used."""
+        handed_on = set(in_nodes)
         for other in tensors(output):
-            if other is not y and other.grad_fn in record.out_nodes and torch.is_grad_enabled():
-                self._tensor_handles.append(other.register_hook(record.activation_grad))
+            made_here = other is not y and other.grad_fn is not None and other.grad_fn not in handed_on
+            if made_here:
+                sink = GradientSink(self)
+                record.activation_grad.append(sink)
+                self._tensor_handles.append(other.register_hook(sink))
 
-    def _own_parameters(self, module: nn.Module) -> tuple[str, ...]:
-        """Its parameters, those of children it never calls included: attention multiplies by ``out_proj`` itself."""
-        prefix = self._names[id(module)]
-        return tuple(f"{prefix}.{name}" if prefix else name for name, _ in module.named_parameters())
+
+class _OwnHook:
+    """A hook on one module; a copy or a pickle of the module gets one that does nothing."""
+
+    def __init__(self, recorder: Recorder | None = None, method: str = "") -> None:
+        self._recorder = recorder
+        self._method = method
+
+    def __call__(self, module: nn.Module, *arguments: Any) -> None:
+        if self._recorder is not None:
+            getattr(self._recorder, self._method)(module, *arguments)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _OwnHook:
+        return _OwnHook()
+
+    def __reduce__(self) -> Any:
+        return _OwnHook, ()
+
+
+class _Functions(TorchFunctionMode):
+    """Shows a recorder the torch functions that are called while a model's forward runs."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+        self._entered = False
+
+    def begin(self) -> None:
+        if not self._entered:
+            self._entered = True
+            self.__enter__()
+
+    def end(self) -> None:
+        """Leave, unless a mode of the user's was begun since and is still there: then look at nothing any more."""
+        if self._entered and torch.overrides._get_current_function_mode() is self:
+            self._entered = False
+            self.__exit__(None, None, None)
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return self._recorder.call(func, args, kwargs or {})
+
+
+def _infos(model: nn.Module, choice: Choice | None) -> dict[int, ModuleInfo]:
+    names = {id(module): clean(name) for name, module in model.named_modules()}
+    return {id(module): _info(module, names[id(module)], choice) for module in classify.operations(model)}
+
+
+def _info(module: nn.Module, name: str, choice: Choice | None) -> ModuleInfo:
+    """What is known of a module; parameters include those of children it never calls: attention has ``out_proj``."""
+    activation = classify.activation_of(module)
+    is_container = classify.is_container(module)
+    of_torch = classify.module_type(module).__module__.startswith("torch.nn.")
+    chosen = choice is None or choice.module(name, module, not is_container)
+    return ModuleInfo(
+        module=module,
+        name=name,
+        op=classify.module_type(module).__name__,
+        kind=classify.module_kind(module),
+        activation=activation,
+        is_container=is_container,
+        is_torch_leaf=activation is not None or (of_torch and not is_container),
+        chosen=chosen,
+        also_as_container=choice is not None and chosen and is_container,
+        parameters=tuple(f"{name}.{own}" if name else own for own, _ in module.named_parameters()),
+    )
+
+
+def _function_name(func: Callable[..., Any]) -> str:
+    """Its name without the underscore of an in-place variant; ``__iadd__`` and the like as they are."""
+    name = str(getattr(func, "__name__", ""))
+    return name if name.startswith("__") else name.rstrip("_")
 
 
 def _made_nodes(y: Tensor, output: Any, in_nodes: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -321,6 +736,12 @@ def _collapse(y: Tensor) -> tuple[float | None, float | None]:
     if y.dim() < 2 or y.shape[0] < 2 or y.is_complex():
         return None, None
     return generic.collapse(y.detach().reshape(len(y), -1))
+
+
+def _unit_spread(y: Tensor, axis: int) -> float | None:
+    if y.dim() < 2 or y.is_complex():
+        return None
+    return generic.unit_spread(y.detach().movedim(axis, -1).reshape(-1, y.shape[axis]))
 
 
 def _nodes(value: Any) -> tuple[Any, ...]:

@@ -20,6 +20,7 @@ from headwater.records.flow import ParameterFlow as ParameterFlow
 from headwater.records.flow import Path as Path
 from headwater.records.flow import PathStep as PathStep
 from headwater.records.flow import SiteFlow as SiteFlow
+from headwater.records.flow import TimeGradient as TimeGradient
 from headwater.records.message import Message as Message
 from headwater.records.moments import Moments as Moments
 from headwater.records.proof import Arm as Arm
@@ -27,3 +28,5 @@ from headwater.records.proof import Proof as Proof
 from headwater.records.run_info import RunInfo as RunInfo
 from headwater.records.site import Site as Site
 from headwater.records.site import SiteKind as SiteKind
+from headwater.records.watch_info import Event as Event
+from headwater.records.watch_info import WatchInfo as WatchInfo

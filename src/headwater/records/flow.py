@@ -20,6 +20,21 @@ PathPart = Literal["operation", "join"]
 
 
 @dataclass(frozen=True)
+class TimeGradient:
+    """The gradient through time in one direction of one recurrent layer.
+
+    Attributes:
+        layer: Which of the stacked layers, from 0.
+        reverse: Whether it reads the sequence from its end.
+        rms: Rms of ∂loss/∂h_t by t, in the order of the input; ``None`` where no gradient arrives.
+    """
+
+    layer: int
+    reverse: bool
+    rms: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
 class SiteFlow:
     """What was measured at one site.
 
@@ -39,6 +54,13 @@ class SiteFlow:
         grad_rms: Rms of the gradient over the parameters the site owns.
         update_ratio: ‖Δw‖/‖w‖ over the parameters the site owns, as the optimizer really moved them.
         weight_gain: Rms factor that weights of this scale apply on average to a gradient not aligned with them.
+        unit_spread: Standard deviation over units of each unit's mean output.
+        passes: How often this call ran in the step: once per micro-batch.
+        window: Measured steps that ``dead_fraction`` looks back over, this one included.
+        shortcut_share: At a residual join, the share of the gradient's energy that came back along the shortcut.
+        attention_logit_max: Largest finite logit of an attention.
+        attention_entropy: Mean entropy of an attention's rows, in nats.
+        time_gradients: Of a recurrent layer, the gradient at each time step.
     """
 
     site: Site
@@ -56,6 +78,13 @@ class SiteFlow:
     grad_rms: float | None = None
     update_ratio: float | None = None
     weight_gain: float | None = None
+    unit_spread: float | None = None
+    passes: int = 1
+    window: int = 1
+    shortcut_share: float | None = None
+    attention_logit_max: float | None = None
+    attention_entropy: float | None = None
+    time_gradients: tuple[TimeGradient, ...] = ()
 
     @property
     def forward_gain(self) -> float | None:
@@ -85,6 +114,12 @@ class ParameterFlow:
         update_ratio: ‖Δw‖/‖w‖ of one optimizer step; ``None`` without a step, or where ‖w‖ is 0.
         unchanged_fraction: Share of weights that are bit-identical after the step.
         spoiled: Weights that were finite before the step and are NaN or Inf after it.
+        sampled: Of how many weights ``update_ratio``, ``unchanged_fraction``, ``spoiled`` and ``gradient_cosine``
+            speak, if not of all.
+        gradient_cosine: Cosine with the gradient of the measured step before; below -0.5 descent zig-zags.
+        below_epsilon_fraction: Share of the non-zero gradient entries below the ε of an optimizer of Adam's family.
+        lost_to_rounding_fraction: Share of the intended non-zero updates that are below half an ulp of their weight.
+        replaced: Whether the parameter is another object than at the measured step before.
     """
 
     name: str
@@ -99,6 +134,11 @@ class ParameterFlow:
     update_ratio: float | None = None
     unchanged_fraction: float | None = None
     spoiled: int = 0
+    sampled: int | None = None
+    gradient_cosine: float | None = None
+    below_epsilon_fraction: float | None = None
+    lost_to_rounding_fraction: float | None = None
+    replaced: bool = False
 
     @property
     def grad_rms(self) -> float | None:
@@ -173,7 +213,7 @@ class Flow:
         sites: In execution order.
         parameters: As the model names them.
         path: The gradient's way back, ``None`` where no gradient reached a site.
-        loss: The loss's value.
+        loss: The loss's value, ``None`` if it was not told.
         samples: Size of the batch's first dimension.
         optimizer: Class name of the optimizer that made the step, ``None`` without one.
         step: Optimizer steps taken before this measurement.
@@ -186,7 +226,7 @@ class Flow:
     sites: tuple[SiteFlow, ...]
     parameters: tuple[ParameterFlow, ...]
     path: Path | None
-    loss: float
+    loss: float | None
     samples: int = 0
     optimizer: str | None = None
     step: int = 0

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 LOG10_2 = math.log10(2.0)
@@ -138,6 +138,22 @@ class Moments:
             min=_pick(min, self.min, other.min),
             max=_pick(max, self.max, other.max),
             log2_histogram=_merged_histogram(self.log2_histogram, other.log2_histogram),
+        )
+
+    def scaled(self, factor: float) -> "Moments":
+        """The summary of the same elements, each multiplied by a positive factor; the histogram moves by its log₂.
+
+        Subnormal elements are those that were before: they lost their digits then.
+        """
+        shift = round(math.log2(factor))
+        return replace(
+            self,
+            scaled_mean=self.scaled_mean * factor,
+            scaled_abs_mean=self.scaled_abs_mean * factor,
+            scaled_m2=self.scaled_m2 * factor * factor,
+            min=None if self.min is None else self.min * factor,
+            max=None if self.max is None else self.max * factor,
+            log2_histogram=tuple((exponent + shift, count) for exponent, count in self.log2_histogram),
         )
 
     @staticmethod

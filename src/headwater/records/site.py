@@ -5,7 +5,9 @@ from typing import Literal
 
 Scalar = float | str
 
-SiteKind = Literal["activation", "affine", "normalization", "pooling", "embedding", "recurrent", "attention", "other"]
+SiteKind = Literal[
+    "activation", "affine", "normalization", "pooling", "embedding", "recurrent", "attention", "join", "other"
+]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from headwater.records import Diagnosis, Finding, Flow, InputError, Message, Proof, RunInfo, Verdict, decode, encode
+from headwater.records import Diagnosis, Finding, Flow, InputError, Message, Proof, RunInfo, Verdict, WatchInfo, decode, encode
 from headwater.report.words import Words
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ class Report:
         diagnosis: The verdict and the findings.
         flow: Everything measured.
         proof: What the experiment said about the repair, ``None`` if none was run.
+        watch: How the training was watched and what that cost, ``None`` for a single measurement.
     """
 
     SCHEMA: ClassVar[str] = "headwater/report/1"
@@ -31,6 +32,7 @@ class Report:
     diagnosis: Diagnosis
     flow: Flow
     proof: Proof | None = None
+    watch: WatchInfo | None = None
 
     @property
     def verdict(self) -> Verdict:

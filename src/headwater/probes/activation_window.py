@@ -1,0 +1,55 @@
+"""Dead units over a window of measured steps: a unit that was silent once may only have met no input of its own."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from headwater.probes.activation_state import ActivationState
+from headwater.probes.recorder import SiteRecord
+from headwater.probes.rows import site_names
+from headwater.records import Flow, SiteFlow
+
+
+class ActivationWindow:
+    """Keeps one byte per unit and step.
+
+    Args:
+        length: Measured steps looked back over.
+    """
+
+    def __init__(self, length: int) -> None:
+        self._steps: dict[str, deque[ActivationState]] = {}
+        self._length = length
+
+    def add(self, records: list[SiteRecord]) -> None:
+        """A measured step's activations."""
+        names: dict[int, str] | None = None
+        for record in records:
+            state = ActivationState.merge_all(record.states)
+            if state is None:
+                continue
+            names = names or site_names(records)
+            self._steps.setdefault(names[id(record)], deque(maxlen=self._length)).append(state)
+
+    def applied(self, flow: Flow) -> Flow:
+        """A flow whose dead units are those of the window."""
+        return replace(flow, sites=tuple(self._applied(flow.sites)))
+
+    def _applied(self, rows: Iterable[SiteFlow]) -> Iterable[SiteFlow]:
+        for row in rows:
+            states = [state for state in self._steps.get(row.site.name, ()) if state.units == row.units]
+            if not states:
+                yield row
+                continue
+            alive = np.any([state.alive for state in states], axis=0)
+            yield replace(
+                row,
+                dead_fraction=float(np.mean(~alive)) if alive.size else None,
+                saturated_fraction=sum(state.saturated for state in states) / max(1, sum(s.count for s in states)),
+                observations=sum(state.observations for state in states),
+                window=len(states),
+            )

@@ -1,0 +1,415 @@
+"""Watch a training loop that somebody else runs, without changing it."""
+
+from __future__ import annotations
+
+import statistics
+import time
+import weakref
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from headwater.api import diagnosed
+from headwater.kernels.ledger import Ledger
+from headwater.probes.activation_window import ActivationWindow
+from headwater.probes.choose import Choice, Sites
+from headwater.probes.measure import check_watchable
+from headwater.probes.parameters import SAMPLE, ParameterProbe
+from headwater.probes.sampled_step import SampledStep
+from headwater.probes.schedule import Level, Schedule
+from headwater.records import Event, Flow, HeadwaterError, InputError, Message, WatchInfo
+from headwater.report import Report
+
+Every = int | Literal["auto"]
+
+_MAX_EVENTS = 1000
+# A jump of the gradient by a decade between measured steps is worth a closer look; it decides no verdict.
+_JUMP_DECADES = 1.0
+_LEVELS = 5  # measured steps whose median a jump is told from
+
+_active: weakref.WeakKeyDictionary[nn.Module, Watch] = weakref.WeakKeyDictionary()
+
+
+class Watch:
+    """Measures steps of a training loop between ``with`` and its end; the loop stays as it is.
+
+    A step ends when the optimizer steps, which its own hooks tell; on steps that are not measured there is nothing but
+    those. Nothing is attached to the model: it can be copied, pickled and compiled as before. What goes wrong inside
+    headwater is noted in ``gaps`` and never raised into the training.
+
+    Made by :func:`watch`.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizers: list[torch.optim.Optimizer],
+        every: Every,
+        budget: float,
+        scaler: Any,
+        sites: Sites | None,
+        window: int,
+    ) -> None:
+        self._model = model
+        self._optimizers = optimizers
+        self._scaler = scaler
+        self._choice = Choice.of(sites)
+        self._schedule = Schedule(every, budget)
+        self._parameters = ParameterProbe(model, limit=SAMPLE)
+        self._ledgers = [Ledger(), Ledger(), Ledger()]
+        self._window = ActivationWindow(window)
+        self._step: SampledStep | None = None  # that is being measured
+        self._latest: SampledStep | None = None
+        self._thorough: SampledStep | None = None
+        self._functions = True
+        self._level: Level = "none"
+        self._handles: list[RemovableHandle] = []
+        self._depth = 0
+        self._steps: dict[int, int] = {id(optimizer): 0 for optimizer in optimizers}
+        self._started_s = 0.0
+        self._scale: float | None = None
+        self._levels: deque[float] = deque(maxlen=_LEVELS)
+        self._was_finite = True
+        self._loss: float | Tensor | None = None
+        self._events: list[Event] = []
+        self._events_left_out = 0
+        self._said: set[str] = set()
+        self._failures = 0
+
+    # The loop's side
+
+    def __enter__(self) -> Watch:
+        self._depth += 1
+        if self._depth == 1:
+            self._start()
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._stop()
+
+    def start(self) -> Watch:
+        """Begin to watch, for a loop that no ``with`` block can go around; :meth:`close` ends it."""
+        return self.__enter__()
+
+    def close(self) -> None:
+        """Take everything off; may be called again."""
+        if self._depth:
+            self._depth = 0
+            self._stop()
+
+    def log(self, *, loss: float | Tensor | None = None) -> None:
+        """Tell the loss of the current step; it is read, if at all, at the step's end.
+
+        Args:
+            loss: A number or a tensor with one element.
+
+        Raises:
+            InputError: If it is neither.
+        """
+        if isinstance(loss, Tensor) and loss.numel() != 1:
+            raise InputError(f"log(loss=...) takes one number, got a tensor of shape {list(loss.shape)}.")
+        if loss is not None and not isinstance(loss, (Tensor, int, float)):
+            raise InputError(f"log(loss=...) takes a number or a tensor with one element, got {type(loss).__name__}.")
+        self._loss = loss.detach() if isinstance(loss, Tensor) else loss
+
+    # What was seen
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps taken; with several optimizers those of the first."""
+        return self._schedule.steps
+
+    @property
+    def sampled(self) -> int:
+        """Steps measured."""
+        return self._schedule.sampled
+
+    @property
+    def overhead(self) -> float | None:
+        """Time that measuring added, as a share of the training's own; ``None`` before the first step."""
+        return self._schedule.overhead
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """What happened on the way, oldest first."""
+        return tuple(self._events)
+
+    @property
+    def info(self) -> WatchInfo:
+        """How the training was watched, and what that cost."""
+        schedule = self._schedule
+        return WatchInfo(
+            every=str(schedule.every),
+            budget=schedule.budget,
+            steps=schedule.steps,
+            sampled=schedule.sampled,
+            thorough=schedule.thorough,
+            step_s=schedule.step_s,
+            overhead=schedule.overhead,
+            events=self.events,
+            events_left_out=self._events_left_out,
+        )
+
+    @property
+    def flow(self) -> Flow:
+        """What the step measured last showed.
+
+        Raises:
+            HeadwaterError: If none was.
+        """
+        return self._flow_of(self._latest)
+
+    def report(self) -> Report:
+        """What is wrong with the training, by the last step that was measured with everything there is.
+
+        Raises:
+            HeadwaterError: If no step was measured; the message says why.
+        """
+        flow = self._flow_of(self._thorough or self._latest)
+        return replace(diagnosed(self._model, flow), watch=self.info)
+
+    def _flow_of(self, step: SampledStep | None) -> Flow:
+        if step is None:
+            raise HeadwaterError(self._why_nothing())
+        return self._window.applied(step.flow())
+
+    def _why_nothing(self) -> str:
+        names = ", ".join(type(optimizer).__name__ for optimizer in self._optimizers)
+        if not self._schedule.steps:
+            return (
+                f"nothing was measured: {names}.step() was never called while the watch was on. Put the loop inside "
+                "`with hw.watch(model, optimizer) as watch:`, and hand over the optimizer the loop steps."
+            )
+        return f"nothing was measured in {self._schedule.steps} steps of {names}: the model was never called in them."
+
+    # Steps
+
+    def _start(self) -> None:
+        _active[self._model] = self
+        for optimizer in self._optimizers:
+            self._handles.append(optimizer.register_step_pre_hook(self._before))
+            self._handles.append(optimizer.register_step_post_hook(self._after))
+        self._scale = self._current_scale()
+        self._started_s = time.perf_counter()
+        self._begin(self._schedule.first())
+
+    def _stop(self) -> None:
+        if self._step is not None:
+            self._step.abandon()
+            self._step = None
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        if _active.get(self._model) is self:
+            del _active[self._model]
+
+    def _begin(self, level: Level) -> None:
+        self._level = level
+        if level == "none" or self._failures >= 3:
+            return
+        try:
+            thorough = level == "thorough"
+            free = next(ledger for ledger in self._ledgers if ledger not in self._ledgers_in_use())
+            self._step = SampledStep(
+                self._model, self._parameters, free, self.steps, thorough, thorough or self._functions, self._choice
+            )
+            self._step.recorder.on_next_pass = self._next_pass
+            self._step.begin()
+        except Exception as error:
+            self._give_up(error)
+
+    def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if self._step is None:
+            return
+        try:
+            self._step.grad_scale = self._scale or 1.0
+            self._step.before_optimizer(optimizer, _scale_of_gradients(optimizer))
+        except Exception as error:
+            self._give_up(error)
+
+    def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        self._steps[id(optimizer)] += 1
+        step = self._step
+        if step is not None:
+            try:
+                step.after_optimizer(optimizer)
+            except Exception as error:
+                self._give_up(error)
+        if optimizer is not self._optimizers[0]:
+            return
+        spent_s = self._end(self._step) if self._step is not None else 0.0
+        self._check_scale()
+        now = time.perf_counter()
+        level = self._schedule.after(self._level, now - self._started_s, spent_s)
+        self._started_s = now
+        self._begin(level)
+
+    def _end(self, step: SampledStep) -> float:
+        """Finish the measured step; gives the seconds the probes know they took."""
+        self._step = None
+        try:
+            loss, self._loss = self._loss, None
+            step.loss = float(loss) if loss is not None else None
+            step.end()
+            if not step.recorder.sites:
+                self._say("event.no_sites", model=type(self._model).__name__)
+                return step.spent_s
+            self._functions = step.recorder.functions_seen() if step.thorough else self._functions
+            self._window.add(step.recorder.sites)
+            self._latest = step
+            self._thorough = step if step.thorough else self._thorough
+            self._look(step)
+        except Exception as error:
+            self._give_up(error)
+        return step.spent_s
+
+    def _ledgers_in_use(self) -> list[Ledger]:
+        return [step.recorder.ledger for step in (self._latest, self._thorough) if step is not None]
+
+    def _next_pass(self) -> None:
+        """Another forward pass in the same step: a micro-batch; or the scaler has skipped the step before."""
+        if self._check_scale() and self._step is not None:
+            self._step.forget()
+
+    # What stands out
+
+    def _look(self, step: SampledStep) -> None:
+        """Whether something has just gone wrong, so that the next steps are worth measuring."""
+        nonfinite = step.nonfinite()
+        if nonfinite and self._was_finite:
+            self._alarm("event.nonfinite", elements=nonfinite)
+        self._was_finite = not nonfinite
+        level = step.log10_gradient()
+        if level is None:
+            return
+        level = max(level, -400.0)  # a gradient that is zero stands below all that float64 holds
+        if len(self._levels) == _LEVELS and abs(level - statistics.median(self._levels)) > _JUMP_DECADES:
+            self._alarm("event.gradient_jump", decades=level - statistics.median(self._levels))
+            self._levels.clear()
+        self._levels.append(level)
+        for name in self._parameters.replaced:
+            self._note(Message("event.replaced", {"parameter": name}))
+
+    def _alarm(self, id: str, **values: Any) -> None:
+        self._note(Message(id, values))
+        self._schedule.alarm()
+
+    def _check_scale(self) -> bool:
+        """Whether the gradient scaler has skipped a step since it was asked the last time."""
+        before, self._scale = self._scale, self._current_scale()
+        if before is None or self._scale is None or self._scale >= before:
+            return False
+        self._note(Message("event.step_skipped", {"before": before, "after": self._scale}))
+        return True
+
+    def _current_scale(self) -> float | None:
+        if self._scaler is None or not self._scaler.is_enabled():
+            return None
+        return float(self._scaler.get_scale())
+
+    def _note(self, message: Message) -> None:
+        if len(self._events) < _MAX_EVENTS:
+            self._events.append(Event(self.steps, message))
+        else:
+            self._events_left_out += 1
+
+    def _say(self, id: str, **values: Any) -> None:
+        """Note something once."""
+        if id not in self._said:
+            self._said.add(id)
+            self._note(Message(id, values))
+
+    def note_again(self) -> None:
+        """Somebody asked to watch a model that is being watched."""
+        self._say("event.watched_already", model=type(self._model).__name__)
+
+    def _give_up(self, error: Exception) -> None:
+        """Something of ours failed: this step is lost, and after three there are no more; the training goes on."""
+        self._failures += 1
+        if self._step is not None:
+            self._step.abandon()
+            self._step = None
+        reason = (str(error).splitlines() or [""])[0]
+        self._say("event.probe_failed", error=f"{type(error).__name__}: {reason}")
+
+
+def watch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | Iterable[torch.optim.Optimizer] | Mapping[Any, torch.optim.Optimizer],
+    *,
+    every: Every = "auto",
+    budget: float = 0.02,
+    scaler: Any = None,
+    sites: Sites | None = None,
+    window: int = 8,
+) -> Watch:
+    """Watch a training loop: ``with hw.watch(model, optimizer) as watch:`` around it, and nothing else changes.
+
+    Losses, weights, gradients and random numbers are bit-identical to those of the loop alone.
+
+    Args:
+        model: That is trained; a compiled one too (measured steps run its original code).
+        optimizer: Whose steps are the steps; of several, the first one's are.
+        every: Measure every Nth step; ``"auto"`` measures as many as ``budget`` allows.
+        budget: Share of the training time that measuring may take on average.
+        scaler: The ``torch.amp.GradScaler`` of the loop: gradients are shown unscaled, and skipped steps noted.
+        sites: Which operations are measured: a pattern of names (``"encoder.*"``), a class of modules, several of
+            either, or a depth; all by default. Parameters are always measured.
+        window: Measured steps over which a unit has to be silent to count as dead.
+
+    Raises:
+        InputError: If something handed over cannot be used; the message has the corrected call.
+
+    Example:
+        >>> model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1))
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> with watch(model, optimizer, every=1) as observed:
+        ...     for _ in range(3):
+        ...         optimizer.zero_grad()
+        ...         model(torch.randn(32, 8)).square().mean().backward()
+        ...         optimizer.step()
+        >>> observed.sampled
+        3
+    """
+    check_watchable(model)
+    optimizers = _optimizers(optimizer)
+    if not isinstance(window, int) or window < 1:
+        raise InputError(f"window counts measured steps: a whole number from 1, got {window!r}.")
+    if scaler is not None and not callable(getattr(scaler, "get_scale", None)):
+        raise InputError(f"scaler is the torch.amp.GradScaler of the loop, got {type(scaler).__name__}.")
+    running = _active.get(model)
+    if running is not None:
+        running.note_again()
+        return running
+    return Watch(model, optimizers, every, budget, scaler, sites, window)
+
+
+def _optimizers(given: Any) -> list[torch.optim.Optimizer]:
+    """The optimizers as a list.
+
+    Raises:
+        InputError: If there is none, or something else.
+    """
+    if isinstance(given, torch.optim.Optimizer):
+        return [given]
+    found = list(given.values()) if isinstance(given, Mapping) else given
+    if isinstance(found, Iterable) and not isinstance(found, (str, Tensor)):
+        found = list(found)
+        if found and all(isinstance(item, torch.optim.Optimizer) for item in found):
+            return found
+    raise InputError(
+        f"watch() needs the optimizer, whose steps are the steps: hw.watch(model, optimizer); got {type(given).__name__}."
+    )
+
+
+def _scale_of_gradients(optimizer: torch.optim.Optimizer) -> float:
+    """What gradients are still multiplied by when a fused optimizer, which unscales them itself, is about to step."""
+    scale = getattr(optimizer, "grad_scale", None)
+    return float(scale) if isinstance(scale, Tensor) else 1.0
