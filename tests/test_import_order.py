@@ -17,6 +17,7 @@ ORDER = [
     "remedies",
     "report",
     "api",
+    "watch",
     "demo",
     "cli",
 ]

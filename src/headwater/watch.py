@@ -20,6 +20,7 @@ from headwater.probes.activation_window import ActivationWindow
 from headwater.probes.choose import Choice, Sites
 from headwater.probes.measure import check_watchable
 from headwater.probes.parameters import SAMPLE, ParameterProbe
+from headwater.probes.recorder import ModuleInfo, module_infos
 from headwater.probes.sampled_step import SampledStep
 from headwater.probes.schedule import Level, Schedule
 from headwater.records import Event, Flow, HeadwaterError, InputError, Message, WatchInfo
@@ -63,6 +64,8 @@ class Watch:
         self._parameters = ParameterProbe(model, limit=SAMPLE)
         self._ledgers = [Ledger(), Ledger(), Ledger()]
         self._window = ActivationWindow(window)
+        self._present: list[int] = []
+        self._catalogue: dict[int, ModuleInfo] = {}
         self._step: SampledStep | None = None  # that is being measured
         self._latest: SampledStep | None = None
         self._thorough: SampledStep | None = None
@@ -217,8 +220,9 @@ class Watch:
         try:
             thorough = level == "thorough"
             free = next(ledger for ledger in self._ledgers if ledger not in self._ledgers_in_use())
+            functions = thorough or self._functions
             self._step = SampledStep(
-                self._model, self._parameters, free, self.steps, thorough, thorough or self._functions, self._choice
+                self._model, self._parameters, free, self.steps, thorough, functions, self._choice, self._modules()
             )
             self._step.recorder.on_next_pass = self._next_pass
             self._step.begin()
@@ -269,6 +273,13 @@ class Watch:
         except Exception as error:
             self._give_up(error)
         return step.spent_s
+
+    def _modules(self) -> dict[int, ModuleInfo]:
+        """What is known of the modules; found out again when some were added, replaced or taken away."""
+        present = [id(module) for module in self._model.modules()]
+        if present != self._present:
+            self._present, self._catalogue = present, module_infos(self._model, self._choice)
+        return self._catalogue
 
     def _ledgers_in_use(self) -> list[Ledger]:
         return [step.recorder.ledger for step in (self._latest, self._thorough) if step is not None]
@@ -405,7 +416,8 @@ def _optimizers(given: Any) -> list[torch.optim.Optimizer]:
         if found and all(isinstance(item, torch.optim.Optimizer) for item in found):
             return found
     raise InputError(
-        f"watch() needs the optimizer, whose steps are the steps: hw.watch(model, optimizer); got {type(given).__name__}."
+        "watch() needs the optimizer, whose steps are the steps: hw.watch(model, optimizer); "
+        f"got {type(given).__name__}."
     )
 
 

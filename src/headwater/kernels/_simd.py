@@ -181,9 +181,7 @@ def _scan(kind: str, context: Any, builder: Any, signature: Any, arguments: Any)
             high = builder.select(builder.fcmp_ordered(">", scaled, high), scaled, high)
             total = builder.fadd(total, deviation)
             magnitude = builder.fadd(magnitude, _absolute(builder, scaled))
-            square = builder.fadd(
-                square, builder.fmul(deviation, deviation, flags=["contract"]), flags=["contract"]
-            )
+            square = builder.fadd(square, builder.fmul(deviation, deviation, flags=["contract"]), flags=["contract"])
             top = builder.select(builder.icmp_signed(">", unsigned, top), unsigned, top)
             is_zero = builder.icmp_signed("==", unsigned, ir.Constant(_INTS, [0] * _LANES))
             zero_count = _add_population(builder, zero_count, is_zero)

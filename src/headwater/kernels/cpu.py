@@ -284,9 +284,7 @@ def _join(row, other):
     numbers, further = numba.carray(array_at(row, np.float64), ROW), numba.carray(array_at(other, np.float64), ROW)
     finite = more[COUNT] - more[NAN] - more[INF]
     if finite > 0:
-        _add_to_row(
-            numbers, counts, finite, further[MEAN], further[M2], further[ABS_SUM], further[MIN], further[MAX]
-        )
+        _add_to_row(numbers, counts, finite, further[MEAN], further[M2], further[ABS_SUM], further[MIN], further[MAX])
     counts[COUNT] += more[NAN] + more[INF]
     for place in (NAN, INF, ZERO):
         counts[place] += more[place]
@@ -315,7 +313,7 @@ def join(row, others, parts):
         _join(row, others + part * ROW * 8)
 
 
-@numba.cfunc("void(voidptr)", nopython=True, cache=True)
+@numba.cfunc("void(voidptr)", cache=True)
 def summarise_share(job):
     """One thread's share of a job: the words kind, address, count, parts, rows, and two functions of OpenMP.
 
@@ -607,7 +605,7 @@ def _run(job):
         _turn(kind, address, job[3], job[4], job[5], job[6], job[7])
 
 
-@numba.cfunc("void(voidptr)", nopython=True, cache=True)
+@numba.cfunc("void(voidptr)", cache=True)
 def run_share(work):
     """One thread's share of many jobs: the words address of the jobs, how many, and two functions of OpenMP.
 

@@ -5,9 +5,11 @@ operation. Where PyTorch's OpenMP cannot be reached, work is done in the calling
 """
 
 import ctypes
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,11 +18,11 @@ import torch
 class Team:
     """The entry points of an OpenMP library, as addresses, and the function that starts a parallel region."""
 
-    parallel: ctypes._CFuncPtr
+    parallel: Callable[[int, int, int, int], None]
     thread_number: int
     thread_count: int
 
-    def run(self, function: int, data: int, threads: int) -> None:
+    def run(self, function: int | None, data: int, threads: int) -> None:
         """Call ``function(data)`` once in each of ``threads`` threads, and wait for all.
 
         Args:
@@ -28,6 +30,7 @@ class Team:
             data: Address handed to it.
             threads: How many; OpenMP may give fewer.
         """
+        assert function is not None  # numba's type for the address of what it has compiled
         self.parallel(function, data, threads, 0)
 
 
@@ -61,5 +64,5 @@ def _candidates() -> list[Path]:
     return sorted(libraries, key=lambda path: own not in path.parents)
 
 
-def _address(function: ctypes._CFuncPtr) -> int:
+def _address(function: Any) -> int:
     return ctypes.cast(function, ctypes.c_void_p).value or 0

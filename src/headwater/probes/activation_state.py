@@ -119,9 +119,9 @@ def _two_slopes(
     if slope:
         alive[:] = bool(above + below)
     else:
-        cpu.positive_units(*shape, alive.ctypes.data)
+        cpu.positive_units(kind, address, outer, units, inner, alive.ctypes.data)
     steepest = max(1.0, abs(slope))
-    saturated = below * (abs(slope) < SATURATION_SHARE * steepest) + above * (1.0 < SATURATION_SHARE * steepest)
+    saturated = below * (abs(slope) < SATURATION_SHARE * steepest) + above * (SATURATION_SHARE * steepest > 1.0)
     return above + below * slope**2, above + below, saturated
 
 
@@ -132,8 +132,10 @@ def _any_slope(
 
     table = _table(activation.id, tuple(sorted(parameters.items())))
     sums = np.zeros(3)
-    addresses = table.starts.ctypes.data, table.rises.ctypes.data
-    cpu.slopes(*shape, *addresses, table.threshold, sums.ctypes.data, alive.ctypes.data)
+    kind, address, outer, units, inner = shape
+    starts, rises = table.starts.ctypes.data, table.rises.ctypes.data
+    results = sums.ctypes.data, alive.ctypes.data
+    cpu.slopes(kind, address, outer, units, inner, starts, rises, table.threshold, *results)
     return float(sums[0]), int(sums[1]), int(sums[2])
 
 

@@ -273,9 +273,7 @@ class _Work:
         addresses = before.ctypes.data, into.ctypes.data
         self._add(self._cpu.COMPARE, tensor, *_runs(subject), *addresses, elements=subject.kept)
 
-    def turn(
-        self, gradient: Tensor, subject: _Subject, before: NDArray[np.float64], into: NDArray[np.float64]
-    ) -> None:
+    def turn(self, gradient: Tensor, subject: _Subject, before: NDArray[np.float64], into: NDArray[np.float64]) -> None:
         addresses = before.ctypes.data, into.ctypes.data
         self._add(self._cpu.TURN, gradient, *_runs(subject), *addresses, elements=subject.kept)
 

@@ -144,7 +144,8 @@ class Recorder:
 
     The hooks are PyTorch's global ones: nothing is attached to the model, so a copy or a pickle of it carries nothing,
     and a module that is replaced is seen all the same. They are there inside the block only, whatever happens in it.
-    Gradients arrive later, through tensor hooks on the outputs: full backward hooks would raise on in-place activations.
+    A module with hooks of the user's gets its own for as long, to run after those. Gradients arrive later, through tensor
+    hooks on the outputs: full backward hooks would raise on in-place activations.
 
     Args:
         model: Whose modules become sites.
@@ -152,6 +153,7 @@ class Recorder:
         thorough: Also what costs more than one pass over a tensor: collapse, attention, time steps, graph nodes.
         functions: Whether functional activations and joins become sites, for which every torch function is looked at.
         choice: Which sites; all by default.
+        catalogue: What :func:`module_infos` gives for these, if it is at hand.
     """
 
     def __init__(
@@ -161,6 +163,7 @@ class Recorder:
         thorough: bool = True,
         functions: bool = True,
         choice: Choice | None = None,
+        catalogue: dict[int, ModuleInfo] | None = None,
     ) -> None:
         self.sites: list[SiteRecord] = []
         self.failures: dict[str, str] = {}
@@ -172,7 +175,7 @@ class Recorder:
         self.ledger = ledger
         self.thorough = thorough
         self._choice = choice
-        self._infos = _infos(model, choice)
+        self._infos = catalogue or module_infos(model, choice)
         self._mode = _Functions(self) if functions else None
         self._frames: list[_Frame] = []
         self._live = False
@@ -223,7 +226,7 @@ class Recorder:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        warnings.filters[:] = [entry for entry in warnings.filters if entry[1] is None or entry[1].pattern != _ABOUT_GLOBAL_HOOKS]
+        _show_again(_ABOUT_GLOBAL_HOOKS)
         self.leave()
 
     def leave(self) -> None:
@@ -695,7 +698,13 @@ class _Functions(TorchFunctionMode):
         return self._recorder.call(func, args, kwargs or {})
 
 
-def _infos(model: nn.Module, choice: Choice | None) -> dict[int, ModuleInfo]:
+def module_infos(model: nn.Module, choice: Choice | None) -> dict[int, ModuleInfo]:
+    """What is known of each module before it runs, by ``id``.
+
+    Args:
+        model: Whose modules.
+        choice: Which of them are sites; all by default.
+    """
     names = {id(module): clean(name) for name, module in model.named_modules()}
     return {id(module): _info(module, names[id(module)], choice) for module in classify.operations(model)}
 
@@ -718,6 +727,13 @@ def _info(module: nn.Module, name: str, choice: Choice | None) -> ModuleInfo:
         also_as_container=choice is not None and chosen and is_container,
         parameters=tuple(f"{name}.{own}" if name else own for own, _ in module.named_parameters()),
     )
+
+
+def _show_again(message: str) -> None:
+    """Take one filter for warnings out again, and leave all others as they are."""
+    for entry in list(warnings.filters):
+        if entry[1] is not None and entry[1].pattern == message and isinstance(warnings.filters, list):
+            warnings.filters.remove(entry)
 
 
 def _function_name(func: Callable[..., Any]) -> str:

@@ -79,7 +79,8 @@ def time_step_gradients(
 
     Call it with the weights of the forward pass, that is before the optimizer's step. Weights, ``.grad``, random states
     and the graph of the caller are left alone. The steps are computed without the rounding of the module's dtype, and a
-    gradient down to 5e-324 is told from zero whatever that dtype is.
+    gradient down to 5e-324 is told from zero whatever that dtype is. Where the recurrence is chaotic, rounding alone
+    leads the module to other states after some steps than those computed here; they are no less typical.
 
     Args:
         module: An ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM`` in any of its settings.
@@ -271,8 +272,8 @@ def _call(
 
 
 def _recurrence(module: nn.RNNBase) -> _Recurrence:
-    # What the fused operation is called with. An attribute may be something else: `parametrize` puts a computed weight
-    # there that the operation never sees, and reading it may move the state of the parametrisation.
+    # What the fused operation was called with. To read the attributes instead would compute a parametrised weight anew,
+    # which takes the power iteration of a spectral norm further.
     flat = dict(zip(module._flat_weights_names, module._flat_weights, strict=True))
     used = {name: generic.plain(weight).to(torch.float64) for name, weight in flat.items() if weight is not None}
 

@@ -27,9 +27,7 @@ def site_names(records: list[SiteRecord]) -> dict[int, str]:
     }
 
 
-def site_flows(
-    recorder: Recorder, graph: BackwardGraph | None = None, grad_scale: float = 1.0
-) -> tuple[SiteFlow, ...]:
+def site_flows(recorder: Recorder, graph: BackwardGraph | None = None, grad_scale: float = 1.0) -> tuple[SiteFlow, ...]:
     """A row per site in execution order, without what its parameters say.
 
     Call it before the optimizer's step: the gradient through a fused recurrent layer is found with its weights.

@@ -15,7 +15,7 @@ from headwater.probes.choose import Choice
 from headwater.probes.eager import eager
 from headwater.probes.graph import BackwardGraph
 from headwater.probes.parameters import ParameterProbe, Readings
-from headwater.probes.recorder import Recorder
+from headwater.probes.recorder import ModuleInfo, Recorder
 from headwater.probes.rows import followed_share, gaps, site_flows, site_names, with_parameters
 from headwater.records import Flow, Path, SiteFlow
 
@@ -34,6 +34,7 @@ class SampledStep:
         thorough: Whether to measure all there is.
         functions: Whether functions called in a forward are looked at.
         choice: Which sites.
+        catalogue: Of the model's modules, if it is at hand.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class SampledStep:
         thorough: bool,
         functions: bool,
         choice: Choice | None,
+        catalogue: dict[int, ModuleInfo] | None = None,
     ) -> None:
         ledger.clear()
         self.number = number
@@ -54,7 +56,7 @@ class SampledStep:
         self.optimizer = ""
         self.grad_scale = 1.0
         self.spent_s = 0.0
-        self.recorder = Recorder(model, ledger, thorough, functions, choice)
+        self.recorder = Recorder(model, ledger, thorough, functions, choice, catalogue)
         self.readings: Readings = parameters.begin(model)
         self.recorder.on_output = self._note_output
         self._parameters = parameters
@@ -121,7 +123,7 @@ class SampledStep:
         self._stack.close()
 
     def forget(self) -> None:
-        """Begin again: the step so far came to nothing, for its gradients were not finite and the scaler dropped them."""
+        """Begin again: the gradients so far were not finite, and the scaler has dropped them."""
         self.recorder.forget()
         if self._graph is not None:
             self._graph.close()

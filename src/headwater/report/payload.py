@@ -7,7 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from headwater.records import Diagnosis, Finding, Flow, InputError, Message, Proof, RunInfo, Verdict, WatchInfo, decode, encode
+from headwater.records import (
+    Diagnosis,
+    Finding,
+    Flow,
+    InputError,
+    Message,
+    Proof,
+    RunInfo,
+    Verdict,
+    WatchInfo,
+    decode,
+    encode,
+)
 from headwater.report.words import Words
 
 if TYPE_CHECKING:
