@@ -50,13 +50,18 @@ class Gpt2:
         return f"GPT-2, {self.layers} layers, {self.batch}×{self.tokens} tokens, AdamW"
 
     def build(self) -> Training:
-        """Random weights and tokens; the tokens are their own labels."""
+        """Random weights and tokens; each token is to be told from those before it."""
         from transformers import GPT2Config, GPT2LMHeadModel
 
-        model = GPT2LMHeadModel(GPT2Config(n_layer=self.layers, use_cache=False, loss_type="ForCausalLM")).train()
+        model = GPT2LMHeadModel(GPT2Config(n_layer=self.layers, use_cache=False)).train()
         tokens = torch.randint(0, model.config.vocab_size, (self.batch, self.tokens))
+        following = tokens[:, 1:].flatten()
         optimizer = torch.optim.AdamW(model.parameters(), lr=STILL)
-        return Training(model, optimizer, lambda: model(input_ids=tokens, labels=tokens).loss)
+
+        def loss() -> Tensor:
+            return F.cross_entropy(model(input_ids=tokens).logits[:, :-1].flatten(0, 1), following)
+
+        return Training(model, optimizer, loss)
 
 
 @dataclass(frozen=True)

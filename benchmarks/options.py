@@ -8,7 +8,7 @@ from time import monotonic
 from typing import Any
 
 SCHEMA = "headwater/benchmark/1"
-RESULTS = Path(__file__).parents[1] / "docs" / "benchmarks"
+RESULTS = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
 
 _STARTED = monotonic()
 

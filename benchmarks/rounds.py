@@ -5,6 +5,7 @@ is its median step over the bare loop's in that same round; the figure is the me
 some steps cost (``every="auto"``), a block counts by its total time instead.
 """
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from benchmarks.worker import CrashError, State, Worker
 BARE = "bare"
 SLOW = 3.0  # times the bare step: such a figure needs few rounds, and would take most of the time
 SLOW_ROUNDS = 4
+LONG_S = 40.0  # seconds of an arm's blocks after which it is out, after two rounds at least
 
 Progress = Callable[[str], None]
 
@@ -157,8 +159,15 @@ def _sizes(tracks: Mapping[str, Track], plan: Plan, same_steps: bool) -> dict[st
 
 
 def _still_in(tracks: Mapping[str, Track], number: int) -> list[str]:
-    limit = SLOW * tracks[BARE].opening.step_s
-    return [key for key, t in tracks.items() if not t.crash and (number < SLOW_ROUNDS or t.opening.step_s <= limit)]
+    slow_s = SLOW * tracks[BARE].opening.step_s
+    return [key for key, track in tracks.items() if not track.crash and (number < _rounds_of(track, slow_s))]
+
+
+def _rounds_of(track: Track, slow_s: float) -> float:
+    """In how many rounds an arm takes part, as far as can be said now: a slow one in fewer."""
+    if track.opening.step_s <= slow_s:
+        return math.inf
+    return 2 if sum(_joined(track.blocks)) > LONG_S else SLOW_ROUNDS
 
 
 def _order(keys: list[str], number: int) -> Iterable[str]:
@@ -201,8 +210,9 @@ def _typical_step(track: Track) -> float:
 
 
 def _from_start_s(track: Track) -> float:
-    """Seconds from attaching to the last step."""
-    return track.opening.attach_s + sum(track.opening.steps_s) + sum(_joined(track.blocks))
+    """Seconds per step from attaching to the last step."""
+    steps_s = track.opening.steps_s + _joined(track.blocks)
+    return (track.opening.attach_s + sum(steps_s)) / len(steps_s)
 
 
 def _sampled(track: Track) -> int | None:

@@ -1,15 +1,14 @@
 """Results as Markdown, and as the page docs/benchmarks.md: prose of ours around tables that are only ever generated.
 
-python -m benchmarks.tables [--out FOLDER]
+python -m benchmarks.tables
 """
 
 import re
 import statistics
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
-from benchmarks.options import RESULTS, load, parser, say
+from benchmarks.options import RESULTS, load, say
 
 PAGE = RESULTS.parent / "benchmarks.md"
 PLAIN_SIZES = (1 << 18, 1 << 20, 1 << 22, 1 << 24, 1 << 25)  # of float32 on the page; the JSON has the rest
@@ -27,28 +26,20 @@ MEMORY = {
 }
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Bring the page and the plot up to date with the results in the folder."""
-    options = parser(__doc__)
-    given = options.parse_args(arguments)
-    update_page(given.out or RESULTS)
+def main() -> None:
+    """Rewrite what stands between the page's markers from the results beside it, and draw the plot anew.
 
-
-def update_page(folder: Path) -> None:
-    """Rewrite what stands between the page's markers from the results, and draw the plot anew.
-
-    Args:
-        folder: Where the JSON results are; the plot goes there too. A part without results is left as it is.
+    A part without results is left as it is.
     """
     from benchmarks.plot import draw  # brings matplotlib, which no table needs
 
     text = PAGE.read_text()
     for name, render in SECTIONS.items():
-        if result := load(folder, name):
+        if result := load(RESULTS, name):
             text = between(text, name, render(result))
     PAGE.write_text(text)
-    if result := load(folder, "overhead"):
-        draw(result, folder / "overhead.svg")
+    if result := load(RESULTS, "overhead"):
+        draw(result, RESULTS / "overhead.svg")
     say(f"written: {PAGE}")
 
 

@@ -22,6 +22,7 @@ PUBLIC = {
     "check",
     "prescribe",
     "prove",
+    "watch",
 }
 
 

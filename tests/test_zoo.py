@@ -39,8 +39,9 @@ class Seen:
 
     @property
     def gradient_rms(self) -> float | None:
-        """Over all that arrived, ``None`` if nothing did."""
-        parts = [part for gradients in self.arrived for part in gradients]
+        """At the first tensor; at the others together if none arrived there; ``None`` if nothing did."""
+        first, *others = self.arrived or [[]]
+        parts = first or [part for gradients in others for part in gradients]
         count = sum(count for _, count in parts)
         return math.sqrt(math.fsum(energy for energy, _ in parts) / count) if count else None
 

@@ -320,6 +320,19 @@ def test_read_may_come_between_two_measurements(bench: Bench) -> None:
     assert (results[first].count, results[second].count) == (10, 20)
 
 
+def test_a_launch_that_fails_leaves_the_others_as_they_were(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = bench.measure(normal(10))
+    kernel = bench.table._kernel
+    monkeypatch.setattr(bench.table, "_kernel", {})
+    with pytest.raises(KeyError):
+        bench.measure(normal(20))
+    monkeypatch.setattr(bench.table, "_kernel", kernel)
+    after = bench.measure(normal(30))
+    results = bench.table.read()
+    for handle, size in ((before, 10), (after, 30)):
+        assert_same(results[handle], expected(normal(size)), torch.float64)
+
+
 def test_an_untouched_table_reads_nothing(bench: Bench) -> None:
     bench.table.reset()
     assert bench.table.read() == []
@@ -344,6 +357,48 @@ def test_available_needs_a_gpu_and_the_compiler(
 def test_importing_and_asking_loads_nothing_large() -> None:
     loaded = python("import sys; from headwater.kernels import cuda; cuda.available(); print('triton' in sys.modules)")
     assert loaded == "False"
+
+
+class FakeStream:
+    """A stream that writes down what it was told to wait for."""
+
+    def __init__(self, name: str, log: list[str]) -> None:
+        self._name, self._log = name, log
+
+    def record_event(self) -> str:
+        return f"an event of {self._name}"
+
+    def wait_event(self, event: str) -> None:
+        self._log.append(f"{self._name} waits for {event}")
+
+    def wait_stream(self, stream: "FakeStream") -> None:
+        self._log.append(f"{self._name} waits for {stream._name}")
+
+
+class FakeMemory:
+    def __init__(self) -> None:
+        self.streams: list[FakeStream] = []
+
+    def record_stream(self, stream: FakeStream) -> None:
+        self.streams.append(stream)
+
+
+def test_streams_wait_for_the_zeroing_and_the_reading_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[str] = []
+    main, side = FakeStream("main", log), FakeStream("side", log)
+    current = [main]
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: current[0])
+    streams, memory = cuda._Streams(torch.device("cuda")), FakeMemory()
+    streams.fork()
+    streams.enter(memory)
+    streams.join()
+    assert not log, "one stream needs no order"
+    current[0] = side
+    streams.enter(memory)
+    current[0] = main
+    streams.join()
+    assert log == ["side waits for an event of main", "main waits for side"]
+    assert memory.streams == [side]
 
 
 @needs_gpu

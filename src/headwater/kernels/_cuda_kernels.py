@@ -1,6 +1,6 @@
 """The Triton side of ``cuda``; that module alone imports this one, and only when it measures, for triton is large.
 
-Units: a *block* is what a program holds in registers at once, a *program* walks over many blocks of one tensor.
+In here a *block* is what a program holds in registers at once, a *program* walks over many blocks of one tensor.
 """
 
 import triton
@@ -124,11 +124,10 @@ def _count(counts, bits, top, WIDE: tl.constexpr):
     """Add a block to the tensor's counts; its number of finite elements.
 
     Neighbours share their exponents: nearly all of a block lies within a few octaves of its largest magnitude. One
-    global atomic per element would queue at those few addresses, and a histogram of all 277 or 2098 bins costs
-    `tl.histogram` work per element in proportion to the bins. So it counts, in registers and shared memory, a window of
-    60 octaves and with it everything that has no exponent, and a block adds the window to the tensor's counts with one
-    atomic per bin that is in use, neighbouring bins in one transaction. Elements below the window are rare enough to
-    be added one by one.
+    global atomic per element would queue at those few addresses. `tl.histogram` stays inside the program, but over all
+    277 or 2098 bins it would take shared memory, and in some releases work per element, in proportion to them. So it
+    counts a window of 60 octaves, and with it everything that has no exponent. The window then costs the tensor's
+    counts one atomic per bin in use, to neighbouring addresses; elements below it are rare enough to go one by one.
     """
     bins = _bin(bits, WIDE)
     slots = tl.minimum(top - bins, _BELOW_WINDOW)

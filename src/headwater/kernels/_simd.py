@@ -78,9 +78,9 @@ def scan_of(kind: str) -> Any:
     """The intrinsic ``scan(address, groups, scale, shift, exponents)`` for elements of one type.
 
     It goes over 64 · ``groups`` elements once and gives (min, max, Σ d, Σ |x|, Σ d², largest bits, zeros) with
-    d = ``scale`` · x - ``shift``; min, max and Σ |x| are of ``scale`` · x. Sums run in float32 lanes, are exact to about
-    1e-6 for 4,096 elements, and mean something only if the largest bits, those of max |x| as float32, are of a finite
-    number. The float32 exponent byte of every element is written to the address ``exponents``.
+    d = ``scale`` · x - ``shift``; min, max and Σ |x| are of ``scale`` · x. Sums run in float32 lanes, are exact to
+    about 1e-6 for 4,096 elements, and mean something only if the largest bits, those of max |x| as float32, are of a
+    finite number. The float32 exponent byte of every element is written to the address ``exponents``.
 
     Args:
         kind: ``float32``, ``bfloat16`` or ``float16``.

@@ -22,13 +22,14 @@ from headwater.records import Moments
 FIELDS = 8  # float64 of a partial row, in the order `moments_kernel` documents
 COUNTS = 2  # before the histogram: zeros, infinities
 
-# Reasoned, not measured. 32 elements per thread give enough independent work to hide the latency of memory, and make
-# the float64 operations per block, which every thread repeats, few beside the float32 operations per element.
+# These three are reasoned, not measured. Sixteen elements per thread are independent work enough to hide some of the
+# latency of memory, and few enough registers for two programs on a multiprocessor.
 _BLOCK = 4096
 _WARPS = 8
-# About two programs for each multiprocessor of the largest devices, and 16 KiB of partial rows per tensor at most.
+# Two for each multiprocessor of the largest devices, and 16 KiB of rows per tensor at most.
 _MOST_PROGRAMS = 256
-_FIRST_CELLS = 1 << 17  # 1 MiB: the rows of some hundred small tensors
+
+_FIRST_CELLS = 1 << 17  # 1 MiB: some hundred tensors
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,6 @@ _EXPONENTS = {
     torch.float16: _NARROW,
     torch.float64: _WIDE,
 }
-
 
 DTYPES = frozenset(_EXPONENTS)
 """What the kernel measures."""
@@ -123,7 +123,6 @@ class CudaTable:
         rounds = math.ceil(blocks / _MOST_PROGRAMS)
         measured = _Measured(values.device, values.numel(), values.dtype, programs=math.ceil(blocks / rounds))
         self._launch(values, measured, rounds)
-        self._measured.append(measured)
         return len(self._measured) - 1
 
     def read(self) -> list[Moments]:
@@ -152,6 +151,7 @@ class CudaTable:
             if values.device not in self._arenas:
                 self._arenas[values.device] = _Arena(values.device)
             cells, start = self._arenas[values.device].reserve(measured.cells)
+            self._measured.append(measured)  # from here on the cells are taken, even if the launch fails
             self._kernel[(measured.programs,)](
                 values,
                 cells,
@@ -276,7 +276,7 @@ def _moments(measured: list[_Measured], cells: list[NDArray[np.int64]]) -> list[
 
 @dataclass(frozen=True, slots=True)
 class _Scaled:
-    """The moments of one tensor's finite elements, those three in units of ``2**exponent``."""
+    """The moments of one tensor's finite elements: ``Moments`` says in which units."""
 
     finite: int
     exponent: int

@@ -53,7 +53,7 @@ class BackwardPasses:
         self._seen.add(task)
 
     def moved_on(self) -> bool:
-        """Whether ``.grad`` was filled since this was asked the last time: what is called now is another micro-batch."""
+        """Whether ``.grad`` was filled since this was asked last: what is called now is another micro-batch."""
         moved, self._filled_since_call = self._filled_since_call, False
         return moved
 

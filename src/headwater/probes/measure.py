@@ -73,6 +73,7 @@ def measure(
             parameters.keep()
             step(optimizer, lambda: _closure(model, batch, loss))
             parameters.compare(optimizer)
+            parameters.look_closer(optimizer)
         found = readings.flows(ledger)
     rows = with_parameters(rows, found)
     return Flow(

@@ -16,11 +16,17 @@ from torch import Tensor, nn
 
 from headwater.kernels import generic, jobs
 from headwater.kernels.ledger import NARROW, Ledger
+from headwater.probes.effective_step import (
+    below_epsilon_fraction,
+    epsilon_of,
+    intended_update,
+    lost_to_rounding_fraction,
+)
 from headwater.probes.names import clean
 from headwater.records import InputError, Moments, ParameterFlow
 
 SAMPLE = 1 << 14
-"""Weights of a larger parameter that stand for all of it where a copy has to be kept; a mean over them is good to 1 %."""
+"""Weights of a larger parameter that stand for it where a copy has to be kept; a mean over them is good to 1 %."""
 
 _RUN = 64  # neighbouring elements taken together: a cache line or more, and several columns of any matrix
 _CHUNK = 1 << 18  # elements of one job, so that a large parameter is shared among threads
@@ -206,6 +212,26 @@ class ParameterProbe:
                 reading.other_change = _change(subject.before, subject.parameter.detach())
                 subject.before = None
         work.run()
+
+    def look_closer(self, optimizer: torch.optim.Optimizer, parameters: Iterable[Tensor] | None = None) -> None:
+        """After :meth:`compare`: what became of the gradient in the optimizer, and of its step in the weights' dtype.
+
+        The steps lost to rounding are counted where a copy of all weights was kept.
+        """
+        for reading in self._chosen(parameters):
+            subject = reading.subject
+            parameter, gradient = subject.parameter, subject.parameter.grad
+            if gradient is None or gradient.is_sparse or not _plain(parameter) or not _plain(gradient):
+                continue
+            unscaled = gradient.detach() if self.readings.grad_scale == 1.0 else gradient / self.readings.grad_scale
+            epsilon = epsilon_of(optimizer, parameter)
+            if epsilon is not None:
+                reading.below_epsilon = below_epsilon_fraction(unscaled, epsilon)
+            if isinstance(subject.before, np.ndarray) and subject.kept == parameter.numel():
+                before = torch.from_numpy(subject.before).view(parameter.shape).to(parameter.dtype)
+                update = intended_update(optimizer, parameter, before, unscaled)
+                if update is not None:
+                    reading.lost_to_rounding = lost_to_rounding_fraction(update, before)
 
     def _chosen(self, parameters: Iterable[Tensor] | None) -> list[_Reading]:
         readings = self.readings.by_parameter

@@ -96,6 +96,7 @@ class SiteRecord:
     activation: list[int] = field(default_factory=list)
     input: list[int] = field(default_factory=list)
     activation_grad: list[GradientSink] = field(default_factory=list)
+    other_grad: list[GradientSink] = field(default_factory=list)  # of the outputs beside the main one
     input_grad: list[GradientSink] = field(default_factory=list)
     states: list[ActivationState] = field(default_factory=list)
     abs_cosine: float | None = None
@@ -144,8 +145,8 @@ class Recorder:
 
     The hooks are PyTorch's global ones: nothing is attached to the model, so a copy or a pickle of it carries nothing,
     and a module that is replaced is seen all the same. They are there inside the block only, whatever happens in it.
-    A module with hooks of the user's gets its own for as long, to run after those. Gradients arrive later, through tensor
-    hooks on the outputs: full backward hooks would raise on in-place activations.
+    A module with hooks of the user's gets its own for as long, to run after those. Gradients arrive later, through
+    tensor hooks on the outputs: full backward hooks would raise on in-place activations.
 
     Args:
         model: Whose modules become sites.
@@ -651,7 +652,7 @@ class Recorder:
             made_here = other is not y and other.grad_fn is not None and other.grad_fn not in handed_on
             if made_here:
                 sink = GradientSink(self)
-                record.activation_grad.append(sink)
+                record.other_grad.append(sink)
                 self._tensor_handles.append(other.register_hook(sink))
 
 

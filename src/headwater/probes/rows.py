@@ -110,7 +110,8 @@ def _site_flow(
             functional=record.functional,
         ),
         activation=ledger.merged(record.activation) or Moments(),
-        activation_grad=_gradient(record.activation_grad, recorder, grad_scale),
+        activation_grad=_gradient(record.activation_grad, recorder, grad_scale)
+        or _gradient(record.other_grad, recorder, grad_scale),  # of an LSTM only the last state may be used
         input=ledger.merged(record.input),
         input_grad=_gradient(record.input_grad, recorder, grad_scale),
         derivative_rms=state.derivative_rms if state else None,

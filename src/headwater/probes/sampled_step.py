@@ -100,6 +100,8 @@ class SampledStep:
         self._parameters.read(self._ledger, own, cosine=True)  # of those that a closure has only now computed
         if id(optimizer) in self._stepping:
             self._parameters.compare(optimizer, own)
+            if self.thorough:
+                self._parameters.look_closer(optimizer, own)
         self.spent_s += time.perf_counter() - started
 
     def end(self) -> None:

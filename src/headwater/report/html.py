@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from headwater.report.markup import Html, el
-from headwater.report.sections.about import coverage_sections, run_section
+from headwater.report.sections.about import coverage_sections, run_section, watch_sections
 from headwater.report.sections.findings import verdict_section
 from headwater.report.sections.flow import flow_section
 from headwater.report.sections.parts import pill
@@ -90,4 +90,4 @@ def _sections(report: "Report", words: Words) -> list[Html]:
     prescription = best_prescription(report.diagnosis, report.proof)
     if prescription:
         sections.append(change_section(prescription, words))
-    return [*sections, *coverage_sections(report, words), run_section(report, words)]
+    return [*sections, *watch_sections(report, words), *coverage_sections(report, words), run_section(report, words)]

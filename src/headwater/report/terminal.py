@@ -19,6 +19,7 @@ from headwater.i18n import number
 from headwater.records import Cause, Evidence, Finding, Proof, SiteFlow
 from headwater.report.names import clean, crop
 from headwater.report.numbers import number_from_log10
+from headwater.report.sections.about import watch_sentence, watch_values
 from headwater.report.words import MOST_FINDINGS, Words, glyph, verdict_status
 
 if TYPE_CHECKING:
@@ -143,7 +144,11 @@ def _head(report: "Report", page: _Page) -> list[Text]:
     missing = len(report.diagnosis.unchecked) + len(report.flow.gaps)
     if missing and report.findings:
         facts.append(words.counted("report.unchecked", missing))
-    return [_fit(verdict, page.width), _fit(Text("  " + " · ".join(facts), "dim"), page.width)]
+    head = [_fit(verdict, page.width), _fit(Text("  " + " · ".join(facts), "dim"), page.width)]
+    if report.watch is not None:
+        watched = words(watch_sentence(report.watch), **watch_values(report.watch))
+        head.append(_fit(Text("  " + watched, "dim"), page.width))
+    return head
 
 
 def _finding(finding: Finding, page: _Page, sentence_lines: int, sites: set[str]) -> list[Text]:

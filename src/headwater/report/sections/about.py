@@ -3,12 +3,15 @@
 from typing import TYPE_CHECKING
 
 from headwater.i18n import number
+from headwater.records import WatchInfo
 from headwater.report.markup import Html, el
 from headwater.report.sections.parts import details
 from headwater.report.words import Words
 
 if TYPE_CHECKING:
     from headwater.report.payload import Report
+
+MOST_EVENTS = 20  # that a page lists
 
 
 def coverage_sections(report: "Report", words: Words) -> list[Html]:
@@ -23,6 +26,34 @@ def coverage_sections(report: "Report", words: Words) -> list[Html]:
         heading = el("h3" if checked else "h2", words("report.unchecked_head"))
         parts += [heading, el("ul", *[el("li", words.say(message)) for message in missing], class_="missing")]
     return [el("section", *parts, id="checked")] if parts else []
+
+
+def watch_sections(report: "Report", words: Words) -> list[Html]:
+    """How a training was watched, what that cost it, and what happened on the way."""
+    watch = report.watch
+    if watch is None:
+        return []
+    parts = [el("h2", words("report.watch_head")), el("p", words(watch_sentence(watch), **watch_values(watch)))]
+    if watch.events:
+        shown = watch.events[:MOST_EVENTS]
+        items = [
+            el("li", words("report.watch_event", step=event.step, event=words.say(event.message))) for event in shown
+        ]
+        left = len(watch.events) - len(shown) + watch.events_left_out
+        more = [el("li", words("report.watch_more_events", events=left))] if left else []
+        parts.append(el("ul", *[el("li", line) for line in lines], *more, class_="missing"))
+    return [el("section", *parts, id="watch")]
+
+
+def watch_sentence(watch: WatchInfo) -> str:
+    """Id of the sentence that says how many steps were measured, and at what cost if that is known."""
+    return "report.watched" if watch.overhead is not None else "report.watched_cost_unknown"
+
+
+def watch_values(watch: WatchInfo) -> dict[str, str]:
+    """The numbers in that sentence."""
+    overhead = "" if watch.overhead is None else number(100 * watch.overhead)
+    return {"steps": number(watch.steps), "sampled": number(watch.sampled), "overhead": overhead}
 
 
 def run_section(report: "Report", words: Words) -> Html:
