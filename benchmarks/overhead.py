@@ -4,8 +4,8 @@
 
 Each arm trains in a process of its own, from the same seed, and the processes take turns block by block (``rounds``
 says how the figures are made). A second bare loop shows what this machine can tell apart. ``every="auto"`` is measured
-in a race of its own, by total time over long blocks, because only some of its steps cost anything. GPT-2 in nine
-processes needs about 14 GiB of memory; with fewer ``--arms`` it needs less.
+in a race of its own, by total time over long blocks, because only some of its steps cost anything. Arms race in groups
+of four beside a bare loop of their own, for memory's sake: five times GPT-2 needs about 14 GiB.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,12 +18,13 @@ from benchmarks import machine
 from benchmarks.models import CASES, Case
 from benchmarks.options import load, one_of, parser, save, say
 from benchmarks.peers import ARMS, AUTO, Arm
-from benchmarks.rounds import Plan, every_step, in_total, race
+from benchmarks.rounds import BARE, Plan, every_step, in_total, race
 from benchmarks.tables import overhead_table
 from benchmarks.worker import Worker
 
 EVERY_STEP = Plan(rounds=8, block_s=1.0, most_steps=50)
 IN_TOTAL = Plan(rounds=8, block_s=7.0, most_steps=150, fewest_steps=8)
+GROUP = 4
 QUICK = Plan(rounds=2, block_s=0.2, most_steps=3)
 
 
@@ -59,15 +60,23 @@ def overhead(case: Case, arms: list[str], quick: bool = False, threads: int | No
         "quick": quick,
         "plans": {"every_step": asdict(plans[0]), "auto": asdict(plans[1])},
     }
-    chosen = {key: arm for key, arm in ARMS.items() if key == "bare" or key in arms}
-    if len(chosen) > 1:
-        with workers(chosen, threads) as there:
-            result["every_step"] = every_step(race(there, case, chosen, plans[0], say))
+    if chosen := [key for key in ARMS if key in arms and key != BARE]:
+        result["every_step"] = in_groups(case, chosen, plans[0], threads)
     if "auto" in arms:
-        chosen = {key: arm for key, arm in AUTO.items() if key in {"bare", "auto", *arms}}
-        with workers(chosen, threads) as there:
-            result["auto"] = in_total(race(there, case, chosen, plans[1], say, same_steps=True))
+        sampling = {key: arm for key, arm in AUTO.items() if key in {BARE, "auto", *arms}}
+        with workers(sampling, threads) as there:
+            result["auto"] = in_total(race(there, case, sampling, plans[1], say, same_steps=True))
     return result
+
+
+def in_groups(case: Case, chosen: list[str], plan: Plan, threads: int | None) -> dict[str, Any]:
+    """What each arm costs on every step; the bare loop's own row is that of the first group."""
+    rows: dict[str, Any] = {}
+    for start in range(0, len(chosen), GROUP):
+        group = {key: ARMS[key] for key in (BARE, *chosen[start : start + GROUP])}
+        with workers(group, threads) as there:
+            rows = every_step(race(there, case, group, plan, say)) | rows
+    return {key: rows[key] for key in (BARE, *chosen)}
 
 
 @contextmanager

@@ -112,14 +112,18 @@ def _serve(pipe: Connection, threads: int | None) -> None:
 
         torch.set_num_threads(threads)
     state: State = {}
-    while (job := pipe.recv()) is not None:
-        function, args, kwargs = job
-        try:
-            pipe.send((True, function(state, *args, **kwargs)))
-        except Exception as error:
-            pipe.send((False, _line(error)))
+    with suppress(EOFError, BrokenPipeError):  # whoever started us may be gone
+        while (job := pipe.recv()) is not None:
+            pipe.send(_outcome(state, *job))
     if "session" in state:
         state["session"].close()
+
+
+def _outcome(state: State, function: Callable[..., Any], args: Any, kwargs: Any) -> tuple[bool, Any]:
+    try:
+        return True, function(state, *args, **kwargs)
+    except Exception as error:
+        return False, _line(error)
 
 
 def _line(error: Exception) -> str:

@@ -17,7 +17,7 @@ ORDER = [
     "remedies",
     "report",
     "api",
-    "watch",
+    "watching",
     "demo",
     "cli",
 ]

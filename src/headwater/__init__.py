@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from headwater.records import Prescription as Prescription
     from headwater.records import Proof as Proof
     from headwater.report import Report as Report
-    from headwater.watch import watch as watch
+    from headwater.watching import watch as watch
 
 __version__ = "0.1.0"
 
@@ -38,7 +38,7 @@ _HOMES = {
     "check": "headwater.api",
     "prescribe": "headwater.api",
     "prove": "headwater.api",
-    "watch": "headwater.watch",
+    "watch": "headwater.watching",
 }
 
 __all__ = [

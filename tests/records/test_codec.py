@@ -54,6 +54,7 @@ def test_every_record_is_tried() -> None:
     assert {cls.__name__ for cls in RECORDS} == {
         *("Arm", "Cause", "Diagnosis", "Evidence", "Finding", "Flow", "Message", "Moments", "ParameterFlow", "Path"),
         *("PathStep", "Prescription", "Proof", "RunInfo", "Site", "SiteFlow", "Waterfall", "WaterfallBar"),
+        *("Event", "TimeGradient", "WatchInfo"),
     }
 
 
@@ -134,7 +135,7 @@ CHANGES: list[tuple[Change, str]] = [
     (lambda flow: flow.update(loss="a lot"), "Flow.loss: expected a number, got 'a lot'"),
     (lambda flow: flow.update(loss="NaN"), "Flow.loss: expected a number, got 'NaN'"),
     (lambda flow: flow.update(loss=True), "Flow.loss: expected a number"),
-    (lambda flow: flow.update(loss=None), "Flow.loss: expected a number"),
+    (lambda flow: flow.update(followed_share=None), "Flow.followed_share: expected a number"),
     (lambda flow: flow.update(samples="8"), "Flow.samples: expected int, got '8'"),
     (lambda flow: flow.update(samples=8.5), "Flow.samples: expected int"),
     (lambda flow: flow.update(samples=True), "Flow.samples: expected int"),

@@ -229,7 +229,8 @@ def test_random_states_of_data_do_not_depend_on_the_model():
 def test_lbfgs_trains():
     trial = experiment(lambda: deep(nn.Tanh, 1), optimizer=lambda p: torch.optim.LBFGS(p, lr=0.1))
     torch.manual_seed(0)
-    losses = run_trial(trial, deep(nn.Tanh, 1), list(islice(endless(trial, 0), 8)), seed=0).losses
+    # One batch again and again: what a step on one batch does to the loss of another depends on the CPU's rounding.
+    losses = run_trial(trial, deep(nn.Tanh, 1), [next(endless(trial, 0))] * 8, seed=0).losses
     assert losses[-1] < losses[0]
 
 

@@ -98,6 +98,10 @@ def _float32_bits(kind, address, index):
 def _value(bits):
     """The bits of a float32 as a float64, also where the CPU takes subnormal numbers for zero."""
     unsigned = bits & 0x7FFFFFFF
+    if unsigned > 0x7F800000:
+        return math.nan
+    if unsigned == 0x7F800000:
+        return -math.inf if bits & 0x80000000 else math.inf
     exponent, mantissa = unsigned >> 23, unsigned & 0x7FFFFF
     magnitude = (
         math.ldexp(np.float64(mantissa), -149)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
 
 import numpy as np
@@ -42,6 +43,7 @@ class Ledger:
         self._kinds: list[int] = []
         self._others: dict[int, Moments] = {}
         self._cuda: _CudaRows | None = None
+        self._gpu_kernel_failed = False
         self._shares = np.zeros((1, cpu.ROW), np.int64)
         self._job = np.zeros(7, np.int64)
         self._address = self._rows.ctypes.data
@@ -146,11 +148,29 @@ class Ledger:
         if tensor.is_cuda and type(tensor) in _PLAIN and tensor.layout is torch.strided:
             from headwater.kernels import cuda
 
-            if tensor.dtype in cuda.DTYPES and cuda.available():
-                self._cuda = self._cuda or _CudaRows()
-                self._cuda.measure(row, dense(tensor))
+            if tensor.dtype in cuda.DTYPES and cuda.available() and self._has_measured_on_gpu(row, tensor):
                 return
         self._others[row] = moments(tensor)
+
+    def _has_measured_on_gpu(self, row: int, tensor: Tensor) -> bool:
+        """Measure with the kernel for GPUs; where it cannot be built (no C compiler, say), never again."""
+        if self._cuda is None and not self._gpu_kernel_failed:
+            self._cuda = _CudaRows()
+        if self._cuda is None:
+            return False
+        try:
+            self._cuda.measure(row, tensor)
+        except Exception as error:
+            warnings.warn(
+                f"headwater's GPU kernel does not run here ({type(error).__name__}: {error}); "
+                "slower torch operations take its place.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            self._others.update(self._cuda.read())
+            self._cuda, self._gpu_kernel_failed = None, True
+            return False
+        return True
 
     def _share(self, kind: int, address: int, count: int, row: int) -> None:
         """Measure with several threads, each into rows of its own that are then joined."""
