@@ -20,7 +20,8 @@ from headwater.probes.activation_window import ActivationWindow
 from headwater.probes.choose import Choice, Sites
 from headwater.probes.measure import check_watchable
 from headwater.probes.parameters import SAMPLE, ParameterProbe
-from headwater.probes.recorder import ModuleInfo, module_infos
+from headwater.probes.names import unwrapped
+from headwater.probes.recorder import PATIENCE, ModuleInfo, in_one_line, module_infos
 from headwater.probes.sampled_step import SampledStep
 from headwater.probes.schedule import Level, Schedule
 from headwater.records import Event, Flow, HeadwaterError, InputError, Message, WatchInfo
@@ -56,12 +57,12 @@ class Watch:
         sites: Sites | None,
         window: int,
     ) -> None:
-        self._model = model
+        self._model = unwrapped(model)
         self._optimizers = optimizers
         self._scaler = scaler
         self._choice = Choice.of(sites)
         self._schedule = Schedule(every, budget)
-        self._parameters = ParameterProbe(model, limit=SAMPLE)
+        self._parameters = ParameterProbe(self._model, limit=SAMPLE)
         self._ledgers = [Ledger(), Ledger(), Ledger()]
         self._window = ActivationWindow(window)
         self._present: list[int] = []
@@ -73,7 +74,6 @@ class Watch:
         self._level: Level = "none"
         self._handles: list[RemovableHandle] = []
         self._depth = 0
-        self._steps: dict[int, int] = {id(optimizer): 0 for optimizer in optimizers}
         self._started_s = 0.0
         self._scale: float | None = None
         self._levels: deque[float] = deque(maxlen=_LEVELS)
@@ -82,6 +82,7 @@ class Watch:
         self._events: list[Event] = []
         self._events_left_out = 0
         self._said: set[str] = set()
+        self._strikes: dict[str, list[str]] = {}
         self._failures = 0
 
     # The loop's side
@@ -93,9 +94,10 @@ class Watch:
         return self
 
     def __exit__(self, *exc_info: Any) -> None:
-        self._depth -= 1
-        if self._depth == 0:
-            self._stop()
+        if self._depth == 1:
+            self.close()
+        else:
+            self._depth = max(0, self._depth - 1)
 
     def start(self) -> Watch:
         """Begin to watch, for a loop that no ``with`` block can go around; :meth:`close` ends it."""
@@ -204,18 +206,23 @@ class Watch:
         self._begin(self._schedule.first())
 
     def _stop(self) -> None:
-        if self._step is not None:
-            self._step.abandon()
-            self._step = None
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
         if _active.get(self._model) is self:
             del _active[self._model]
+        self._loss = None
+        try:
+            if self._step is not None:
+                self._step.abandon()
+                self._step = None
+            self._check_scale()
+        except Exception as error:
+            self._give_up(error)
 
     def _begin(self, level: Level) -> None:
         self._level = level
-        if level == "none" or self._failures >= 3:
+        if level == "none" or self._failures >= PATIENCE:
             return
         try:
             thorough = level == "thorough"
@@ -225,6 +232,7 @@ class Watch:
                 self._model, self._parameters, free, self.steps, thorough, functions, self._choice, self._modules()
             )
             self._step.recorder.on_next_pass = self._next_pass
+            self._step.recorder.strikes = self._strikes
             self._step.begin()
         except Exception as error:
             self._give_up(error)
@@ -233,23 +241,28 @@ class Watch:
         if self._step is None:
             return
         try:
-            self._step.grad_scale = self._scale or 1.0
-            self._step.before_optimizer(optimizer, _scale_of_gradients(optimizer))
+            if _will_skip(optimizer):
+                self._step.abandon()
+                self._step = None
+                return
+            self._step.grad_scale = self._current_scale() or 1.0
+            has_closure = any(argument is not None for argument in (*args[1:], *kwargs.values()))
+            self._step.before_optimizer(optimizer, _scale_of_gradients(optimizer), has_closure)
         except Exception as error:
             self._give_up(error)
 
     def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        self._steps[id(optimizer)] += 1
-        step = self._step
-        if step is not None:
+        if self._step is not None:
             try:
-                step.after_optimizer(optimizer)
+                self._step.after_optimizer(optimizer)
             except Exception as error:
                 self._give_up(error)
         if optimizer is not self._optimizers[0]:
             return
         spent_s = self._end(self._step) if self._step is not None else 0.0
-        self._check_scale()
+        self._loss = None
+        if self._scaler is not None:
+            self._check_scale()
         now = time.perf_counter()
         level = self._schedule.after(self._level, now - self._started_s, spent_s)
         self._started_s = now
@@ -259,11 +272,10 @@ class Watch:
         """Finish the measured step; gives the seconds the probes know they took."""
         self._step = None
         try:
-            loss, self._loss = self._loss, None
-            step.loss = float(loss) if loss is not None else None
+            step.loss = float(self._loss) if self._loss is not None else None
             step.end()
             if not step.recorder.sites:
-                self._say("event.no_sites", model=type(self._model).__name__)
+                self._say_why_no_sites(step.recorder.failures)
                 return step.spent_s
             self._functions = step.recorder.functions_seen() if step.thorough else self._functions
             self._window.add(step.recorder.sites)
@@ -286,8 +298,14 @@ class Watch:
 
     def _next_pass(self) -> None:
         """Another forward pass in the same step: a micro-batch; or the scaler has skipped the step before."""
-        if self._check_scale() and self._step is not None:
-            self._step.forget()
+        if self._step is None:
+            return
+        try:
+            self._step.next_pass()
+            if self._check_scale():
+                self._step.forget()
+        except Exception as error:
+            self._give_up(error)
 
     # What stands out
 
@@ -321,9 +339,15 @@ class Watch:
         return True
 
     def _current_scale(self) -> float | None:
-        if self._scaler is None or not self._scaler.is_enabled():
+        """What the loss is multiplied by; ``None`` without a scaler, or once it could not be asked."""
+        if self._scaler is None:
             return None
-        return float(self._scaler.get_scale())
+        try:
+            return float(self._scaler.get_scale())
+        except Exception as error:
+            self._scaler = None
+            self._give_up(error)
+            return None
 
     def _note(self, message: Message) -> None:
         if len(self._events) < _MAX_EVENTS:
@@ -337,6 +361,12 @@ class Watch:
             self._said.add(id)
             self._note(Message(id, values))
 
+    def _say_why_no_sites(self, failures: dict[str, str]) -> None:
+        for place, error in failures.items():
+            self._say("event.probe_failed", error=f"{place}: {error}")
+        if not failures:
+            self._say("event.no_sites", model=type(self._model).__name__)
+
     def note_again(self) -> None:
         """Somebody asked to watch a model that is being watched."""
         self._say("event.watched_already", model=type(self._model).__name__)
@@ -347,8 +377,7 @@ class Watch:
         if self._step is not None:
             self._step.abandon()
             self._step = None
-        reason = (str(error).splitlines() or [""])[0]
-        self._say("event.probe_failed", error=f"{type(error).__name__}: {reason}")
+        self._say("event.probe_failed", error=in_one_line(error))
 
 
 def watch(
@@ -395,7 +424,7 @@ def watch(
         raise InputError(f"window counts measured steps: a whole number from 1, got {window!r}.")
     if scaler is not None and not callable(getattr(scaler, "get_scale", None)):
         raise InputError(f"scaler is the torch.amp.GradScaler of the loop, got {type(scaler).__name__}.")
-    running = _active.get(model)
+    running = _active.get(unwrapped(model))
     if running is not None:
         running.note_again()
         return running
@@ -425,3 +454,9 @@ def _scale_of_gradients(optimizer: torch.optim.Optimizer) -> float:
     """What gradients are still multiplied by when a fused optimizer, which unscales them itself, is about to step."""
     scale = getattr(optimizer, "grad_scale", None)
     return float(scale) if isinstance(scale, Tensor) else 1.0
+
+
+def _will_skip(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether a fused optimizer has been told by the gradient scaler to leave the weights as they are."""
+    found = getattr(optimizer, "found_inf", None)
+    return isinstance(found, Tensor) and bool(found)

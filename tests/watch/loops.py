@@ -6,21 +6,19 @@ import warnings
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import torch
+import torch._dynamo  # as the first step of an optimizer does, which changes filters for warnings
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 import headwater as hw
+from headwater.watching import Every, Watch
 from tests.cases import Case
 from tests.probes.snapshot import bits, snapshot
 
-if TYPE_CHECKING:
-    from headwater.watching import Watch
-
-Every = int | Literal["auto"]
 Loss = Callable[[Any, Any], Tensor]
 
 

@@ -422,15 +422,48 @@ def slopes(kind, address, outer, units, inner, values, rises, threshold, sums, a
     total[2] += saturated
 
 
-@numba.njit("UniTuple(int64, 2)(int64, int64, int64)", nogil=True, cache=True)
-def above_zero(kind, address, count):
-    """How many of the elements are above zero, and how many are NaN.
+@numba.njit(nogil=True)
+def _positive_units(kind, address, outer, units, inner, alive):
+    if kind == FLOAT32 and inner == 1:
+        bits = numba.carray(array_at(address, np.int32), (outer, units))
+        for row in range(outer):
+            _mark_positive(bits[row], alive)
+        return
+    for unit in range(units):
+        for row in range(outer):
+            if alive[unit] == 1:
+                break
+            start = (row * units + unit) * inner
+            for i in range(inner):
+                bits_i = _float32_bits(kind, address, start + i)
+                if 0 < bits_i <= 0x7FFFFFFF or (bits_i & 0x7FFFFFFF) > 0x7F800000:
+                    alive[unit] = 1
+                    break
+
+
+@numba.njit(nogil=True)
+def _mark_positive(bits, alive):
+    """Units above zero or NaN in one observation; the loop has no branch, so the compiler makes vectors of it."""
+    for unit in range(len(alive)):
+        positive = (bits[unit] > 0) | ((bits[unit] & np.int32(0x7FFFFFFF)) > np.int32(0x7F800000))
+        alive[unit] |= np.uint8(positive)
+
+
+@numba.njit("UniTuple(int64, 2)(int64, int64, int64, int64, int64, uint8[::1])", nogil=True, cache=True)
+def rectified(kind, address, outer, units, inner, alive):
+    """What the inputs of a rectifier say: how many are above zero, how many are NaN, and which units any of these.
+
+    Units are looked at until there is nothing left to find, which in a healthy network is early.
 
     Args:
         kind: ``FLOAT32``, ``BFLOAT16`` or ``FLOAT16``.
-        address: Of the first element.
-        count: Elements.
+        address: Of the first element of (outer, units, inner).
+        outer: Observations before the units.
+        units: How many units.
+        inner: Observations after the units.
+        alive: A byte per unit that is set to 1 where some input is above zero, or NaN.
     """
+    count = outer * units * inner
     groups = count // GROUP
     above, below, nan_count = 0, 0, 0
     if groups > 0:
@@ -440,37 +473,8 @@ def above_zero(kind, address, count):
         bits = _float32_bits(kind, address, i)
         nan_count += (bits & 0x7FFFFFFF) > 0x7F800000
         above += i >= groups * GROUP and 0 < bits <= 0x7F800000
+    _positive_units(kind, address, outer, units, inner, alive)
     return above, nan_count
-
-
-@numba.njit("void(int64, int64, int64, int64, int64, int64)", nogil=True, cache=True)
-def positive_units(kind, address, outer, units, inner, alive):
-    """Set the byte of every unit of (outer, units, inner) that has an element above zero, or NaN.
-
-    It stops looking where there is nothing left to find, which in a healthy network is early.
-    """
-    moving = numba.carray(array_at(alive, np.uint8), units)
-    waiting = np.flatnonzero(moving == 0)
-    left = len(waiting)
-    for row in range(outer):
-        still = 0
-        for place in range(left):
-            unit = waiting[place]
-            start = (row * units + unit) * inner
-            found = False
-            for i in range(inner):
-                bits = _float32_bits(kind, address, start + i)
-                if 0 < bits <= 0x7FFFFFFF or (bits & 0x7FFFFFFF) > 0x7F800000:
-                    found = True
-                    break
-            if found:
-                moving[unit] = 1
-            else:
-                waiting[still] = unit
-                still += 1
-        left = still
-        if left == 0:
-            return
 
 
 SUMMARISE, SIGN_COHERENCE, KEEP, COMPARE, TURN = range(5)
@@ -611,15 +615,18 @@ def _run(job):
 
 @numba.cfunc("void(voidptr)", cache=True)
 def run_share(work):
-    """One thread's share of many jobs: the words address of the jobs, how many, and two functions of OpenMP.
+    """One thread's share of many jobs: the words address of the jobs, shares, address of bounds, two OpenMP functions.
 
-    The functions tell the thread's number and how many there are; a job is ``JOB`` words.
+    The functions tell the thread's number and how many there are. Share ``i`` are the jobs from bound ``i`` to the
+    next; a job is ``JOB`` words.
     """
-    words = numba.carray(work, 4, np.int64)
-    thread, threads = call_at(words[2]), call_at(words[3])
-    jobs = numba.carray(array_at(words[0], np.int64), (words[1], JOB))
-    for number in range(thread, words[1], threads):
-        _run(jobs[number])
+    words = numba.carray(work, 5, np.int64)
+    shares, thread, threads = words[1], call_at(words[3]), call_at(words[4])
+    bounds = numba.carray(array_at(words[2], np.int64), shares + 1)
+    jobs = numba.carray(array_at(words[0], np.int64), (bounds[shares], JOB))
+    for share in range(thread, shares, threads):
+        for number in range(bounds[share], bounds[share + 1]):
+            _run(jobs[number])
 
 
 @numba.njit("void(int64[:, ::1])", nogil=True, cache=True)

@@ -11,18 +11,22 @@ from headwater.kernels.threads import team
 _WORTH_SHARING = 1 << 16  # elements in all, as for a single tensor
 
 
-def run(jobs: NDArray[np.int64], elements: int) -> None:
-    """Do all jobs, in any order.
+def run(jobs: NDArray[np.int64], elements: NDArray[np.int64]) -> None:
+    """Do all jobs; neighbours are done by one thread, so that those on one tensor find it in that core's cache.
 
     Args:
         jobs: Rows of ``cpu.JOB`` words, as ``cpu.run_jobs`` explains; two must not write to the same place.
-        elements: How many elements they read in all, to tell whether threads are worth it.
+        elements: How many elements each of them reads, to make the threads' shares alike.
     """
     from headwater.kernels import cpu
 
     workers, threads = team(), torch.get_num_threads()
-    if workers is None or threads == 1 or elements < _WORTH_SHARING or len(jobs) < 2:
+    done = np.cumsum(elements)
+    if workers is None or threads == 1 or not len(jobs) or done[-1] < _WORTH_SHARING:
         cpu.run_jobs(jobs)
         return
-    work = np.array([jobs.ctypes.data, len(jobs), workers.thread_number, workers.thread_count], np.int64)
-    workers.run(cpu.run_share.address, work.ctypes.data, min(threads, len(jobs)))
+    bounds = np.searchsorted(done, done[-1] * np.arange(threads + 1) / threads).astype(np.int64)
+    bounds[-1] = len(jobs)
+    addresses = jobs.ctypes.data, threads, bounds.ctypes.data
+    work = np.array([*addresses, workers.thread_number, workers.thread_count], np.int64)
+    workers.run(cpu.run_share.address, work.ctypes.data, threads)

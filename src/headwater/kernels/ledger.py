@@ -16,6 +16,7 @@ from headwater.kernels.threads import team
 from headwater.records import Moments
 
 Row = NDArray[np.int64]
+RowCopies = list[tuple[Row | Moments, int]]
 
 NARROW = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 """The types the compiled kernel reads, by the number it knows them by."""
@@ -118,6 +119,24 @@ class Ledger:
         parts = [self.moments(row) for row in rows]
         return Moments.merge_all(parts) if parts else None
 
+    def copied(self, rows: Iterable[int]) -> RowCopies:
+        """Rows that are to outlive :meth:`clear`, for :meth:`of_copied`."""
+        return [
+            (self._rows[row, :].copy(), self._kinds[row]) if self._kinds[row] >= 0 else (self.moments(row), -1)
+            for row in rows
+        ]
+
+    @staticmethod
+    def of_copied(rows: RowCopies) -> Moments:
+        """The summary of copied rows together."""
+        from headwater.kernels import cpu
+
+        parts = [
+            row if isinstance(row, Moments) else decoded(row, cpu.BINS, cpu.LOWEST, _TINY_EXPONENT[kind])
+            for row, kind in rows
+        ]
+        return Moments.merge_all(parts)
+
     def log10_rms(self, row: int) -> float:
         """log₁₀ of the rms of a row's finite elements; -inf for zeros or nothing."""
         if self._kinds[row] < 0:
@@ -128,6 +147,19 @@ class Ledger:
         finite = int(counts[cpu.COUNT] - counts[cpu.NAN] - counts[cpu.INF])
         square = float(numbers[cpu.M2]) / finite + float(numbers[cpu.MEAN]) ** 2 if finite else 0.0
         return math.log10(square) / 2 if square > 0 else -math.inf
+
+    def log10_rms_of_all(self, rows: list[int]) -> float:
+        """log₁₀ of the rms of all rows' finite elements together; -inf for zeros or nothing."""
+        cpu = self._cpu
+        narrow = [row for row in rows if self._kinds[row] >= 0]
+        counts = self._rows[narrow][:, : cpu.HISTOGRAM]
+        finite = counts[:, cpu.COUNT] - counts[:, cpu.NAN] - counts[:, cpu.INF]
+        numbers = counts.view(np.float64)
+        squares = float((numbers[:, cpu.M2] + numbers[:, cpu.MEAN] ** 2 * finite).sum())
+        parts = [Moments(count=int(finite.sum()), scaled_m2=squares)] if len(narrow) else []
+        parts += [self.moments(row) for row in rows if self._kinds[row] < 0]
+        value = Moments.merge_all(parts).log10_rms
+        return -math.inf if value is None else value
 
     def counts(self, row: int) -> tuple[int, int]:
         """How many elements a row has, and how many of them are NaN or Inf."""

@@ -103,7 +103,7 @@ def activation_state(activation: Activation, x: Tensor, parameters: dict[str, An
     count = values.numel()
     sums = _two_slopes if activation.id in _ONE_SLOPE_EACH_SIDE else _any_slope
     square, finite, saturated = sums(activation, numbers, shape, alive)
-    return ActivationState(square, finite, saturated, count, alive.astype(bool), count // units if units else 0)
+    return ActivationState(square, finite, saturated, count, alive.view(bool), count // units if units else 0)
 
 
 def _two_slopes(
@@ -114,12 +114,10 @@ def _two_slopes(
 
     slope = parameters.get(_SLOPE_NAME.get(activation.id, ""), _ONE_SLOPE_EACH_SIDE[activation.id])
     kind, address, outer, units, inner = shape
-    above, nan_count = cpu.above_zero(kind, address, outer * units * inner)
+    above, nan_count = cpu.rectified(kind, address, outer, units, inner, alive)
     below = outer * units * inner - above - nan_count
     if slope:
         alive[:] = bool(above + below)
-    else:
-        cpu.positive_units(kind, address, outer, units, inner, alive.ctypes.data)
     steepest = max(1.0, abs(slope))
     saturated = below * (abs(slope) < SATURATION_SHARE * steepest) + above * (SATURATION_SHARE * steepest > 1.0)
     return above + below * slope**2, above + below, saturated

@@ -46,10 +46,11 @@ class ActivationWindow:
                 yield row
                 continue
             alive = np.any([state.alive for state in states], axis=0)
+            count = sum(state.count for state in states)
             yield replace(
                 row,
-                dead_fraction=float(np.mean(~alive)) if alive.size else None,
-                saturated_fraction=sum(state.saturated for state in states) / max(1, sum(s.count for s in states)),
+                dead_fraction=float(np.mean(~alive)) if count else None,
+                saturated_fraction=sum(state.saturated for state in states) / count if count else None,
                 observations=sum(state.observations for state in states),
                 window=len(states),
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils.hooks import RemovableHandle
 
 
@@ -17,7 +18,7 @@ class BackwardPasses:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self._trained = [p for p in model.parameters() if p.requires_grad and not is_lazy(p)]
         self._handles: list[RemovableHandle] = []
         self._filling: set[int] = set()
         self._seen: set[int] = set()
@@ -36,13 +37,13 @@ class BackwardPasses:
 
     @property
     def any(self) -> bool:
-        """Whether any pass was seen."""
-        return bool(self._seen)
+        """Whether any pass was seen, at a tensor or at a parameter."""
+        return bool(self._seen or self._filling)
 
     @property
     def all_outside(self) -> bool:
         """Whether passes were seen, and none filled ``.grad``."""
-        return self.any and not self._filling
+        return bool(self._seen) and not self._filling
 
     def note(self, task: int) -> None:
         """A gradient arrived in a pass.

@@ -13,60 +13,91 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from headwater.kernels import generic, jobs
-from headwater.kernels.ledger import NARROW, Ledger
+from headwater.kernels.ledger import NARROW, Ledger, RowCopies
 from headwater.probes.effective_step import (
     below_epsilon_fraction,
     epsilon_of,
     intended_update,
     lost_to_rounding_fraction,
 )
-from headwater.probes.names import clean
+from headwater.probes.names import clean, unwrapped
 from headwater.records import InputError, Moments, ParameterFlow
 
-SAMPLE = 1 << 14
-"""Weights of a larger parameter that stand for it where a copy has to be kept; a mean over them is good to 1 %."""
+SAMPLE = 1 << 12
+"""Weights of a larger parameter that stand for it where a copy has to be kept; a norm over them is good to 2 %."""
 
 _RUN = 64  # neighbouring elements taken together: a cache line or more, and several columns of any matrix
+_VALUES_EVERY = 8
+_ROW = 64  # bytes: eight numbers
 _CHUNK = 1 << 18  # elements of one job, so that a large parameter is shared among threads
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Subject:
     """One parameter, and what is kept of it from one measured step to the next."""
 
     parameter: nn.Parameter
     names: list[str]
+    count: int  # of its elements: the memory behind a parameter can be exchanged for a smaller piece
     offsets: NDArray[np.int64]  # of the runs that are kept
     length: int  # of a run
     before: NDArray[np.float64] | Tensor | None = None
     gradient_before: NDArray[np.float64] | None = None
-    replaced: bool = False
+    value: RowCopies | None = None
+    # Where these arrays lie: numpy takes longer to say so than the kernel takes for a small parameter.
+    runs: tuple[int, int, int] = (0, 0, 0)
+    before_at: int = 0
+    gradient_before_at: int = 0
 
     @property
     def kept(self) -> int:
         return len(self.offsets) * self.length
 
+    @property
+    def fits(self) -> bool:
+        """Whether the parameter still has the elements that the offsets were made for."""
+        return self.parameter.numel() == self.count
 
-@dataclass(eq=False)
+
+@dataclass(eq=False, slots=True)
 class _Reading:
     """What one step showed of one parameter."""
 
     subject: _Subject
-    signs: NDArray[np.float64]  # one number: their coherence
-    products: NDArray[np.float64]  # three: of a gradient and the one before
-    change: NDArray[np.float64]  # four: of the weights in a step
+    replaced: bool
+    numbers: NDArray[np.float64]  # of all parameters, a row each
+    index: int  # of the row
+    address: int  # where the row lies
+    value: RowCopies | None = None
     value_rows: list[int] = field(default_factory=list)
     gradient_rows: list[int] = field(default_factory=list)
     has_gradient: bool = False
     was_read: bool = False
+    was_kept: bool = False
     was_stepped: bool = False
     gradient_was_known: bool = False
     sign_coherence: float | None = None
     other_change: tuple[float | None, float | None, int] | None = None
     below_epsilon: float | None = None
     lost_to_rounding: float | None = None
+
+    @property
+    def signs(self) -> float:
+        """The coherence of the gradient's signs."""
+        return float(self.numbers[self.index, 0])
+
+    @property
+    def products(self) -> list[float]:
+        """Σ g·g₋₁, Σ g² and Σ g₋₁² of the gradient and the one before."""
+        return self.numbers[self.index, 1:4].tolist()
+
+    @property
+    def change(self) -> list[float]:
+        """Σ w², Σ Δw², unchanged and spoiled weights of a step."""
+        return self.numbers[self.index, 4:].tolist()
 
 
 @dataclass(eq=False)
@@ -107,9 +138,9 @@ class Readings:
             shape=tuple(parameter.shape),
             dtype=str(parameter.dtype).removeprefix("torch."),
             trainable=parameter.requires_grad,
-            value=ledger.merged(reading.value_rows) or Moments(),
+            value=Ledger.of_copied(reading.value) if reading.value is not None else Moments(),
             grad=grad,
-            sign_coherence=reading.sign_coherence if math.isnan(reading.signs[0]) else float(reading.signs[0]),
+            sign_coherence=reading.sign_coherence if math.isnan(reading.signs) else reading.signs,
             in_optimizer=None if self.held is None else key in self.held,
             update_ratio=ratio,
             unchanged_fraction=unchanged,
@@ -118,7 +149,7 @@ class Readings:
             gradient_cosine=_cosine(reading) if reading.gradient_was_known else None,
             below_epsilon_fraction=reading.below_epsilon,
             lost_to_rounding_fraction=reading.lost_to_rounding,
-            replaced=subject.replaced,
+            replaced=reading.replaced,
         )
 
 
@@ -132,25 +163,27 @@ class ParameterProbe:
 
     def __init__(self, model: nn.Module, limit: float = math.inf) -> None:
         self._limit = limit
+        self._steps = 0
         self._subjects = {id(p): _subject(p, names, limit) for p, names in _names_by_parameter(model).items()}
         self.readings = Readings({})
 
     def begin(self, model: nn.Module) -> Readings:
         """Start a step; parameters that were replaced, added or taken away since the last one are noticed."""
         names = _names_by_parameter(model)
-        if [id(p) for p in names] != list(self._subjects):
-            known, before = self._subjects, {subject.names[0] for subject in self._subjects.values()}
-            self._subjects = {id(p): known.get(id(p)) or _subject(p, own, self._limit) for p, own in names.items()}
-            for key, subject in self._subjects.items():
-                subject.replaced = key not in known and subject.names[0] in before
-        else:
-            for subject in self._subjects.values():
-                subject.replaced = False
-        numbers = np.full((len(self._subjects), 8), math.nan)
+        replaced: set[int] = set()
+        same = [(id(p), own) for p, own in names.items()] == [(k, s.names) for k, s in self._subjects.items()]
+        if not same or not all(map(_fits, self._subjects.values())):
+            known, before = self._subjects, {name for subject in self._subjects.values() for name in subject.names}
+            self._subjects = {id(p): self._subject(p, own) for p, own in names.items()}
+            new = self._subjects.keys() - known.keys()
+            replaced = {key for key in new if before.intersection(self._subjects[key].names)}
+        self._steps += 1
+        numbers = np.full((len(self._subjects), _ROW // 8), math.nan)
+        start = numbers.ctypes.data
         self.readings = Readings(
             {
-                key: _Reading(subject, row[:1], row[1:4], row[4:])
-                for (key, subject), row in zip(self._subjects.items(), numbers, strict=True)
+                key: _Reading(subject, key in replaced, numbers, index, start + index * _ROW)
+                for index, (key, subject) in enumerate(self._subjects.items())
             }
         )
         return self.readings
@@ -158,44 +191,66 @@ class ParameterProbe:
     @property
     def replaced(self) -> list[str]:
         """Names of the parameters that are other objects than at the step before."""
-        return [subject.names[0] for subject in self._subjects.values() if subject.replaced]
+        return [reading.subject.names[0] for reading in self.readings.by_parameter.values() if reading.replaced]
 
-    def read(self, ledger: Ledger, parameters: Iterable[Tensor] | None = None, cosine: bool = False) -> None:
+    def _subject(self, parameter: nn.Parameter, names: list[str]) -> _Subject:
+        """What is kept of a parameter already, if it is the same one still; it may have got another name."""
+        known = self._subjects.get(id(parameter))
+        if known is None or known.parameter is not parameter or not known.fits:
+            return _subject(parameter, names, self._limit)
+        known.names = names
+        return known
+
+    def read(
+        self,
+        ledger: Ledger,
+        parameters: Iterable[Tensor] | None = None,
+        cosine: bool = False,
+        keep: bool = False,
+        values: bool = True,
+    ) -> None:
         """Measure weights and gradients.
 
         Args:
             ledger: Takes the statistics.
             parameters: Those to read now, all by default; each is read once in a step.
             cosine: Whether to compare gradients with those of the step before, and to keep them for the next.
+            keep: Whether to do :meth:`keep` on the way, while the weights are at hand.
+            values: Whether to read the weights of all; otherwise of one parameter in eight, the rest being what they
+                were at most eight measured steps before: a step moves weights by a thousandth, and reading them
+                costs as much as reading their gradients.
         """
         work = _Work(ledger)
-        for reading in self._chosen(parameters):
-            if reading.was_read:
-                continue
+        fresh: list[_Reading] = []
+        chosen = [reading for reading in self._chosen(parameters) if not reading.was_read]
+        for reading in chosen:
             reading.was_read = True
             gradient = reading.subject.parameter.grad
-            work.summarise(reading.subject.parameter, reading.value_rows)
             if gradient is None:
                 reading.subject.gradient_before = None
-                continue
-            reading.has_gradient = True
-            work.summarise(gradient, reading.gradient_rows)
-            _read_signs(work, reading, gradient)
-            if cosine:
-                _turn(work, reading, gradient)
+            else:
+                reading.has_gradient = True
+                work.summarise(gradient, reading.gradient_rows)
+                _read_signs(work, reading, gradient)
+                if cosine:
+                    _turn(work, reading, gradient)
+            if values or reading.subject.value is None or (reading.index + self._steps) % _VALUES_EVERY == 0:
+                work.summarise(reading.subject.parameter, reading.value_rows)
+                fresh.append(reading)
+            if keep:
+                _keep(work, reading)
         work.run()
+        for reading in fresh:
+            reading.subject.value = ledger.copied(reading.value_rows)
+        for reading in chosen:
+            reading.value = reading.subject.value
 
     def keep(self, parameters: Iterable[Tensor] | None = None) -> None:
         """Copy what is needed to see afterwards how a step moved the weights."""
         work = _Work(None)
         for reading in self._chosen(parameters):
-            subject = reading.subject
-            if not _plain(subject.parameter):
-                subject.before = subject.parameter.detach().clone()
-                continue
-            if not isinstance(subject.before, np.ndarray):
-                subject.before = np.empty(subject.kept)
-            work.keep(subject.parameter, subject, subject.before)
+            if not reading.was_kept:
+                _keep(work, reading)
         work.run()
 
     def compare(self, optimizer: torch.optim.Optimizer, parameters: Iterable[Tensor] | None = None) -> None:
@@ -204,10 +259,12 @@ class ParameterProbe:
         self.readings.held = held | (self.readings.held or set())
         work = _Work(None)
         for reading in self._chosen(parameters):
+            if reading.was_stepped:
+                continue
             reading.was_stepped = True
             subject = reading.subject
-            if isinstance(subject.before, np.ndarray) and _plain(subject.parameter):
-                work.compare(subject.parameter, subject, subject.before, reading.change)
+            if isinstance(subject.before, np.ndarray) and subject.fits and _plain(subject.parameter):
+                work.add(work.COMPARE, subject.parameter, *subject.runs, subject.before_at, reading.address + 32)
             elif isinstance(subject.before, Tensor):
                 reading.other_change = _change(subject.before, subject.parameter.detach())
                 subject.before = None
@@ -240,11 +297,26 @@ class ParameterProbe:
         return [readings[id(p)] for p in parameters if id(p) in readings]
 
 
+def _keep(work: _Work, reading: _Reading) -> None:
+    subject = reading.subject
+    if reading.was_stepped:
+        return  # by another step of the same optimizer within this one; the first is shown
+    reading.was_kept = True
+    if not subject.fits or not _plain(subject.parameter):
+        subject.before = subject.parameter.detach().clone()
+        return
+    if not isinstance(subject.before, np.ndarray):
+        subject.before = np.empty(subject.kept)
+        subject.before_at = subject.before.ctypes.data
+    work.add(work.KEEP, subject.parameter, *subject.runs, subject.before_at)
+
+
 def _read_signs(work: _Work, reading: _Reading, gradient: Tensor) -> None:
-    if gradient.dim() < 2 or not gradient.numel():
+    if gradient.dim() < 2 or not gradient.numel() or gradient.is_meta:
         return
     if _plain(gradient):
-        work.signs(gradient, reading.signs)
+        units = gradient.shape[0]
+        work.add(work.SIGN_COHERENCE, gradient, units, gradient.numel() // units, reading.address)
     else:
         dense = generic.plain(gradient)
         reading.sign_coherence = generic.sign_coherence(dense) if dense.dim() > 1 else None
@@ -252,72 +324,69 @@ def _read_signs(work: _Work, reading: _Reading, gradient: Tensor) -> None:
 
 def _turn(work: _Work, reading: _Reading, gradient: Tensor) -> None:
     subject = reading.subject
-    if not _plain(gradient) or gradient.numel() != subject.parameter.numel():
+    if not _plain(gradient) or gradient.numel() != subject.count:
         return
     reading.gradient_was_known = subject.gradient_before is not None
     if subject.gradient_before is None:
         subject.gradient_before = np.zeros(subject.kept)
-    work.turn(gradient, subject, subject.gradient_before, reading.products)
+        subject.gradient_before_at = subject.gradient_before.ctypes.data
+    work.add(work.TURN, gradient, *subject.runs, subject.gradient_before_at, reading.address + 8)
 
 
 class _Work:
-    """Jobs for the compiled kernel, collected and then done together."""
+    """Jobs for the compiled kernel, collected and then done together.
+
+    Args:
+        ledger: Takes moments, if there are any to take.
+    """
 
     def __init__(self, ledger: Ledger | None) -> None:
         from headwater.kernels import cpu
 
-        self._cpu = cpu
+        self.SIGN_COHERENCE, self.KEEP, self.COMPARE, self.TURN = cpu.SIGN_COHERENCE, cpu.KEEP, cpu.COMPARE, cpu.TURN
+        self._summarise = cpu.SUMMARISE
+        self._words = cpu.JOB
         self._ledger = ledger
         self._jobs: list[tuple[int, ...]] = []
-        self._summaries: list[tuple[int, int, int, int]] = []
-        self._elements = 0
+        self._elements: list[int] = []
+        self._rows: list[tuple[int, int]] = []  # of a job, the row it writes to
 
     def summarise(self, tensor: Tensor, rows: list[int]) -> None:
         """Moments of a tensor, in parts of which each gets a row."""
-        if self._ledger is None or not _plain(tensor):
-            if self._ledger is not None:
-                rows.append(self._ledger.measure(tensor.detach()))
+        assert self._ledger is not None
+        if not _plain(tensor):
+            rows.append(self._ledger.measure(tensor.detach()))
             return
         kind, address, count = NARROW[tensor.dtype], tensor.data_ptr(), tensor.numel()
         for start in range(0, max(1, count), _CHUNK):
             size = min(_CHUNK, count - start)
             row = self._ledger.reserve(kind)
             rows.append(row)
-            self._summaries.append((kind, address + start * tensor.element_size(), size, row))
-        self._elements += count
+            self._rows.append((len(self._jobs), row))
+            self._jobs.append((self._summarise, kind, address + start * tensor.element_size(), size, 0, 0, 0, 0))
+            self._elements.append(size)
 
-    def signs(self, gradient: Tensor, into: NDArray[np.float64]) -> None:
-        units = gradient.shape[0]
-        self._add(self._cpu.SIGN_COHERENCE, gradient, units, gradient.numel() // units, into.ctypes.data)
+    def add(self, what: int, tensor: Tensor, *words: int) -> None:
+        """Another job on a tensor.
 
-    def keep(self, tensor: Tensor, subject: _Subject, into: NDArray[np.float64]) -> None:
-        self._add(self._cpu.KEEP, tensor, *_runs(subject), into.ctypes.data, elements=subject.kept)
-
-    def compare(
-        self, tensor: Tensor, subject: _Subject, before: NDArray[np.float64], into: NDArray[np.float64]
-    ) -> None:
-        addresses = before.ctypes.data, into.ctypes.data
-        self._add(self._cpu.COMPARE, tensor, *_runs(subject), *addresses, elements=subject.kept)
-
-    def turn(self, gradient: Tensor, subject: _Subject, before: NDArray[np.float64], into: NDArray[np.float64]) -> None:
-        addresses = before.ctypes.data, into.ctypes.data
-        self._add(self._cpu.TURN, gradient, *_runs(subject), *addresses, elements=subject.kept)
+        Args:
+            what: Which.
+            tensor: Whose elements.
+            words: What the job needs beside them.
+        """
+        job = (what, NARROW[tensor.dtype], tensor.data_ptr(), *words)
+        self._jobs.append(job + (0,) * (self._words - len(job)))
+        self._elements.append(words[1] * words[2] if what != self.SIGN_COHERENCE else words[0] * words[1])
 
     def run(self) -> None:
         """Do everything collected; rows move while they are reserved, so their addresses are found only now."""
-        if self._ledger is not None and self._summaries:
-            for kind, address, count, row in self._summaries:
-                self._jobs.append((self._cpu.SUMMARISE, kind, address, count, self._ledger.address(row)))
         if not self._jobs:
             return
-        table = np.zeros((len(self._jobs), self._cpu.JOB), np.int64)
-        for number, job in enumerate(self._jobs):
-            table[number, : len(job)] = job
-        jobs.run(table, self._elements)
-
-    def _add(self, what: int, tensor: Tensor, *words: int, elements: int | None = None) -> None:
-        self._jobs.append((what, NARROW[tensor.dtype], tensor.data_ptr(), *words))
-        self._elements += tensor.numel() if elements is None else elements
+        table = np.array(self._jobs, np.int64)
+        if self._ledger is not None:
+            for number, row in self._rows:
+                table[number, 4] = self._ledger.address(row)
+        jobs.run(table, np.array(self._elements, np.int64))
 
 
 def step(optimizer: torch.optim.Optimizer, closure: Callable[[], Tensor]) -> None:
@@ -355,24 +424,31 @@ def naming_errors(optimizer: torch.optim.Optimizer) -> Iterator[None]:
 
 def _names_by_parameter(model: nn.Module) -> dict[nn.Parameter, list[str]]:
     names: dict[nn.Parameter, list[str]] = defaultdict(list)
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        names[parameter].append(clean(name))
+    for name, parameter in unwrapped(model).named_parameters(remove_duplicate=False):
+        if not is_lazy(parameter):  # it has no shape before the first batch
+            names[parameter].append(clean(name))
     return dict(names)
 
 
+def _fits(subject: _Subject) -> bool:
+    return subject.fits
+
+
 def _subject(parameter: nn.Parameter, names: list[str], limit: float) -> _Subject:
-    count = parameter.numel()
+    offsets, length = _runs_of(parameter.numel(), limit)
+    runs = offsets.ctypes.data, len(offsets), length
+    return _Subject(parameter, names, parameter.numel(), offsets, length, runs=runs)
+
+
+def _runs_of(count: int, limit: float) -> tuple[NDArray[np.int64], int]:
+    """Where the runs of a parameter begin that are kept, and how long they are."""
     if count <= limit:
-        return _Subject(parameter, names, np.zeros(1, np.int64), count)
+        return np.zeros(1, np.int64), count
     runs = int(limit) // _RUN
     # Even steps could meet one column of a matrix again and again; these are even with a shift of their own each.
     slots = np.linspace(0, count - _RUN, runs + 1).astype(np.int64)
     shifts = np.random.default_rng(count).integers(0, np.maximum(1, np.diff(slots) - _RUN))
-    return _Subject(parameter, names, slots[:-1] + shifts, _RUN)
-
-
-def _runs(subject: _Subject) -> tuple[int, int, int]:
-    return subject.offsets.ctypes.data, len(subject.offsets), subject.length
+    return slots[:-1] + shifts, _RUN
 
 
 def _plain(tensor: Tensor) -> bool:
@@ -399,13 +475,13 @@ def _change_of(reading: _Reading) -> tuple[float | None, float | None, int]:
         return None, None, 0
     if reading.other_change is not None:
         return reading.other_change
-    weight, update, unchanged, spoiled = reading.change.tolist()
+    weight, update, unchanged, spoiled = reading.change
     if math.isnan(weight):
         return None, None, 0
     return math.sqrt(update / weight) if weight else None, unchanged / reading.subject.kept, int(spoiled)
 
 
 def _cosine(reading: _Reading) -> float | None:
-    product, square, previous = reading.products.tolist()
+    product, square, previous = reading.products
     norms = math.sqrt(square) * math.sqrt(previous)
     return product / norms if norms and math.isfinite(product / norms) else None

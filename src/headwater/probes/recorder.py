@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
+import re
+import sys
 import time
 import warnings
 import weakref
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 import torch
@@ -29,7 +32,7 @@ from headwater.probes.attention import (
 )
 from headwater.probes.backward_passes import BackwardPasses
 from headwater.probes.choose import Choice
-from headwater.probes.names import clean
+from headwater.probes.names import clean, unwrapped
 from headwater.probes.time_steps import TimeSteps, rng_before
 from headwater.probes.tree import main_tensor, tensors
 from headwater.records import SiteKind, TimeGradient
@@ -38,7 +41,9 @@ from headwater.theory import Activation
 
 _ATTENTION_ARGUMENTS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
 # PyTorch's advice to whoever calls a compiled module while there are global hooks, which are ours and know.
-_ABOUT_GLOBAL_HOOKS = r"Using `torch\.compile\(module\)` when there are global hooks"
+_ABOUT_GLOBAL_HOOKS = re.compile(r"Using `torch\.compile\(module\)` when there are global hooks")
+_SILENCE = ("ignore", _ABOUT_GLOBAL_HOOKS, UserWarning, None, 0)
+_CALL = nn.Module._call_impl.__code__
 CONVOLUTION_RANK = 4  # of (batch, channels, height, width)
 PATIENCE = 3  # failures of our own at one place after which it is left alone
 
@@ -58,8 +63,15 @@ class ModuleInfo:
     also_as_container: bool
     parameters: tuple[str, ...]
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether all there is to see of it can be seen after its call: it calls no other and overwrites nothing."""
+        of_torch = classify.module_type(self.module).__module__.startswith("torch.nn.")
+        inplace = getattr(self.module, "inplace", False)
+        return self.chosen and of_torch and not self.is_container and not inplace
 
-@dataclass(eq=False)
+
+@dataclass(eq=False, slots=True)
 class GradientSink:
     """Takes the gradients that arrive at one tensor during the backward pass; keeps rows of a ledger only."""
 
@@ -79,7 +91,7 @@ class GradientSink:
         return GradientSink, (None,)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class SiteRecord:
     """What a site showed, while the step is still running. Holds row numbers and graph nodes, never a tensor."""
 
@@ -92,6 +104,7 @@ class SiteRecord:
     activation_parameters: dict[str, Scalar]
     shape: tuple[int, ...]
     dtype: str
+    root_call: int  # the how-manieth call of the model or of a part of it from outside
     passes: int = 0
     activation: list[int] = field(default_factory=list)
     input: list[int] = field(default_factory=list)
@@ -105,7 +118,7 @@ class SiteRecord:
     weight_gain: float | None = None
     attention: AttentionStatistics | None = None
     time_steps: TimeSteps | None = None
-    shortcut_share: float | None = None
+    time_gradients: tuple[TimeGradient, ...] = ()
     out_nodes: tuple[Any, ...] = ()
     in_nodes: tuple[Any, ...] = ()
     needs_gradient: bool = False
@@ -118,7 +131,7 @@ class SiteRecord:
         return f"{self.info.name}/{self.op}" if self.info.name else self.op
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, slots=True)
 class _Measured:
     """What is known of one tensor: its row, and the sink its gradient will arrive in."""
 
@@ -126,7 +139,7 @@ class _Measured:
     gradient: GradientSink
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Frame:
     """One running module call."""
 
@@ -168,6 +181,7 @@ class Recorder:
     ) -> None:
         self.sites: list[SiteRecord] = []
         self.failures: dict[str, str] = {}
+        self.strikes: dict[str, list[str]] = {}  # what failed at each place; of a training, over all its steps
         self.without_time_steps: list[str] = []
         self.is_open = True
         self.on_output: Callable[[list[Any]], None] | None = None  # with the graph nodes of what the model returned
@@ -183,12 +197,14 @@ class Recorder:
         self._revisiting = False
         self._backward = BackwardPasses(model)
         self._failed: nn.Module | None = None
-        self._strikes: Counter[str] = Counter()
+        self._root_calls: list[tuple[ModuleInfo, bool]] = []  # and whether the module was in training
         self._calls: Counter[tuple[str, str]] = Counter()
         self._revisits: Counter[tuple[str, str]] = Counter()
         self._by_key: dict[tuple[str, str, int], SiteRecord] = {}
         self._own_hooks: set[int] = set()
+        self._quickly = {} if thorough or functions else {id(i.module): i for i in self._infos.values() if i.is_quick}
         self._handles: list[RemovableHandle] = []
+        self._after_id = -1
         self._tensor_handles: list[RemovableHandle] = []
         self._known: dict[int, tuple[weakref.ref[Tensor], int, _Measured]] = {}
         self._unit_axis: dict[int, int] = {}
@@ -209,8 +225,9 @@ class Recorder:
         # Called after an exception too, with no output: a model that catches it goes on in the right frame.
         after = hooks.register_module_forward_hook(self._after, with_kwargs=True, always_call=True)
         self._handles.append(after)
+        self._after_id = after.id
         self._hook_after_the_users()
-        warnings.filterwarnings("ignore", message=_ABOUT_GLOBAL_HOOKS)
+        silence_advice()
         return self
 
     def _hook_after_the_users(self) -> None:
@@ -227,7 +244,9 @@ class Recorder:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        _show_again(_ABOUT_GLOBAL_HOOKS)
+        # PyTorch's handle forgets this one of the three tables it has put the hook in.
+        hooks._global_forward_hooks_with_kwargs.pop(self._after_id, None)
+        show_advice()
         self.leave()
 
     def leave(self) -> None:
@@ -245,12 +264,39 @@ class Recorder:
             handle.remove()
         self._tensor_handles.clear()
         self._known.clear()
+        for record in self.sites:
+            record.out_nodes = record.in_nodes = ()
+            record.time_steps = None
 
     def forget(self) -> None:
         """Begin again with no sites."""
         self.sites.clear()
         self._by_key.clear()
         self._known.clear()
+        self._root_calls.clear()
+
+    def leave_out_idle_calls(self) -> None:
+        """Drop the calls that no gradient came back from, such as a look at the validation set with gradients on.
+
+        Those of a module that no gradient came back from at all stay: that is news.
+        """
+        alive = {
+            record.root_call for record in self.sites if self.gradient_rows(record.activation_grad + record.other_grad)
+        }
+        trained = {self._root_calls[call][0].name for call in alive}
+        idle = {
+            call
+            for call, (info, in_training) in enumerate(self._root_calls)
+            if call not in alive and info.name in trained and not in_training
+        }
+        if not idle:
+            return
+        self.sites = [record for record in self.sites if record.root_call not in idle]
+        calls: Counter[tuple[str, str]] = Counter()
+        for record in self.sites:
+            key = (record.info.name, record.op if record.functional else "")
+            calls[key] += 1
+            record.call = calls[key]
 
     def note_gradient(self, sink: GradientSink, gradient: Tensor) -> None:
         """Measure a gradient that has arrived at a sink."""
@@ -264,6 +310,7 @@ class Recorder:
                 sink.tasks.append(task)
         except Exception as error:
             self._note_failure("backward", error)
+            sink.recorder = None  # once is enough
         self.spent_s += time.perf_counter() - started
 
     def gradient_rows(self, sinks: list[GradientSink]) -> list[int]:
@@ -286,19 +333,26 @@ class Recorder:
         return self._backward.all_outside
 
     def time_gradients(self, record: SiteRecord) -> tuple[TimeGradient, ...]:
-        """Of a recurrent layer, the gradient at each time step; call it before the optimizer moves its weights."""
-        waiting, record.time_steps = record.time_steps, None
-        if waiting is None:
-            return ()
+        """Of a recurrent layer, the gradient at each time step; ask before the optimizer moves its weights."""
+        waiting = record.time_steps
+        if waiting is None or not self.gradient_rows(record.activation_grad + record.other_grad):
+            return record.time_gradients
+        record.time_steps = None
         try:
             with torch._C.DisableTorchFunction():
-                found, gap = waiting.finish()
+                record.time_gradients, gap = waiting.finish()
         except Exception as error:
             self._note_failure(record.base_name, error)
             return ()
         if gap == "dropout_mask_unknown":
             self.without_time_steps.append(record.base_name)
-        return found
+        return record.time_gradients
+
+    def drop_time_steps(self) -> None:
+        """Give up gradients through time that have arrived and were not asked for: the weights have moved since."""
+        for record in self.sites:
+            if record.time_steps is not None and self.gradient_rows(record.activation_grad + record.other_grad):
+                record.time_steps = None
 
     def functions_seen(self) -> bool:
         """Whether some site is no module."""
@@ -307,20 +361,46 @@ class Recorder:
     # Modules
 
     def _before(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        if id(module) not in self._own_hooks:
+        if id(module) in self._own_hooks:
+            return
+        if self._quickly and self._frames and id(module) in self._quickly:
+            self._frames[-1].called_child = True
+        else:
             self._before_own(module, args)
 
     def _after(self, module: nn.Module, args: tuple[Any, ...], *rest: Any) -> None:
-        if id(module) not in self._own_hooks:
+        if id(module) in self._own_hooks:
+            return
+        info = self._quickly.get(id(module))
+        if info is None or not self._frames or self._frames[-1].info is info:
             self._after_own(module, args, *rest)
+        elif self._live and not self._revisiting:
+            started = time.perf_counter()
+            self._try(_Frame(info), self._note_all, info, args, *rest)
+            self.spent_s += time.perf_counter() - started
+        elif self._live:
+            self._try(_Frame(info), self._revisit, _Frame(info), rest[-1])
+
+    def _note_all(self, info: ModuleInfo, args: tuple[Any, ...], *rest: Any) -> None:
+        """Input, activation and output of a module of torch's that overwrites nothing, in one go after its call."""
+        frame = _Frame(info)
+        x = main_tensor(args or rest[0])
+        if x is not None:
+            self._note_input(frame, x)
+            if info.activation is not None:
+                parameters = classify.activation_parameters(info.activation, info.module)
+                self._note_activation(frame, info.activation, x, parameters)
+        self._add(frame, info.op, info.kind, rest[-1], functional=False, activation=info.activation)
 
     def _before_own(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> None:
         info = self._infos.get(id(module))
         if info is None or info.module is not module:
             return
         started = time.perf_counter()
+        if self._frames and info is self._frames[0].info and self._was_interrupted(module):
+            self.leave()
         if not self._frames:
-            self._begin()
+            self._begin(info)
         elif self._live:
             self._frames[-1].called_child = True
         frame = _Frame(info)
@@ -329,7 +409,19 @@ class Recorder:
             self._try(frame, self._note_call, frame, args)
         self.spent_s += time.perf_counter() - started
 
-    def _begin(self) -> None:
+    def _was_interrupted(self, module: nn.Module) -> bool:
+        """Whether a call of the module never came to its end: an interrupt is no exception hooks are called for.
+
+        A module that calls itself is on Python's stack as often as it is among the frames.
+        """
+        running = 0
+        frame: FrameType | None = sys._getframe()
+        while frame is not None:
+            running += frame.f_code is _CALL and frame.f_locals.get("self") is module
+            frame = frame.f_back
+        return running <= sum(known.info.module is module for known in self._frames)
+
+    def _begin(self, info: ModuleInfo) -> None:
         """The model, or a part of it, is called from outside."""
         self._failed = None
         self._live = torch.is_grad_enabled() and not torch.jit.is_tracing() and not torch.compiler.is_compiling()
@@ -341,8 +433,13 @@ class Recorder:
             # Another micro-batch: the calls are those of the one before, over again.
             if self.on_next_pass is not None:
                 self.on_next_pass()
+            if not self.is_open:
+                self._live = False
+                return
             self._calls.clear()
             self._revisits.clear()
+        if not self._revisiting:
+            self._root_calls.append((info, info.module.training))
         if self._mode is not None and not self._revisiting:
             self._mode.begin()
 
@@ -545,18 +642,22 @@ class Recorder:
         What cannot be measured (a tensor under ``vmap``, a jagged one) is skipped, and the flow records the gap.
         """
         where = frame.info.name or type(frame.info.module).__name__
-        if self._strikes[where] >= PATIENCE:
+        strikes = self.strikes.get(where)
+        if strikes is not None and len(strikes) >= PATIENCE:
+            self.failures.setdefault(where, strikes[-1])
             return
         try:
             with torch._C.DisableTorchFunction():
                 work(*arguments)
         except Exception as error:
-            self._strikes[where] += 1
+            if torch._C._functorch.peek_interpreter_stack() is not None:
+                self.failures.setdefault(where, "it ran inside a transform of torch.func, whose tensors have no values")
+                return
             self._note_failure(where, error)
+            self.strikes.setdefault(where, []).append(self.failures[where])
 
     def _note_failure(self, where: str, error: Exception) -> None:
-        reason = (str(error).splitlines() or [""])[0]
-        self.failures.setdefault(where, f"{type(error).__name__}: {reason}")
+        self.failures.setdefault(where, in_one_line(error))
 
     def _note_input(self, frame: _Frame, x: Tensor) -> None:
         """Measure the input now: an in-place operation will have overwritten it when the output is there."""
@@ -583,7 +684,9 @@ class Recorder:
         measured = _Measured(self.ledger.measure(tensor), GradientSink(self))
         self._known[id(tensor)] = weakref.ref(tensor), version, measured
         if tensor.requires_grad:
-            self._tensor_handles.append(tensor.register_hook(measured.gradient))
+            handle = tensor.register_hook(measured.gradient)
+            if tensor.is_leaf:  # that of any other tensor goes with the graph, and does nothing once this is closed
+                self._tensor_handles.append(handle)
         return measured
 
     def _add(
@@ -626,20 +729,21 @@ class Recorder:
     ) -> SiteRecord:
         """The record of this call: a new one, or that of the same call on the micro-batch before."""
         key = (frame.info.name, op if functional else "")
-        self._calls[key] += 1
-        full_key = (*key, self._calls[key])
+        call = self._calls[key] = self._calls.get(key, 0) + 1
+        full_key = (*key, call)
         record = self._by_key.get(full_key)
         if record is None:
             record = SiteRecord(
                 info=frame.info,
                 op=op,
                 kind=kind,
-                call=self._calls[key],
+                call=call,
                 functional=functional,
                 activation_id=activation.id if activation else None,
                 activation_parameters=frame.parameters,
-                shape=tuple(y.shape),
-                dtype=str(y.dtype).removeprefix("torch."),
+                shape=y.shape,
+                dtype=y.dtype,
+                root_call=len(self._root_calls) - 1,
             )
             self._by_key[full_key] = record
             self.sites.append(record)
@@ -706,6 +810,7 @@ def module_infos(model: nn.Module, choice: Choice | None) -> dict[int, ModuleInf
         model: Whose modules.
         choice: Which of them are sites; all by default.
     """
+    model = unwrapped(model)
     names = {id(module): clean(name) for name, module in model.named_modules()}
     return {id(module): _info(module, names[id(module)], choice) for module in classify.operations(model)}
 
@@ -730,11 +835,25 @@ def _info(module: nn.Module, name: str, choice: Choice | None) -> ModuleInfo:
     )
 
 
-def _show_again(message: str) -> None:
-    """Take one filter for warnings out again, and leave all others as they are."""
-    for entry in list(warnings.filters):
-        if entry[1] is not None and entry[1].pattern == message and isinstance(warnings.filters, list):
-            warnings.filters.remove(entry)
+def silence_advice() -> None:
+    """Keep PyTorch's advice about global hooks from the user.
+
+    Straight into the list: ``filterwarnings`` would have Python forget which warnings it has shown once already, and
+    the user would see those of the model again at every measured step.
+    """
+    if isinstance(warnings.filters, list):
+        warnings.filters.insert(0, _SILENCE)
+
+
+def show_advice() -> None:
+    """Take that filter out again, and leave all others as they are."""
+    if isinstance(warnings.filters, list) and _SILENCE in warnings.filters:
+        warnings.filters.remove(_SILENCE)
+
+
+def in_one_line(error: Exception) -> str:
+    """What went wrong, without the pages that PyTorch may add."""
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
 def _function_name(func: Callable[..., Any]) -> str:

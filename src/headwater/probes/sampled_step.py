@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from contextlib import ExitStack
 from typing import Any
@@ -18,6 +17,8 @@ from headwater.probes.parameters import ParameterProbe, Readings
 from headwater.probes.recorder import ModuleInfo, Recorder
 from headwater.probes.rows import followed_share, gaps, site_flows, site_names, with_parameters
 from headwater.records import Flow, Path, SiteFlow
+
+_FOLLOWED_CALLS = 8  # of the model from outside in one micro-batch
 
 
 class SampledStep:
@@ -65,29 +66,33 @@ class SampledStep:
         self._path: Path | None = None
         self._rows: tuple[SiteFlow, ...] | None = None
         self._flow: Flow | None = None
+        self._roots: list[Any] = []
+        self._calls = 0
         self._stack = ExitStack()
         self._stepping: set[int] = set()
+        self._stepped: set[int] = set()
 
     def begin(self) -> None:
         """Attach the hooks."""
         self._stack.enter_context(self.recorder)
         self._stack.enter_context(eager())
 
-    def before_optimizer(self, optimizer: torch.optim.Optimizer, grad_scale: float) -> None:
+    def before_optimizer(self, optimizer: torch.optim.Optimizer, grad_scale: float, has_closure: bool = False) -> None:
         """An optimizer is about to step; its gradients are complete, unless it computes them itself (LBFGS).
 
         Args:
             optimizer: Which.
             grad_scale: What the gradients are multiplied by as they are now.
+            has_closure: Whether it was given a function to compute them.
         """
         started = time.perf_counter()
         self.recorder.leave()
-        self.optimizer = type(optimizer).__name__
+        self.optimizer = self.optimizer or type(optimizer).__name__
         own = [p for group in optimizer.param_groups for p in group["params"]]
-        if self.recorder.saw_backward:
+        if self.recorder.saw_backward or not has_closure:
             self.readings.grad_scale = grad_scale
-            self._finish_sites()
-            self._parameters.read(self._ledger, own, cosine=True)
+            self._finish_time_steps()
+            self._parameters.read(self._ledger, own, cosine=True, keep=True, values=self.thorough)
         self._parameters.keep(own)
         self._stepping.add(id(optimizer))
         self.spent_s += time.perf_counter() - started
@@ -96,9 +101,11 @@ class SampledStep:
         """An optimizer has stepped."""
         started = time.perf_counter()
         own = [p for group in optimizer.param_groups for p in group["params"]]
-        self._finish_sites()
-        self._parameters.read(self._ledger, own, cosine=True)  # of those that a closure has only now computed
-        if id(optimizer) in self._stepping:
+        self.recorder.leave()
+        self.recorder.drop_time_steps()
+        self._parameters.read(self._ledger, own, cosine=True, values=self.thorough)  # of those that a closure has only now computed
+        if id(optimizer) in self._stepping - self._stepped:
+            self._stepped.add(id(optimizer))
             self._parameters.compare(optimizer, own)
             if self.thorough:
                 self._parameters.look_closer(optimizer, own)
@@ -108,8 +115,8 @@ class SampledStep:
         """Take the hooks off; whatever was not read until now is read."""
         started = time.perf_counter()
         try:
-            self._finish_sites()
             self._parameters.read(self._ledger)
+            self._finish_sites()
         finally:
             if self._graph is not None:
                 self._graph.close()
@@ -124,12 +131,19 @@ class SampledStep:
         self.recorder.close()
         self._stack.close()
 
+    def next_pass(self) -> None:
+        """The forward passes from here on belong to another micro-batch."""
+        self._roots.clear()
+        self._calls = 0
+
     def forget(self) -> None:
         """Begin again: the gradients so far were not finite, and the scaler has dropped them."""
-        self.recorder.forget()
         if self._graph is not None:
             self._graph.close()
             self._graph = None
+        self.recorder.forget()
+        if not self._stepping:
+            self._ledger.clear()
 
     def nonfinite(self) -> int:
         """How many elements of all that was measured are NaN or Inf."""
@@ -140,13 +154,7 @@ class SampledStep:
         rows = self.readings.gradient_rows()
         if not rows:
             return None
-        pairs = [(self._ledger.log10_rms(row), self._ledger.counts(row)[0]) for row in rows]
-        total = sum(count for _, count in pairs)
-        alive = [2 * log + math.log10(count) for log, count in pairs if log > -math.inf]
-        if not alive or not total:
-            return -math.inf
-        top = max(alive)
-        return (top + math.log10(sum(10.0 ** (log - top) for log in alive)) - math.log10(total)) / 2
+        return self._ledger.log10_rms_of_all(rows)
 
     def flow(self) -> Flow:
         """Everything the step showed."""
@@ -167,17 +175,36 @@ class SampledStep:
         return self._flow
 
     def _note_output(self, nodes: list[Any]) -> None:
-        """The model has returned: follow the graph from there, once in a step."""
-        if self.thorough and self._graph is None and nodes:
-            self._graph = BackwardGraph(nodes, self.recorder.sites, self._ledger)
+        """The model has returned: follow the graph from there, and from where it returned before in this micro-batch.
+
+        Of a model that a loop over time calls again and again, the first few times.
+        """
+        if not self.thorough or not nodes or self._calls >= _FOLLOWED_CALLS:
+            return
+        self._calls += 1
+        self._roots.extend(nodes)
+        sites = self.recorder.sites
+        kept = [(site, site.out_nodes, site.in_nodes) for site in sites]
+        if self._graph is not None:
+            self._graph.close()
+        for site, out_nodes, in_nodes in kept:  # of which closing has let go
+            site.out_nodes, site.in_nodes = out_nodes, in_nodes
+        self._graph = BackwardGraph(list(dict.fromkeys(self._roots)), sites, self._ledger)
+
+    def _finish_time_steps(self) -> None:
+        """Follow gradients through time with the weights as they were; the optimizer is about to change them."""
+        for record in self.recorder.sites:
+            self.recorder.time_gradients(record)
 
     def _finish_sites(self) -> None:
-        """Read what needs the graph or the weights as they were; the optimizer is about to change them."""
-        if not self.thorough or self._rows is not None or not self.recorder.saw_backward:
+        """Read what needs the graph, which is let go of."""
+        if not self.recorder.saw_backward:
             return
-        if self._graph is not None:
-            self._path = self._graph.path(site_names(self.recorder.sites))
-        self._rows = site_flows(self.recorder, self._graph, self.grad_scale)
+        self.recorder.leave_out_idle_calls()
+        if self.thorough:
+            if self._graph is not None:
+                self._path = self._graph.path(site_names(self.recorder.sites))
+            self._rows = site_flows(self.recorder, self._graph, self.grad_scale)
 
     def _site_rows(self) -> tuple[SiteFlow, ...]:
         return self._rows if self._rows is not None else site_flows(self.recorder, None, self.grad_scale)

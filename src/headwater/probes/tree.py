@@ -20,6 +20,10 @@ def tensors(value: Any, depth: int = 0) -> Iterator[Tensor]:
 
 def main_tensor(value: Any) -> Tensor | None:
     """The tensor an output stands for: the first floating-point or complex one with elements to differentiate."""
+    if isinstance(value, tuple) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, Tensor):  # nearly always, so the walk is spared
+        return value if value.is_floating_point() or value.is_complex() else None
     return next((t for t in tensors(value) if t.is_floating_point() or t.is_complex()), None)
 
 
