@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.options import parser, save, say
 from benchmarks.tables import kernel_table
-from benchmarks.worker import State, Worker
+from benchmarks.worker import Worker
 
 FLOAT32 = [("float32", 1 << power) for power in range(18, 26)]
 OTHERS = [(dtype, 1 << power) for dtype in ("bfloat16", "float16", "float64") for power in (18, 22, 25)]
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(kernel_table(result), flush=True)
 
 
-def contest(state: State, dtype: str, count: int, threads: int, quick: bool = False) -> dict[str, Any]:
+def contest(dtype: str, count: int, threads: int, quick: bool = False) -> dict[str, Any]:
     """Median milliseconds of everyone on one tensor, and bytes per second of the memory at that size."""
     import torch
 
@@ -85,7 +85,7 @@ def contest(state: State, dtype: str, count: int, threads: int, quick: bool = Fa
     }
 
 
-def crossover(state: State, counts: list[int]) -> list[dict[str, Any]]:
+def crossover(counts: list[int]) -> list[dict[str, Any]]:
     """Milliseconds of the kernel on small tensors, in the calling thread alone and shared among all.
 
     It changes the bounds that decide about sharing, for the rest of this process.

@@ -30,11 +30,12 @@ from benchmarks.options import load, one_of, parser, save, say
 from benchmarks.peers import ARMS, Arm
 from benchmarks.session import Session
 from benchmarks.tables import memory_table
-from benchmarks.worker import CrashError, State, Worker
+from benchmarks.worker import CrashError, Worker
 
 STEPS, TRACED = 200, 60
 STEPS_OF_SLOW = {"gpt2": (40, 15)}  # at more than a second a step
 RUNS = 2
+FIRST_STEPS = 3
 MIB = 2**20
 
 
@@ -71,19 +72,19 @@ def fresh(case: Case, arm: Arm, steps: int, traced: int, threads: int | None) ->
     return facts
 
 
-def resident(state: State, case: Case, arm: Arm, steps: int) -> dict[str, Any]:
+def resident(case: Case, arm: Arm, steps: int) -> dict[str, Any]:
     """A job: the process's memory while it trains, in MiB.
 
     Returns:
         ``loaded_mib``, what the arm's code takes once per process; ``peak_mib``, the peak of the training above what
         was there before it; ``growth_kib_per_step``, the slope over the last three quarters of the steps.
     """
-    Session(Mlp(2, 8, 8), ARMS["bare"]).close()
+    training(Mlp(2, 8, 8), ARMS["bare"]).detach()
     empty = rss()
-    Session(Mlp(2, 8, 8), arm).close()
+    training(Mlp(2, 8, 8), arm).detach()
     start = rss()
     forget_peak()
-    session = Session(case, arm)
+    session = training(case, arm)
     sizes = []
     for _ in range(steps):
         session.run(1)
@@ -97,31 +98,31 @@ def resident(state: State, case: Case, arm: Arm, steps: int) -> dict[str, Any]:
         "growth_kib_per_step": growth / 1024,
         "sizes_mib": [round((size - start) / MIB, 2) for size in sizes[:: max(1, steps // 50)]],
     }
-    session.close()
+    session.detach()
     return result
 
 
-def allocated(state: State, case: Case, arm: Arm, steps: int) -> dict[str, Any]:
+def allocated(case: Case, arm: Arm, steps: int) -> dict[str, Any]:
     """A job: the most that is held, in MiB, of what torch allocates within some steps."""
     from torch.profiler import ProfilerActivity, profile
 
-    session = Session(case, arm)
+    session = training(case, arm)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         session.run(steps)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "trace.json")
         profiler.export_chrome_trace(str(path))
         events = [event["args"] for event in json.loads(path.read_text())["traceEvents"] if event["name"] == "[memory]"]
-    session.close()
+    session.detach()
     return {
         "torch_peak_mib": max(event["Total Allocated"] for event in events) / MIB,
         "torch_allocations": sum(event["Bytes"] > 0 for event in events) // steps,
     }
 
 
-def python_growth(state: State, case: Case, arm: Arm, steps: int) -> dict[str, Any]:
+def python_growth(case: Case, arm: Arm, steps: int) -> dict[str, Any]:
     """A job: what Python objects take more after so many steps than before them, in KiB."""
-    session = Session(case, arm)
+    session = training(case, arm)
     tracemalloc.start()
     session.run(2)
     gc.collect()
@@ -131,12 +132,20 @@ def python_growth(state: State, case: Case, arm: Arm, steps: int) -> dict[str, A
     gc.collect()
     after, highest = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    session.close()
+    session.detach()
     return {
         "python_kib_per_step": (after - before) / steps / 1024,
         "python_peak_mib": (highest - before) / MIB,
         "traced_steps": steps,
     }
+
+
+def training(case: Case, arm: Arm) -> Session:
+    """A training that is under way, with the arm attached."""
+    session = Session(case)
+    session.attach(arm)
+    session.run(FIRST_STEPS)
+    return session
 
 
 def rss() -> int:

@@ -68,6 +68,6 @@ def panel(axes: Axes, case: dict[str, Any]) -> None:
 
 def values(case: dict[str, Any]) -> list[tuple[str, float | None]]:
     """Label and percentage of each arm but the bare loop; ``None`` for one that crashes."""
-    dots = [(row["label"], row.get("overhead_pct")) for key, row in case["every_step"].items() if key != "bare"]
+    dots = [(row["label"], row.get("overhead_pct")) for row in case["every_step"].values()]
     auto = case.get("auto", {}).get("auto")
-    return dots if auto is None else [*dots, (auto["label"], auto.get("total_pct"))]
+    return dots if not auto else [*dots, (auto["label"], auto.get("total_pct"))]

@@ -12,9 +12,9 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.models import Mlp
 from benchmarks.options import parser, save, say
-from benchmarks.overhead import QUICK, workers
+from benchmarks.overhead import QUICK
+from benchmarks.paired import Plan, every_step, in_total
 from benchmarks.peers import ARMS, AUTO
-from benchmarks.rounds import Plan, every_step, in_total, race
 from benchmarks.tables import scaling_table
 from benchmarks.worker import Worker
 
@@ -25,54 +25,38 @@ VARIED = {
     "batch": (8, 32, 128, 1024),
 }
 VARIED_QUICK = {"depth": (10, 30), "width": (32,), "batch": (8,)}
-EVERY_STEP = Plan(rounds=6, block_s=0.3, most_steps=50)
-IN_TOTAL = Plan(rounds=4, block_s=1.0, most_steps=100, fewest_steps=10)
+PLAN = Plan(rounds=6, block_s=0.3, most_steps=50, stretch_s=4.0, stretch_steps=(40, 400))
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Go through all sizes with the same processes."""
+    """Go through all sizes in one process."""
     given = parser(__doc__).parse_args(arguments)
-    every = {key: ARMS[key] for key in ("bare", "bare_again", "headwater")}
+    plan = QUICK if given.quick else PLAN
     result: dict[str, Any] = {"machine": machine.describe(given.threads), "quick": given.quick, "rows": []}
-    with workers(every | {"auto": AUTO["auto"]}, given.threads) as there:
+    with Worker(given.threads) as worker:
         for varied, values in (VARIED_QUICK if given.quick else VARIED).items():
             for value in values:
                 case = replace(BASE, **{varied: value})
-                result["rows"].append({"varied": varied, **row(case, there, given.quick)})
+                result["rows"].append({"varied": varied, **row(case, worker, plan)})
                 say(f"scaling: {case.label}")
     save(given.out, "scaling", result)
     print(scaling_table(result), flush=True)
 
 
-def row(case: Mlp, there: dict[str, Worker], quick: bool) -> dict[str, Any]:
-    """One network: both ways of watching, and the noise.
-
-    Args:
-        case: The network.
-        there: A process for each of "bare", "bare_again", "headwater" and "auto".
-        quick: Too short to tell anything.
-    """
-    every = {key: ARMS[key] for key in ("bare", "bare_again", "headwater")}
-    auto = {key: AUTO[key] for key in ("bare", "auto")}
-    steps = every_step(race(there, case, every, QUICK if quick else EVERY_STEP, ignore))
-    totals = in_total(race(there, case, auto, QUICK if quick else IN_TOTAL, ignore, same_steps=True))
+def row(case: Mlp, worker: Worker, plan: Plan) -> dict[str, Any]:
+    """One network: both ways of watching, and what the machine cannot tell apart."""
     sites = 2 * case.depth
-    watched = steps["headwater"]
+    watched = every_step(worker, case, ARMS["headwater"], plan)
     return {
         "depth": case.depth,
         "width": case.width,
         "batch": case.batch,
         "sites": sites,
         "per_site_us": None if watched["crash"] else 1e3 * watched["extra_ms"] / sites,
-        "bare": steps["bare"],
-        "bare_again": steps["bare_again"],
+        "bare": every_step(worker, case, ARMS["bare"], plan),
         "headwater": watched,
-        "auto": totals["auto"],
+        "auto": in_total(worker, case, AUTO["auto"], plan),
     }
-
-
-def ignore(text: str) -> None:
-    """One line for each network is progress enough."""
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def summary_table(cases: list[Result]) -> str:
     """Extra time of each arm on each case."""
     named: dict[str, str] = {}
     for case in cases:
-        named |= {key: row["label"] for key, row in case.get("every_step", {}).items() if key != "bare"}
+        named |= {key: row["label"] for key, row in case.get("every_step", {}).items()}
         named |= {key: row["label"] for key, row in case.get("auto", {}).items() if key == "auto"}
     heads = ["extra time per step", *(case["label"].split(", ")[0] for case in cases)]
     return table(heads, ([label, *(short(case, key) for case in cases)] for key, label in named.items()))
@@ -92,44 +92,37 @@ def overhead_table(case: Result) -> str:
 
 def every_step_table(rows: dict[str, Result]) -> str:
     """Arms on every step: median ratio, quartiles over the rounds, milliseconds."""
-    heads = ["every step", "what it looks at", "extra time", "quartiles", "by mean", "extra ms", "ms a step"]
-    heads += ["rounds × steps"]
-    return table(heads, (every_step_row(key, row) for key, row in rows.items()))
+    heads = ["every step", "what it looks at", "extra time", "quartiles", "by mean", "bare ms", "extra ms", "rounds"]
+    return table(heads, map(every_step_row, rows.values()))
 
 
-def every_step_row(key: str, row: Result) -> list[str]:
+def every_step_row(row: Result) -> list[str]:
     """One arm."""
     start = [row["label"], cell(row["measures"])]
     if row["crash"]:
         return [*start, f"crashes: {cell(row['crash'])}", "", "", "", "", ""]
-    count = f"{row['rounds']} × {row['steps'] // row['rounds']}"
-    if key == "bare":
-        return [*start, "", "", "", "", number(row["step_ms"]), count]
     spread = " to ".join(percent(value) for value in row["quartiles_pct"])
-    if (
-        row["sampled"] is not None and row["sampled"] < row["steps"]
-    ):  # it has given up on the way: this is not what it costs
+    if row["sampled"] is not None and row["sampled"] < row["steps"]:  # it has given up on the way: no cost of watching
         spread += f"; measured only {row['sampled']} of {row['steps']} steps"
     figures = [percent(row["overhead_pct"]), spread, percent(row["mean_pct"])]
-    return [*start, *figures, number(row["extra_ms"]), number(row["step_ms"]), count]
+    return [*start, *figures, number(row["bare_ms"]), number(row["extra_ms"]), str(row["rounds"])]
 
 
 def auto_table(rows: dict[str, Result]) -> str:
     """The default sampling: total time, the same by medians, and what headwater says itself."""
-    heads = ["default sampling", "extra time from attaching on", "after the first steps", "the same by medians"]
+    heads = ["default sampling", "extra time from attaching on", "after the first tenth", "the same by medians"]
     heads += ["its own figure", "steps sampled"]
-    return table(heads, (auto_row(row) for key, row in rows.items() if key != "bare"))
+    return table(heads, map(auto_row, rows.values()))
 
 
 def auto_row(row: Result) -> list[str]:
     """One arm."""
     if row["crash"]:
         return [row["label"], f"crashes: {cell(row['crash'])}", "", "", "", ""]
-    own = row.get("own_overhead")
-    sampled = f"{row['sampled']} of {row['steps']}" if own is not None else ""
-    said = "" if own is None else percent(100 * own)
     figures = [percent(row[f"{name}_pct"]) for name in ("from_start", "total", "by_medians")]
-    return [row["label"], *figures, said, sampled]
+    own = "" if row["own_pct"] is None else percent(row["own_pct"])
+    sampled = f"of {row['steps']}" if row["sampled"] is None else f"{row['sampled']} of {row['steps']}"
+    return [row["label"], *figures, own, sampled]
 
 
 def kernel_table(result: Result) -> str:
@@ -175,8 +168,8 @@ def scaling_table(result: Result) -> str:
 def scaling_row(row: Result) -> list[str]:
     """One network."""
     ours, auto = row["headwater"], row["auto"]
-    start = [f"{row['depth']:,}", f"{row['width']:,}", f"{row['batch']:,}", number(row["bare"]["step_ms"])]
-    noise = percent(row["bare_again"]["overhead_pct"])
+    start = [f"{row['depth']:,}", f"{row['width']:,}", f"{row['batch']:,}", number(row["bare"]["bare_ms"])]
+    noise = percent(row["bare"]["overhead_pct"])
     sampled = f"crashes: {cell(auto['crash'])}" if auto["crash"] else percent(auto["by_medians_pct"])
     if ours["crash"]:
         return [*start, f"crashes: {cell(ours['crash'])}", "", "", noise, sampled]

@@ -1,7 +1,4 @@
-"""A process of its own for each arm: no arm's threads, patches or memory reach another's.
-
-The workers live side by side and take turns, so that a machine whose speed drifts is fair to all of them.
-"""
+"""A process of its own for each arm: no arm's threads, patches or memory reach another's."""
 
 import multiprocessing
 import os
@@ -9,26 +6,20 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from time import monotonic, sleep
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
-
-import psutil
+from typing import Any, ParamSpec, Self, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
-State = dict[str, Any]  # what a worker keeps between jobs
-QUIET_CPU_S = 0.005  # per POLL_S: an idle process that now and then wakes up
-POLL_S = 0.05
 PATIENCE_S = 20.0
 LINE = 160  # characters of an error's message that are kept
 
 
 class CrashError(RuntimeError):
-    """An arm failed in its worker; the message is the worker's error in one line."""
+    """A job failed in its worker; the message is the worker's error in one line."""
 
 
 class Worker:
-    """A process that runs one job after another, each a function of its state."""
+    """A process that runs one job after another, each a function of a module."""
 
     def __init__(self, threads: int | None = None) -> None:
         """Start it.
@@ -43,8 +34,14 @@ class Worker:
         self._process.start()
         theirs.close()
 
-    def call(self, job: Callable[Concatenate[State, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a module-level function over there and wait for what it returns.
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def call(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function over there and wait for what it returns.
 
         Raises:
             CrashError: If it raised, or took its process down.
@@ -59,23 +56,6 @@ class Worker:
             raise CrashError(value)
         return value
 
-    def settle(self) -> None:
-        """Wait until it and its children are idle: what they do in the background is not the next arm's to pay."""
-        deadline = monotonic() + PATIENCE_S
-        before = self._cpu_s()
-        while monotonic() < deadline:
-            sleep(POLL_S)
-            after = self._cpu_s()
-            if after - before <= QUIET_CPU_S:
-                return
-            before = after
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Let it end; a process that does not is ended."""
         with suppress(OSError):  # it may have ended already
@@ -85,24 +65,6 @@ class Worker:
             self._process.kill()
         self._pipe.close()
 
-    def _cpu_s(self) -> float:
-        return sum(_cpu_s(pid) for pid in self._family())
-
-    def _family(self) -> list[int]:
-        try:
-            children = psutil.Process(self._process.pid).children(recursive=True)
-        except psutil.NoSuchProcess:
-            return []
-        return [self._process.pid or 0, *(child.pid for child in children)]
-
-
-def _cpu_s(pid: int) -> float:
-    try:
-        times = psutil.Process(pid).cpu_times()
-    except psutil.Error:
-        return 0.0
-    return times.user + times.system
-
 
 def _serve(pipe: Connection, threads: int | None) -> None:
     if threads is not None:
@@ -111,17 +73,14 @@ def _serve(pipe: Connection, threads: int | None) -> None:
         import torch
 
         torch.set_num_threads(threads)
-    state: State = {}
     with suppress(EOFError, BrokenPipeError):  # whoever started us may be gone
         while (job := pipe.recv()) is not None:
-            pipe.send(_outcome(state, *job))
-    if "session" in state:
-        state["session"].close()
+            pipe.send(_outcome(*job))
 
 
-def _outcome(state: State, function: Callable[..., Any], args: Any, kwargs: Any) -> tuple[bool, Any]:
+def _outcome(function: Callable[..., Any], args: Any, kwargs: Any) -> tuple[bool, Any]:
     try:
-        return True, function(state, *args, **kwargs)
+        return True, function(*args, **kwargs)
     except Exception as error:
         return False, _line(error)
 

@@ -13,12 +13,12 @@ from tests.helpers import ROOT, files_under, headwater
 PAGES = ("README.md", "README.ko.md")
 
 
-def blocks(page: str) -> tuple[list[str], str]:
+def blocks(page: str) -> tuple[list[str], list[str]]:
     """The ``headwater`` commands of a page, and its Python without comments."""
     content = (ROOT / page).read_text(encoding="utf-8")
     commands = re.findall(r"^    (headwater .+)$", content, re.MULTILINE)
-    (code,) = re.findall(r"```python\n(.+?)```", content, re.DOTALL)
-    return commands, re.sub(r" *#.*", "", code)
+    code = re.findall(r"```python\n(.+?)```", content, re.DOTALL)
+    return commands, [re.sub(r" *#.*", "", block) for block in code]
 
 
 def readers_names() -> dict[str, object]:
@@ -53,12 +53,20 @@ def test_code_of_the_page_runs(
     monkeypatch.chdir(tmp_path)
     names = readers_names()
     before = {key: value.clone() for key, value in names["model"].state_dict().items()}
-    exec(blocks("README.md")[1], names)
+    exec(blocks("README.md")[1][0], names)
     verdict, proof = capsys.readouterr().out.splitlines()
     assert verdict.split()[0] in ("healthy", "findings", "cannot_tell")
     assert proof.split()[0] in ("proven", "not_proven", "harmful")
     assert files_under(tmp_path) == {"report.html"}
     torch.testing.assert_close(names["model"].state_dict(), before, rtol=0, atol=0)
+
+
+def test_loop_of_the_page_is_watched(capsys: pytest.CaptureFixture[str]) -> None:
+    _, loop = blocks("README.md")[1]
+    exec("import headwater as hw\n" + loop, readers_names())
+    overhead, verdict = capsys.readouterr().out.split()
+    assert overhead == "None" or float(overhead) >= 0
+    assert verdict in ("healthy", "findings", "cannot_tell")
 
 
 @pytest.mark.parametrize("command", blocks("README.md")[0])

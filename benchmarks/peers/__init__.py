@@ -43,8 +43,7 @@ class Arm:
 
 
 ARMS = {
-    "bare": Arm("bare loop", "nothing", "bare"),
-    "bare_again": Arm("bare loop again", "nothing: the noise of this machine", "bare"),
+    "bare": Arm("bare loop", "nothing: what this machine cannot tell apart", "bare"),
     "headwater": Arm(
         "headwater, every step",
         "all statistics of activations, their gradients, parameters, gradients and updates",
@@ -73,7 +72,6 @@ ARMS = {
 
 AUTO = {
     "bare": ARMS["bare"],
-    "bare_again": ARMS["bare_again"],
     "auto": Arm(
         'headwater, every="auto"', "the same, on the steps it chooses", "headwater", "headwater", (("every", "auto"),)
     ),

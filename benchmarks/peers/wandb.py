@@ -16,4 +16,7 @@ def attached(model: nn.Module, optimizer: Optimizer, folder: Path) -> Iterator[A
     """Histograms of all parameters and gradients go into the row that ``run.log`` closes."""
     with wandb.init(mode="offline", dir=folder, settings=wandb.Settings(silent=True, console="off")) as run:
         run.watch(model, log="all", log_freq=1)
-        yield lambda loss: run.log({"loss": loss.item()})
+        try:
+            yield lambda loss: run.log({"loss": loss.item()})
+        finally:
+            run.unwatch(model)

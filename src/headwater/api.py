@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn.modules.loss import _Loss
 
 from headwater.diagnosis import diagnose
+from headwater.probes.choose import Sites
 from headwater.probes.measure import check_trainable, measure
 from headwater.probes.preserve import random_states, restore_random_states
 from headwater.records import Diagnosis, Experiment, Finding, Flow, InputError, Prescription, Proof, RunInfo
@@ -35,6 +36,7 @@ def check(
     *,
     steps: int = 0,
     seed: int | None = None,
+    sites: Sites | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Measure one step of a model and say what is wrong with it.
@@ -48,6 +50,8 @@ def check(
         loss: ``loss(model, batch) -> scalar tensor``; not with an Experiment.
         steps: With an Experiment, how many steps a copy is trained before the measurement.
         seed: With an Experiment, the seed of weights and data; by default the random states as they are.
+        sites: Which operations are measured: a pattern of names (``"encoder.*"``), a class of modules, several of
+            either, or a depth; all by default.
         progress: ``progress("progress.train", done, total)`` after each training step.
 
     Raises:
@@ -65,9 +69,9 @@ def check(
     try:
         if isinstance(model, Experiment):
             _refuse_extra(batch, loss)
-            subject, flow = _measure_experiment(model, steps, seed, progress)
+            subject, flow = _measure_experiment(model, steps, seed, sites, progress)
         else:
-            subject, flow = model, _measure_model(model, batch, loss, steps)
+            subject, flow = model, _measure_model(model, batch, loss, steps, sites)
     finally:
         restore_random_states(states)
     return diagnosed(subject, flow, seed, time.perf_counter() - started)
@@ -179,7 +183,7 @@ def _refuse_extra(batch: Any, loss: Any) -> None:
         raise InputError("an Experiment brings its own batches and loss: hw.check(experiment), nothing else.")
 
 
-def _measure_model(model: Any, batch: Any, loss: Any, steps: int) -> Flow:
+def _measure_model(model: Any, batch: Any, loss: Any, steps: int, sites: Sites | None) -> Flow:
     if steps:
         raise InputError(
             "steps=N trains a copy first, which needs an Experiment: hw.check(hw.Experiment(...), steps=N)."
@@ -191,7 +195,7 @@ def _measure_model(model: Any, batch: Any, loss: Any, steps: int) -> Flow:
             f"loss must be a function of model and batch, got {getattr(loss, '__name__', type(loss).__name__)}: "
             "hw.check(model, batch, lambda model, batch: criterion(model(batch[0]), batch[1]))."
         )
-    return measure(model, batch, loss)
+    return measure(model, batch, loss, sites=sites)
 
 
 def _is_criterion(loss: Any) -> bool:
@@ -200,7 +204,7 @@ def _is_criterion(loss: Any) -> bool:
 
 
 def _measure_experiment(
-    experiment: Experiment, steps: int, seed: int | None, progress: Progress | None
+    experiment: Experiment, steps: int, seed: int | None, sites: Sites | None, progress: Progress | None
 ) -> tuple[nn.Module, Flow]:
     if not isinstance(steps, int) or steps < 0:
         raise InputError(f"steps counts training steps: a whole number from 0, got {steps!r}.")
@@ -212,13 +216,13 @@ def _measure_experiment(
         model = copied(model)
     stream = endless(experiment, seed)
     if not steps and experiment.optimizer is None:
-        return model, measure(model, next(stream), experiment.loss)
+        return model, measure(model, next(stream), experiment.loss, sites=sites)
     optimizer = make_optimizer(experiment, model)
     for done in range(steps):
         train_step(model, next(stream), experiment.loss, optimizer)
         if progress is not None:
             progress("progress.train", done + 1, steps)
-    return model, measure(model, next(stream), experiment.loss, optimizer, steps)
+    return model, measure(model, next(stream), experiment.loss, optimizer, steps, sites)
 
 
 def _with_code(diagnosis: Diagnosis, model: nn.Module, flow: Flow) -> Diagnosis:

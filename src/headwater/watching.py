@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 from torch.utils.hooks import RemovableHandle
 
 from headwater.api import diagnosed
@@ -19,9 +20,9 @@ from headwater.kernels.ledger import Ledger
 from headwater.probes.activation_window import ActivationWindow
 from headwater.probes.choose import Choice, Sites
 from headwater.probes.measure import check_watchable
-from headwater.probes.parameters import SAMPLE, ParameterProbe
 from headwater.probes.names import unwrapped
-from headwater.probes.recorder import PATIENCE, ModuleInfo, in_one_line, module_infos
+from headwater.probes.parameters import SAMPLE, ParameterProbe
+from headwater.probes.recorder import PATIENCE, ModuleInfo, in_one_line, module_infos, show_advice
 from headwater.probes.sampled_step import SampledStep
 from headwater.probes.schedule import Level, Schedule
 from headwater.records import Event, Flow, HeadwaterError, InputError, Message, WatchInfo
@@ -219,6 +220,8 @@ class Watch:
             self._check_scale()
         except Exception as error:
             self._give_up(error)
+        if not _active:
+            show_advice()
 
     def _begin(self, level: Level) -> None:
         self._level = level
@@ -237,6 +240,7 @@ class Watch:
         except Exception as error:
             self._give_up(error)
 
+    @_disable_dynamo  # or a compiled optimizer step would compile it too
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if self._step is None:
             return
@@ -251,6 +255,7 @@ class Watch:
         except Exception as error:
             self._give_up(error)
 
+    @_disable_dynamo
     def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if self._step is not None:
             try:
@@ -283,6 +288,7 @@ class Watch:
             self._thorough = step if step.thorough else self._thorough
             self._look(step)
         except Exception as error:
+            step.abandon()
             self._give_up(error)
         return step.spent_s
 
@@ -392,7 +398,8 @@ def watch(
 ) -> Watch:
     """Watch a training loop: ``with hw.watch(model, optimizer) as watch:`` around it, and nothing else changes.
 
-    Losses, weights, gradients and random numbers are bit-identical to those of the loop alone.
+    Losses, weights, gradients and random numbers are bit-identical to those of the loop alone. Compiled programs run
+    as they were written in measured steps, which may round otherwise than their compiled form.
 
     Args:
         model: That is trained; a compiled one too (measured steps run its original code).

@@ -1,7 +1,7 @@
 """The proof: paired, controlled, deterministic, and honest about what it cannot show."""
 
 import statistics
-from itertools import islice, pairwise
+from itertools import pairwise
 
 import numpy as np
 import pytest

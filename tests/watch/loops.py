@@ -79,6 +79,8 @@ def _without_id(value: Any) -> Any:
 
 
 def _comparable(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_comparable(item) for item in value]
     return bits(value) if isinstance(value, Tensor) else value
 
 

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     "--steps", type=click.IntRange(min=0), default=0, help="Train a copy for so many steps first.", show_default=True
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Seed for the model and the batches; by default left alone.")
+@click.option(
+    "--sites",
+    multiple=True,
+    metavar="PATTERN",
+    help="Measure only operations with such a name (encoder.*); may be given again.",
+)
 @json_option
 @html_option("Write the report to FILE too, as one HTML page that needs no network.")
 @language_option
@@ -33,6 +39,7 @@ def check(
     target: str,
     steps: int,
     seed: int | None,
+    sites: tuple[str, ...],
     as_json: bool,
     html: Path | None,
     language: str | None,
@@ -46,12 +53,13 @@ def check(
     Examples:
       headwater check train.py:experiment
       headwater check train.py:experiment --steps 50 --html report.html
+      headwater check train.py:experiment --sites 'encoder.*' --sites head
       headwater check mypackage.training:experiment --json
 
     Exit status: 0 healthy, 1 findings or no verdict possible, 2 TARGET cannot be used, 3 internal error.
     """
     with use_language(language):
-        report = _measured(target, steps, seed)
+        report = _measured(target, steps, seed, sites)
         if html is not None:
             save_page(report, html, language)
             click.echo(text("cli.wrote", {"path": str(html)}), err=True)
@@ -60,12 +68,12 @@ def check(
     context.exit(VERDICT_EXIT_CODES[report.verdict])
 
 
-def _measured(target: str, steps: int, seed: int | None) -> "Report":
+def _measured(target: str, steps: int, seed: int | None, sites: tuple[str, ...]) -> "Report":
     with users_output_on_stderr(), running(target) as experiment:
         from headwater import api  # after the target is known to be usable: this loads torch
 
         with progress_on_stderr() as progress:
-            return api.check(experiment, steps=steps, seed=seed, progress=progress)
+            return api.check(experiment, steps=steps, seed=seed, sites=list(sites) or None, progress=progress)
 
 
 def _show(report: "Report", as_json: bool, language: str | None) -> None:

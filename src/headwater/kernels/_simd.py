@@ -23,7 +23,10 @@ _SHORTS, _BYTES = ir.VectorType(_I16, _LANES), ir.VectorType(_I8, _LANES)
 _DOUBLES = ir.VectorType(_F64, _LANES)
 _GROUP_OF_BYTES = ir.VectorType(_I8, GROUP)
 
-_LARGEST_FLOAT32 = 3.4028234663852886e38
+_FOLD = 16  # groups whose sums stay in float32: 64 additions to a lane, of which each loses at most 2**-24
+
+LIFT = 100
+"""Power of two by which the lifted scan multiplies, so that subnormal numbers and their squares are normal ones."""
 
 
 @intrinsic
@@ -64,6 +67,12 @@ def leading_zeros(typing_context: Any, bits: Any) -> Any:
 
 
 @intrinsic
+def float64_of(typing_context: Any, bits: Any) -> Any:
+    """The float64 that has these bits."""
+    return types.float64(types.int64), lambda context, builder, sig, arguments: builder.bitcast(arguments[0], _F64)
+
+
+@intrinsic
 def call_at(typing_context: Any, address: Any) -> Any:
     """Call the C function ``int f(void)`` at an address."""
 
@@ -74,23 +83,41 @@ def call_at(typing_context: Any, address: Any) -> Any:
     return types.int64(types.int64), generate
 
 
-def scan_of(kind: str) -> Any:
+def stack_of(size: int) -> Any:
+    """The intrinsic ``stack()``: address of ``size`` bytes that are the calling function's until it returns.
+
+    An array would not do: numba gives it back after its last use by name, and an address is none.
+    """
+
+    @intrinsic
+    def stack(typing_context: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.ptrtoint(cgutils.alloca_once(builder, _I8, size=_i64(size)), _I64)
+
+        return types.int64(), generate
+
+    return stack
+
+
+def scan_of(kind: str, lifted: bool = False) -> Any:
     """The intrinsic ``scan(address, groups, scale, shift, exponents)`` for elements of one type.
 
-    It goes over 64 · ``groups`` elements once and gives (min, max, Σ d, Σ |x|, Σ d², largest bits, zeros) with
-    d = ``scale`` · x - ``shift``; min, max and Σ |x| are of ``scale`` · x. Sums run in float32 lanes, are exact to
-    about 1e-6 for 4,096 elements, and mean something only if the largest bits, those of max |x| as float32, are of a
-    finite number. The float32 exponent byte of every element is written to the address ``exponents``.
+    It goes over 64 · ``groups`` elements once and gives (min, max, Σ d, Σ |s|, Σ d², zeros) with s = ``scale`` · x and
+    d = s - ``shift``. Min and max are the bits of x as float32, NaN beyond the infinity of its sign. The sums are exact
+    to 4e-6 of the sum of magnitudes, and mean something only if min and max are of finite numbers. The float32 exponent
+    byte of every element is written to the address ``exponents``.
 
     Args:
         kind: ``float32``, ``bfloat16`` or ``float16``.
+        lifted: Whether s = ``scale`` · 2**LIFT · x, for |x| < 2**-27. Nothing is lost then of subnormal numbers, even
+            where the CPU takes them for zero.
     """
 
     @intrinsic
     def scan(typing_context: Any, address: Any, groups: Any, scale: Any, shift: Any, exponents: Any) -> Any:
-        result = types.Tuple((types.float64,) * 5 + (types.int64,) * 2)
+        result = types.Tuple((types.int64,) * 2 + (types.float64,) * 3 + (types.int64,))
         signature = result(types.int64, types.int64, types.float32, types.float32, types.int64)
-        return signature, lambda context, builder, sig, arguments: _scan(kind, context, builder, sig, arguments)
+        return signature, lambda context, builder, sig, arguments: _scan(kind, lifted, context, builder, sig, arguments)
 
     return scan
 
@@ -143,10 +170,9 @@ def signs_of(kind: str) -> Any:
             def turn(group: Any, counts: list[Any]) -> list[Any]:
                 above, below = counts
                 for part in range(GROUP // _LANES):
-                    values = builder.bitcast(_load_float32_bits(builder, kind, address, group, part), _FLOATS)
-                    zero = ir.Constant(_FLOATS, [0.0] * _LANES)
-                    above = _add_population(builder, above, builder.fcmp_ordered(">", values, zero))
-                    below = _add_population(builder, below, builder.fcmp_ordered("<", values, zero))
+                    bits = _load_float32_bits(builder, kind, address, group, part)
+                    above = _add_population(builder, above, _among(builder, bits, 1))
+                    below = _add_population(builder, below, _among(builder, bits, 0x80000001))
                 return [above, below]
 
             return context.make_tuple(builder, signature.return_type, _loop(builder, groups, [_i64(0)] * 2, turn))
@@ -156,54 +182,78 @@ def signs_of(kind: str) -> Any:
     return signs
 
 
-def _scan(kind: str, context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+def _scan(kind: str, lifted: bool, context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     address, groups, scale, shift, exponents = arguments
     scales, shifts = _splat(builder, scale, _LANES), _splat(builder, shift, _LANES)
-    zeros = ir.Constant(_FLOATS, [0.0] * _LANES)
-    start = [
-        ir.Constant(_FLOATS, [_LARGEST_FLOAT32] * _LANES),
-        ir.Constant(_FLOATS, [-_LARGEST_FLOAT32] * _LANES),
-        zeros,
-        zeros,
-        zeros,
-        ir.Constant(_INTS, [0] * _LANES),
-        _i64(0),
-    ]
 
     def turn(group: Any, state: list[Any]) -> list[Any]:
-        low, high, total, magnitude, square, top, zero_count = state
+        low, high, zero_count, total, magnitude, square = state
         for part in range(GROUP // _LANES):
             bits = _load_float32_bits(builder, kind, address, group, part)
-            unsigned = builder.and_(bits, ir.Constant(_INTS, [0x7FFFFFFF] * _LANES))
-            scaled = builder.fmul(builder.bitcast(bits, _FLOATS), scales)
+            unsigned = builder.and_(bits, _ints(0x7FFFFFFF))
+            key = _ordered(builder, bits)
+            low = builder.select(builder.icmp_signed("<", key, low), key, low)
+            high = builder.select(builder.icmp_signed(">", key, high), key, high)
+            values = _lifted(builder, bits, unsigned) if lifted else builder.bitcast(bits, _FLOATS)
+            scaled = builder.fmul(values, scales)
             deviation = builder.fsub(scaled, shifts)
-            low = builder.select(builder.fcmp_ordered("<", scaled, low), scaled, low)
-            high = builder.select(builder.fcmp_ordered(">", scaled, high), scaled, high)
             total = builder.fadd(total, deviation)
             magnitude = builder.fadd(magnitude, _absolute(builder, scaled))
             square = builder.fadd(square, builder.fmul(deviation, deviation, flags=["contract"]), flags=["contract"])
-            top = builder.select(builder.icmp_signed(">", unsigned, top), unsigned, top)
-            is_zero = builder.icmp_signed("==", unsigned, ir.Constant(_INTS, [0] * _LANES))
-            zero_count = _add_population(builder, zero_count, is_zero)
-            exponent = builder.trunc(builder.lshr(unsigned, ir.Constant(_INTS, [23] * _LANES)), _BYTES)
+            zero_count = _add_population(builder, zero_count, builder.icmp_signed("==", unsigned, _ints(0)))
+            exponent = builder.trunc(builder.lshr(unsigned, _ints(23)), _BYTES)
             _store(builder, exponent, builder.add(exponents, _offset(builder, group, part, 1)))
-        return [low, high, total, magnitude, square, top, zero_count]
+        return [low, high, zero_count, total, magnitude, square]
 
-    low, high, total, magnitude, square, top, zero_count = _loop(builder, groups, start, turn)
-    smallest = builder.call(_function(builder, "llvm.vector.reduce.fmin.v16f32", _F32, [_FLOATS]), [low])
-    largest = builder.call(_function(builder, "llvm.vector.reduce.fmax.v16f32", _F32, [_FLOATS]), [high])
-    top_bits = builder.call(_function(builder, "llvm.vector.reduce.smax.v16i32", _I32, [_INTS]), [top])
+    def fold(number: Any, state: list[Any]) -> list[Any]:
+        first = builder.mul(number, _i64(_FOLD))
+        left = builder.sub(groups, first)
+        turns = builder.select(builder.icmp_signed("<", left, _i64(_FOLD)), left, _i64(_FOLD))
+        start = [*state[:3], *[ir.Constant(_FLOATS, [0.0] * _LANES)] * 3]
+        inner = _loop(builder, turns, start, lambda group, part: turn(builder.add(first, group), part))
+        sums = [
+            builder.fadd(sum_, builder.fpext(more, _DOUBLES)) for sum_, more in zip(state[3:], inner[3:], strict=True)
+        ]
+        return [*inner[:3], *sums]
+
+    folds = builder.sdiv(builder.add(groups, _i64(_FOLD - 1)), _i64(_FOLD))
+    start = [_ints(0x7FFFFFFF), _ints(-0x80000000), _i64(0), *[ir.Constant(_DOUBLES, [0.0] * _LANES)] * 3]
+    low, high, zero_count, *sums = _loop(builder, folds, start, fold)
+    bounds = [_reduce(builder, "smin", low), _reduce(builder, "smax", high)]
     return context.make_tuple(
         builder,
         signature.return_type,
         [
-            builder.fpext(smallest, _F64),
-            builder.fpext(largest, _F64),
-            *(_sum(builder, lanes) for lanes in (total, magnitude, square)),
-            builder.sext(top_bits, _I64),
+            *(builder.zext(_ordered(builder, bound), _I64) for bound in bounds),
+            *(_sum(builder, lanes) for lanes in sums),
             zero_count,
         ],
     )
+
+
+def _ordered(builder: Any, bits: Any) -> Any:
+    """Integers in the order of the float32 numbers that have these bits, and back: it is its own inverse."""
+    ones = _ints(31) if bits.type == _INTS else ir.Constant(_I32, 31)
+    magnitude = _ints(0x7FFFFFFF) if bits.type == _INTS else ir.Constant(_I32, 0x7FFFFFFF)
+    return builder.xor(bits, builder.and_(builder.ashr(bits, ones), magnitude))
+
+
+def _lifted(builder: Any, bits: Any, unsigned: Any) -> Any:
+    """The numbers with these bits, times 2**LIFT, without any arithmetic on a subnormal one."""
+    normal = builder.bitcast(builder.add(bits, _ints(LIFT << 23)), _FLOATS)
+    steps = builder.fmul(builder.sitofp(unsigned, _FLOATS), ir.Constant(_FLOATS, [2.0 ** (LIFT - 149)] * _LANES))
+    sign = builder.and_(bits, _ints(0x80000000))
+    subnormal = builder.bitcast(builder.or_(builder.bitcast(steps, _INTS), sign), _FLOATS)
+    return builder.select(builder.icmp_signed("<", unsigned, _ints(1 << 23)), subnormal, normal)
+
+
+def _among(builder: Any, bits: Any, first: int) -> Any:
+    """Which bits are those of a number of one sign, from the smallest (whose bits are ``first``) to infinity."""
+    return builder.icmp_unsigned("<", builder.sub(bits, _ints(first)), _ints(0x7F800000))
+
+
+def _reduce(builder: Any, how: str, lanes: Any) -> Any:
+    return builder.call(_function(builder, f"llvm.vector.reduce.{how}.v16i32", _I32, [_INTS]), [lanes])
 
 
 def _load_float32_bits(builder: Any, kind: str, address: Any, group: Any, part: int) -> Any:
@@ -240,10 +290,11 @@ def _loop(builder: Any, turns: Any, start: list[Any], turn: Any) -> list[Any]:
     for phi, value in zip(state, start, strict=True):
         phi.add_incoming(value, before)
     result = turn(index, state)
+    last = builder.block  # another than the first if the turn has a loop of its own
     following = builder.add(index, _i64(1))
-    index.add_incoming(following, body)
+    index.add_incoming(following, last)
     for phi, value in zip(state, result, strict=True):
-        phi.add_incoming(value, body)
+        phi.add_incoming(value, last)
     builder.cbranch(builder.icmp_signed("<", following, turns), body, after)
     builder.position_at_end(after)
     return result
@@ -275,9 +326,8 @@ def _absolute(builder: Any, values: Any) -> Any:
 
 
 def _sum(builder: Any, lanes: Any) -> Any:
-    """Sum of the lanes in float64."""
     add = _function(builder, "llvm.vector.reduce.fadd.v16f64", _F64, [_F64, _DOUBLES])
-    return builder.call(add, [ir.Constant(_F64, 0.0), builder.fpext(lanes, _DOUBLES)], fastmath=["reassoc"])
+    return builder.call(add, [ir.Constant(_F64, 0.0), lanes], fastmath=["reassoc"])
 
 
 def _add_population(builder: Any, count: Any, mask: Any) -> Any:

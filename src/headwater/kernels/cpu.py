@@ -2,27 +2,35 @@
 
 A tensor is read once, in blocks of 4,096 elements: sums run in float32 vector registers, block totals go on in float64.
 Each block is scaled by a power of two, so that the squares of 1e-30 and of 1e30 survive, and shifted by the mean of the
-block before, so that a small spread around a large mean does. What a block's float32 sums cannot hold (NaN and Inf
-among its elements, magnitudes 1e12 apart from what was expected) is done again in float64, element by element.
+block before, so that a small spread around a large mean does. A block whose magnitudes are 1e12 apart from what was
+expected is read again with other expectations, one with NaN or Inf in float64, element by element.
+
+Nothing here depends on whether the CPU takes subnormal numbers for zero (``torch.set_flush_denormal``): where they
+matter, arithmetic is on their bits.
 
 A *row* holds what is known of one tensor as 64-bit words: counts as integers, moments as float64.
 """
 
 import math
+import warnings
+from functools import partial
 
 import numba
 import numpy as np
 
 from headwater.kernels._simd import (
     GROUP,
+    LIFT,
     array_at,
     bytes_below,
     call_at,
     count_four_bytes,
+    float64_of,
     leading_zeros,
     lowest_bit,
     scan_of,
     signs_of,
+    stack_of,
 )
 
 FLOAT32, BFLOAT16, FLOAT16, FLOAT64 = 0, 1, 2, 3
@@ -38,18 +46,56 @@ LOWEST_WIDE = -1074  # the same of float64
 BINS_WIDE = 2098
 ROW_WIDE = HISTOGRAM + BINS_WIDE
 
+_SMALLEST = 2.0**-149  # float32
+_MAGNITUDE_WIDE = 0x7FFFFFFFFFFFFFFF  # these three are bits of float64
+_INFINITY_WIDE = 0x7FF0000000000000
+_LARGEST_WIDE = 0x7FEFFFFFFFFFFFFF
+
 _BLOCK = 4096
-_COMFORTABLE = 40  # exponents between which float32 holds squares, their sums over a block, and what they lose
-_CANCELLATION = 16.0  # mean² over variance from which on a block is scanned again around its own mean
+_COMFORTABLE = 40  # exponents around 2**0 of which float32 holds the squares, and their sums over a block
+_LOW = 41  # exponent (with bias) below which subnormal numbers may count beside a block's largest element
+_LIFTED_COMFORTABLE = 25  # exponents above those of which the lifted scan still holds the squares
+_CANCELLATION = 1.0  # mean² over variance from which on a block is scanned again around its own mean
+_SHORT_SUM = 512  # elements: with as many sums of them, rounding takes 1e-13 of the sum of magnitudes at most
 _ROUNDS = 6  # of four bins each, before the rare elements of a block are counted one by one
 _FEW = 24
 
 _scan_float32 = scan_of("float32")
 _scan_bfloat16 = scan_of("bfloat16")
 _scan_float16 = scan_of("float16")
+_scan_lifted_float32 = scan_of("float32", lifted=True)
+_scan_lifted_bfloat16 = scan_of("bfloat16", lifted=True)
 _signs_float32 = signs_of("float32")
 _signs_bfloat16 = signs_of("bfloat16")
 _signs_float16 = signs_of("float16")
+_scratch = stack_of(_BLOCK)
+
+
+def _kept(compiler):
+    """A decorator that compiles at once and keeps the code on disk; where no folder can be written to, it does not."""
+
+    def compiled(function):
+        try:
+            return compiler(cache=True)(function)
+        except (OSError, RuntimeError) as error:
+            warnings.warn(
+                f"headwater compiles its kernels again in every process, for some seconds: {error}. "
+                "Set NUMBA_CACHE_DIR to a folder that can be written to.",
+                stacklevel=2,
+            )
+            return compiler()(function)
+
+    return compiled
+
+
+def _callable(signature):
+    """Compiled, to be called from Python; other threads run meanwhile."""
+    return _kept(partial(numba.njit, signature, nogil=True))
+
+
+def _callback(function):
+    """Compiled, to be called by OpenMP with the address of its work."""
+    return _kept(partial(numba.cfunc, "void(voidptr)"))(function)
 
 
 @numba.njit(inline="always")
@@ -58,7 +104,11 @@ def _size(kind):
 
 
 @numba.njit(nogil=True)
-def _scan(kind, address, groups, scale, shift, exponents):
+def _scan(kind, lifted, address, groups, scale, shift, exponents):
+    if lifted and kind == FLOAT32:
+        return _scan_lifted_float32(address, groups, scale, shift, exponents)
+    if lifted and kind == BFLOAT16:  # a float16 is never that small
+        return _scan_lifted_bfloat16(address, groups, scale, shift, exponents)
     if kind == FLOAT32:
         return _scan_float32(address, groups, scale, shift, exponents)
     if kind == BFLOAT16:
@@ -98,17 +148,11 @@ def _float32_bits(kind, address, index):
 def _value(bits):
     """The bits of a float32 as a float64, also where the CPU takes subnormal numbers for zero."""
     unsigned = bits & 0x7FFFFFFF
-    if unsigned > 0x7F800000:
-        return math.nan
-    if unsigned == 0x7F800000:
-        return -math.inf if bits & 0x80000000 else math.inf
-    exponent, mantissa = unsigned >> 23, unsigned & 0x7FFFFF
-    magnitude = (
-        math.ldexp(np.float64(mantissa), -149)
-        if exponent == 0
-        else math.ldexp(np.float64(mantissa | 0x800000), exponent - 150)
-    )
-    return -magnitude if bits & 0x80000000 else magnitude
+    unsigned = bits & 0x7FFFFFFF
+    if unsigned < 1 << 23:
+        return np.float64(unsigned) * (-_SMALLEST if bits & 0x80000000 else _SMALLEST)
+    exponents_between = 2047 - 255 if unsigned >= 0x7F800000 else 1023 - 127
+    return float64_of(((bits & 0x80000000) << 32) | ((unsigned << 29) + (exponents_between << 52)))
 
 
 @numba.njit(nogil=True)
@@ -209,34 +253,46 @@ def _block(kind, address, groups, exponents, shift, around, numbers, counts):
         counts: The row as integers.
     """
     count = GROUP * groups
-    scale = np.float32(1.0) if abs(around - 127) < _COMFORTABLE else _power_of_two(127 - around)
-    low, high, total, magnitude, square, top, zeros = _scan(
-        kind, address, groups, scale, np.float32(shift * scale), exponents
+    lifted = around < _LOW
+    scale = np.float32(1.0) if lifted or abs(around - 127) < _COMFORTABLE else _power_of_two(127 - around)
+    up, down = np.float64(scale), 1.0 / np.float64(scale)
+    if lifted:
+        up, down = 2.0**LIFT, 2.0**-LIFT
+    low, high, total, magnitude, square, zeros = _scan(
+        kind, lifted, address, groups, scale, np.float32(shift * up), exponents
     )
-    exponent = top >> 23
-    unscaled = 1.0 / np.float64(scale)
-    if exponent < 255 and zeros < count and abs(exponent - around) < _COMFORTABLE:
-        offset = total / count
-        if offset * offset * count > _CANCELLATION * (square - offset * offset * count):
-            shift += offset * unscaled
-            low, high, total, magnitude, square, top, zeros = _scan(
-                kind, address, groups, scale, np.float32(shift * scale), exponents
-            )
-            offset = total / count
-        mean = (np.float64(np.float32(shift * scale)) + offset) * unscaled
-        m2 = max(0.0, square - offset * offset * count) * unscaled * unscaled
-        _add_to_row(numbers, counts, count, mean, m2, magnitude * unscaled, low * unscaled, high * unscaled)
-        counts[ZERO] += zeros
-        _count_exponents(kind, address, groups, exponents, exponent, zeros, counts)
-        return mean, exponent
+    exponent = max(low & 0x7FFFFFFF, high & 0x7FFFFFFF) >> 23
+    if exponent == 255:
+        _carefully(kind, address, count, numbers, counts)
+        return shift, around
     if zeros == count:
         _add_to_row(numbers, counts, count, 0.0, 0.0, 0.0, 0.0, 0.0)
         counts[ZERO] += zeros
         return 0.0, around
-    if exponent < 255 and abs(exponent - around) >= _COMFORTABLE:
+    if not _as_expected(exponent, around):
         return _block(kind, address, groups, exponents, 0.0, exponent, numbers, counts)
-    _carefully(kind, address, count, numbers, counts)
-    return shift, around
+    offset = total / count
+    if offset * offset * count > _CANCELLATION * (square - offset * offset * count):
+        shift += offset * down
+        low, high, total, magnitude, square, zeros = _scan(
+            kind, lifted, address, groups, scale, np.float32(shift * up), exponents
+        )
+        offset = total / count
+    mean = (np.float64(np.float32(shift * up)) + offset) * down
+    m2 = max(0.0, square - offset * offset * count) * down * down
+    _add_to_row(numbers, counts, count, mean, m2, magnitude * down, _value(low), _value(high))
+    counts[ZERO] += zeros
+    _count_exponents(kind, address, groups, exponents, exponent, zeros, counts)
+    return mean, exponent
+
+
+@numba.njit(nogil=True)
+def _as_expected(exponent, around):
+    """Whether sums over a block are good, if its largest element has one exponent and another one was expected."""
+    if around < _LOW:
+        return exponent < _LOW + _LIFTED_COMFORTABLE
+    scaled_to = 127 if abs(around - 127) < _COMFORTABLE else around
+    return exponent >= _LOW and abs(exponent - scaled_to) < _COMFORTABLE
 
 
 @numba.njit(nogil=True)
@@ -256,8 +312,7 @@ def _part(kind, address, count, row):
     counts = numba.carray(array_at(row, np.int64), ROW)
     numbers = numba.carray(array_at(row, np.float64), ROW)
     _clear(numbers, counts)
-    scratch = np.empty(_BLOCK, np.uint8)
-    exponents = np.int64(scratch.ctypes.data)
+    exponents = _scratch()
     shift, around, start = 0.0, 127, 0
     if count >= GROUP:
         shift, around = _expectation(kind, address)
@@ -296,7 +351,7 @@ def _join(row, other):
         counts[place] += more[place]
 
 
-@numba.njit("void(int64, int64, int64, int64)", nogil=True, cache=True)
+@_callable("void(int64, int64, int64, int64)")
 def summarise(kind, address, count, row):
     """All elementwise statistics of ``count`` consecutive elements at ``address``.
 
@@ -309,7 +364,7 @@ def summarise(kind, address, count, row):
     _part(kind, address, count, row)
 
 
-@numba.njit("void(int64, int64, int64)", nogil=True, cache=True)
+@_callable("void(int64, int64, int64)")
 def join(row, others, parts):
     """Write into one row what ``parts`` rows, one after the other, hold together."""
     _clear(numba.carray(array_at(row, np.float64), ROW), numba.carray(array_at(row, np.int64), ROW))
@@ -317,7 +372,7 @@ def join(row, others, parts):
         _join(row, others + part * ROW * 8)
 
 
-@numba.cfunc("void(voidptr)", cache=True)
+@_callback
 def summarise_share(job):
     """One thread's share of a job: the words kind, address, count, parts, rows, and two functions of OpenMP.
 
@@ -332,7 +387,45 @@ def summarise_share(job):
         _part(kind, address + start * _size(kind), min(count, start + size) - start, rows + part * ROW * 8)
 
 
-@numba.njit("void(int64, int64, int64)", nogil=True, cache=True)
+@numba.njit(nogil=True)
+def _from_signed(signed):
+    """The float64 of a magnitude's bits with a sign."""
+    return float64_of(signed if signed >= 0 else -signed | ~_MAGNITUDE_WIDE)
+
+
+@numba.njit(nogil=True)
+def _wide_sums(bits, exponent, shift):
+    """Σ d, Σ |s| and Σ d² of finite float64, s = x · 2**-exponent and d = s - shift, in short sums of short sums.
+
+    Args:
+        bits: Of the elements, as integers.
+        exponent: Such that the largest |s| is from 1/2 to 1.
+        shift: In units of s.
+    """
+    first = math.ldexp(1.0, -(exponent // 2))
+    second = math.ldexp(1.0, exponent // 2 - exponent)
+    # Beside large numbers those that are subnormal add nothing, and their unit in terms of s would be subnormal too.
+    smallest = math.ldexp(1.0, -1074 - exponent) if exponent < -100 else 0.0
+    total, magnitude, square = 0.0, 0.0, 0.0
+    for start in range(0, len(bits), _SHORT_SUM):
+        part, part_magnitude, part_square = 0.0, 0.0, 0.0
+        for i in range(start, min(len(bits), start + _SHORT_SUM)):
+            unsigned = bits[i] & _MAGNITUDE_WIDE
+            if unsigned >= _INFINITY_WIDE:
+                continue
+            normal = unsigned >= 1 << 52
+            scaled = float64_of(unsigned) * first * second if normal else np.float64(unsigned) * smallest
+            part_magnitude += scaled
+            deviation = (scaled if bits[i] >= 0 else -scaled) - shift
+            part += deviation
+            part_square += deviation * deviation
+        total += part
+        magnitude += part_magnitude
+        square += part_square
+    return total, magnitude, square
+
+
+@_callable("void(int64, int64, int64)")
 def summarise_wide(address, count, row):
     """The same for float64, in units of a power of two that is found on the way.
 
@@ -344,49 +437,60 @@ def summarise_wide(address, count, row):
     counts = numba.carray(array_at(row, np.int64), ROW_WIDE)
     numbers = numba.carray(array_at(row, np.float64), ROW_WIDE)
     bits = numba.carray(array_at(address, np.int64), count)
-    values = numba.carray(array_at(address, np.float64), count)
     _clear(numbers, counts)
-    top = 0
+    low, high = np.int64(_LARGEST_WIDE), -np.int64(_LARGEST_WIDE)
     for i in range(count):
-        unsigned = bits[i] & 0x7FFFFFFFFFFFFFFF
+        unsigned = bits[i] & _MAGNITUDE_WIDE
         exponent = unsigned >> 52
         if exponent == 2047:
-            counts[NAN if unsigned > 0x7FF0000000000000 else INF] += 1
-        elif unsigned == 0:
+            counts[NAN if unsigned > _INFINITY_WIDE else INF] += 1
+            continue
+        if unsigned == 0:
             counts[ZERO] += 1
-            numbers[MIN], numbers[MAX] = min(numbers[MIN], 0.0), max(numbers[MAX], 0.0)
         else:
             place = exponent - 1023 if exponent > 0 else (63 - leading_zeros(unsigned)) - 1074
             counts[HISTOGRAM + place - LOWEST_WIDE] += 1
-            top = max(top, unsigned)
-            numbers[MIN], numbers[MAX] = min(numbers[MIN], values[i]), max(numbers[MAX], values[i])
+        signed = unsigned if bits[i] >= 0 else -unsigned  # in the order of the numbers
+        low, high = min(low, signed), max(high, signed)
     counts[COUNT] = count
     finite = count - counts[NAN] - counts[INF]
-    if finite == 0 or top == 0:
+    if finite == 0:
+        return
+    numbers[MIN], numbers[MAX] = _from_signed(low), _from_signed(high)
+    top = max(abs(low), abs(high))
+    if top == 0:
         return
     exponent = (top >> 52) - 1022 if top >> 52 > 0 else (64 - leading_zeros(top)) - 1074
-    total, magnitude = 0.0, 0.0
-    for i in range(count):
-        if (bits[i] & 0x7FF0000000000000) != 0x7FF0000000000000:
-            scaled = math.ldexp(values[i], -exponent)
-            total += scaled
-            magnitude += abs(scaled)
-    mean, m2 = total / finite, 0.0
-    for i in range(count):
-        if (bits[i] & 0x7FF0000000000000) != 0x7FF0000000000000:
-            m2 += (math.ldexp(values[i], -exponent) - mean) ** 2
-    numbers[MEAN], numbers[ABS_SUM], numbers[M2], counts[EXPONENT] = mean, magnitude, m2, exponent
+    mean, magnitude, _ = _wide_sums(bits, exponent, 0.0)
+    mean /= finite
+    left, _, m2 = _wide_sums(bits, exponent, mean)
+    # What is left of the sum of deviations is what rounding took from the mean.
+    numbers[MEAN], numbers[ABS_SUM], counts[EXPONENT] = mean + left / finite, magnitude, exponent
+    numbers[M2] = max(0.0, m2 - left * (left / finite))
 
 
 CELLS = 1 << 16  # one per upper half of a float32's bits: a 128th of its magnitude wide
 
 
-@numba.njit("void(int64, int64, int64, int64, int64, int64, int64, float32, int64, int64)", nogil=True, cache=True)
-def slopes(kind, address, outer, units, inner, values, rises, threshold, sums, alive):
+JUMP = np.dtype([("bits", np.int64), ("before", np.float32), ("after", np.float32)])
+"""A place in a cell where φ′ jumps: from these bits on it is ``after``, and before them ``before``."""
+
+
+@numba.njit(nogil=True)
+def _beside_jump(bits, jumps, count):
+    """φ′ in a cell where it jumps; NaN in all others."""
+    for jump in numba.carray(array_at(jumps, JUMP), count):
+        if jump.bits >> 16 == bits >> 16:
+            return jump.before if bits < jump.bits else jump.after
+    return np.float32(math.nan)
+
+
+@_callable("void(int64, int64, int64, int64, int64, int64, int64, int64, int64, float32, int64, int64)")
+def slopes(kind, address, outer, units, inner, values, rises, jumps, jump_count, threshold, sums, alive):
     """What an activation's inputs say of its derivative: Σ φ′², finite and saturated elements, units with φ′ ≠ 0.
 
     φ′ is read from a table with a cell for every upper half of a float32's bits, and within a cell goes on along a
-    straight line.
+    straight line. Where it jumps the table says NaN, and a list of ``JUMP`` says where.
 
     Args:
         kind: ``FLOAT32``, ``BFLOAT16`` or ``FLOAT16``.
@@ -396,6 +500,8 @@ def slopes(kind, address, outer, units, inner, values, rises, threshold, sums, a
         inner: Observations after the units.
         values: Address of φ′ at the lower end of each cell, float32.
         rises: Address of the rise of φ′ per step of the bits, float32.
+        jumps: Address of the jumps, one to a cell at most.
+        jump_count: How many.
         threshold: |φ′| below this is saturated.
         sums: Address of three float64 to which Σ φ′², the finite and the saturated elements are added.
         alive: Address of a byte per unit that is set to 1 where φ′ ≠ 0; NaN counts as alive.
@@ -411,12 +517,16 @@ def slopes(kind, address, outer, units, inner, values, rises, threshold, sums, a
                 bits = _float32_bits(kind, address, start + i)
                 cell = bits >> 16
                 slope = starts[cell] + steps[cell] * np.float32(bits & 0xFFFF)
-                if slope != 0:  # NaN is not 0
-                    moving[unit] = 1
-                if slope == slope:
-                    finite += 1
-                    square += np.float64(slope) * slope
-                    saturated += abs(slope) < threshold
+                if slope != slope:
+                    slope = _beside_jump(bits, jumps, jump_count)
+                    if slope != slope:
+                        moving[unit] = 1
+                        continue
+                if moving[unit] == 0:
+                    moving[unit] = slope != 0
+                finite += 1
+                square += np.float64(slope) * slope
+                saturated += abs(slope) < threshold
     total[0] += square
     total[1] += finite
     total[2] += saturated
@@ -449,7 +559,7 @@ def _mark_positive(bits, alive):
         alive[unit] |= np.uint8(positive)
 
 
-@numba.njit("UniTuple(int64, 2)(int64, int64, int64, int64, int64, uint8[::1])", nogil=True, cache=True)
+@_callable("UniTuple(int64, 2)(int64, int64, int64, int64, int64, uint8[::1])")
 def rectified(kind, address, outer, units, inner, alive):
     """What the inputs of a rectifier say: how many are above zero, how many are NaN, and which units any of these.
 
@@ -484,21 +594,18 @@ JOB = 8  # words
 
 
 @numba.njit(nogil=True)
-def _as_float(kind, address, index):
-    if kind == FLOAT32:
-        return np.float64(numba.carray(array_at(address, np.float32), index + 1)[index])
-    return _value(_float32_bits(kind, address, index))
-
-
-@numba.njit(nogil=True)
 def _widen(kind, address, target):
-    if kind == FLOAT32:
-        source = numba.carray(array_at(address, np.float32), len(target))
+    if kind != FLOAT32:
         for i in range(len(target)):
-            target[i] = source[i]
-    else:
-        for i in range(len(target)):
-            target[i] = _as_float(kind, address, i)
+            target[i] = _value(_float32_bits(kind, address, i))
+        return
+    source = numba.carray(array_at(address, np.float32), len(target))
+    bits = numba.carray(array_at(address, np.int32), len(target))
+    for i in range(len(target)):
+        unsigned = bits[i] & np.int32(0x7FFFFFFF)
+        # The CPU may take a subnormal number for zero, of its sign.
+        small = math.copysign(np.float64(unsigned) * _SMALLEST, np.float64(source[i]))
+        target[i] = small if unsigned < np.int32(1 << 23) else np.float64(source[i])
 
 
 @numba.njit(nogil=True)
@@ -613,7 +720,7 @@ def _run(job):
         _turn(kind, address, job[3], job[4], job[5], job[6], job[7])
 
 
-@numba.cfunc("void(voidptr)", cache=True)
+@_callback
 def run_share(work):
     """One thread's share of many jobs: the words address of the jobs, shares, address of bounds, two OpenMP functions.
 
@@ -629,7 +736,7 @@ def run_share(work):
             _run(jobs[number])
 
 
-@numba.njit("void(int64[:, ::1])", nogil=True, cache=True)
+@_callable("void(int64[:, ::1])")
 def run_jobs(jobs):
     """Do jobs one after the other in this thread; see :func:`run_share`.
 

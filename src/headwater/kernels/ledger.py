@@ -72,24 +72,26 @@ class Ledger:
         row = len(self._kinds)
         kind = NARROW.get(tensor.dtype, -1)
         if kind < 0 or type(tensor) not in _PLAIN or tensor.layout is not torch.strided or not tensor.is_cpu:
-            self._kinds.append(-1)
             self._measure_other(row, tensor)
-            return row
-        if not tensor.is_contiguous():
+            return self.reserve(-1)
+        if not tensor.is_contiguous() or tensor.is_neg():
             tensor = dense(tensor)
+        address, count = tensor.data_ptr(), tensor.numel()
+        if not address and count:
+            self._others[row] = _without_memory(tensor)
+            return self.reserve(-1)
         self.reserve(kind)
-        count = tensor.numel()
         if count < _WORTH_SHARING:
-            self._cpu.summarise(kind, tensor.data_ptr(), count, self._address + row * self._stride)
+            self._cpu.summarise(kind, address, count, self._address + row * self._stride)
         else:
-            self._share(kind, tensor.data_ptr(), count, self._address + row * self._stride)
+            self._share(kind, address, count, self._address + row * self._stride)
         return row
 
     def reserve(self, kind: int) -> int:
         """A row for the compiled kernel to write to; see :meth:`address`.
 
         Args:
-            kind: Of the elements, as in ``NARROW``.
+            kind: Of the elements, as in ``NARROW``; -1 for a row that is held elsewhere.
         """
         row = len(self._kinds)
         if row == len(self._rows):
@@ -256,15 +258,27 @@ def moments(tensor: Tensor) -> Moments:
     tensor = tensor.detach()
     if not tensor.is_cpu or tensor.layout is not torch.strided or type(tensor) is not Tensor:
         return generic.moments(tensor)
-    if tensor.dtype in NARROW:
-        return _moments_narrow(dense(tensor), NARROW[tensor.dtype])
-    return _moments_wide(dense(tensor)) if tensor.dtype is torch.float64 else generic.moments(tensor)
+    if tensor.dtype not in NARROW and tensor.dtype is not torch.float64:
+        return generic.moments(tensor)
+    values = dense(tensor)
+    if not values.data_ptr() and values.numel():
+        return _without_memory(values)
+    return _moments_narrow(values, NARROW[values.dtype]) if values.dtype in NARROW else _moments_wide(values)
+
+
+def _without_memory(tensor: Tensor) -> Moments:
+    """Of elements that lie nowhere: zeros that torch has not written down, or something freed, with no values then."""
+    return generic.moments(tensor) if tensor._is_zerotensor() else Moments()
 
 
 def dense(tensor: Tensor) -> Tensor:
     """The same elements in one piece of memory, in whatever order costs no copy."""
+    if tensor.is_neg():
+        tensor = tensor.resolve_neg()  # its memory holds the numbers with the other sign
     if tensor.is_contiguous():
         return tensor
+    if tensor.is_nested:
+        return generic.plain(tensor)
     if tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last):
         return tensor.permute(0, 2, 3, 1)
     order = sorted(range(tensor.dim()), key=tensor.stride, reverse=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,12 @@ from torch import Tensor
 
 from headwater.kernels import generic
 from headwater.kernels.ledger import NARROW, dense
-from headwater.kernels.reference import SATURATION_SHARE
+from headwater.kernels.reference import FLOAT32_TINY, SATURATION_SHARE
 from headwater.theory import ACTIVATIONS, Activation
 
 _ONE_SLOPE_EACH_SIDE = {"relu": 0.0, "leaky_relu": 0.01, "prelu": 0.25}
 _SLOPE_NAME = {"leaky_relu": "negative_slope", "prelu": "weight"}
-_JUST_INSIDE = 1 - 2.0**-12  # of a table's cell, so that a kink at its end is not read
+_JUMP = 0.05  # of the largest |φ′|: within a cell, a 128th of |x| wide, no smooth φ′ changes by as much
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,11 @@ def _two_slopes(
     above, nan_count = cpu.rectified(kind, address, outer, units, inner, alive)
     below = outer * units * inner - above - nan_count
     if slope:
-        alive[:] = bool(above + below)
-    steepest = max(1.0, abs(slope))
-    saturated = below * (abs(slope) < SATURATION_SHARE * steepest) + above * (SATURATION_SHARE * steepest > 1.0)
+        alive[:] = 1  # where the input is NaN too
+    threshold = SATURATION_SHARE * max(1.0, abs(slope))
+    saturated = below * (abs(slope) < threshold) + above * (threshold > 1.0)
+    if not math.isfinite(slope):
+        return float(above), above, saturated
     return above + below * slope**2, above + below, saturated
 
 
@@ -131,33 +133,74 @@ def _any_slope(
     table = _table(activation.id, tuple(sorted(parameters.items())))
     sums = np.zeros(3)
     kind, address, outer, units, inner = shape
-    starts, rises = table.starts.ctypes.data, table.rises.ctypes.data
+    starts, rises, jumps = table.starts.ctypes.data, table.rises.ctypes.data, table.jumps.ctypes.data
     results = sums.ctypes.data, alive.ctypes.data
-    cpu.slopes(kind, address, outer, units, inner, starts, rises, table.threshold, *results)
+    cpu.slopes(kind, address, outer, units, inner, starts, rises, jumps, len(table.jumps), table.threshold, *results)
     return float(sums[0]), int(sums[1]), int(sums[2])
 
 
 @dataclass(frozen=True)
 class _SlopeTable:
-    """φ′ for every float32: a value and a rise for each upper half of its bits."""
+    """φ′ for every float32: a value and a rise for each upper half of its bits, or where in that cell it jumps."""
 
     starts: NDArray[np.float32]
     rises: NDArray[np.float32]
+    jumps: NDArray[np.void]
     threshold: float
 
 
 @cache
 def _table(activation_id: str, parameters: tuple[tuple[str, Any], ...]) -> _SlopeTable:
+    from headwater.kernels import cpu
+
     activation, settings = ACTIVATIONS[activation_id], dict(parameters)
-    cells = np.arange(1 << 16, dtype=np.uint32) << 16
+    slope = partial(_slope, activation, settings)
+    cells = np.arange(cpu.CELLS, dtype=np.uint32) << np.uint32(16)
+    starts, ends = slope(cells), slope(cells + np.uint32(0xFFFF))
+    jumping = np.flatnonzero(_apart(starts, ends, _JUMP * np.nanmax(np.abs(starts))))
+    jumps = [_jump(slope, int(cells[i]), starts[i], ends[i]) for i in jumping]
+    with np.errstate(invalid="ignore"):
+        rises = np.where(np.isfinite(ends - starts), (ends - starts) / 0xFFFF, 0.0)
+    starts[jumping], rises[jumping] = math.nan, 0.0
+    return _SlopeTable(
+        starts=starts.astype(np.float32),
+        rises=rises.astype(np.float32),
+        jumps=np.array(jumps, cpu.JUMP),
+        threshold=SATURATION_SHARE * activation.max_slope(**settings),
+    )
+
+
+def _slope(activation: Activation, parameters: dict[str, Any], bits: NDArray[np.uint32]) -> NDArray[np.float64]:
+    """φ′ at the float32 with these bits; what float32 cannot tell from zero is its smallest normal number instead."""
     with np.errstate(all="ignore"):
-        low = cells.view(np.float32).astype(np.float64)
-        high = (cells + np.uint32(0xFFFF)).view(np.float32).astype(np.float64)
-        start = activation.derivative(low, **settings)
-        end = activation.derivative(low + (high - low) * _JUST_INSIDE, **settings)
-        rise = np.where(np.isfinite(end - start), (end - start) / float(1 << 16), 0.0)
-        values, rises = start.astype(np.float32), rise.astype(np.float32)
-    return _SlopeTable(values, rises, SATURATION_SHARE * activation.max_slope(**settings))
+        slope = np.broadcast_to(activation.derivative(_as_float64(bits), **parameters), bits.shape)
+    return np.where((slope != 0) & (np.abs(slope) < FLOAT32_TINY), np.copysign(FLOAT32_TINY, slope), slope)
+
+
+def _as_float64(bits: NDArray[np.uint32]) -> NDArray[np.float64]:
+    """Also where the CPU takes subnormal numbers for zero."""
+    magnitude = bits & np.uint32(0x7FFFFFFF)
+    values = bits.view(np.float32).astype(np.float64)
+    return np.where(magnitude < 1 << 23, np.copysign(magnitude * 2.0**-149, values), values)
+
+
+def _apart(start: Any, end: Any, jump: float) -> Any:
+    """Whether slopes are of two kinds: one of them NaN or zero and the other not, or further apart than ``jump``."""
+    kinds = (np.isnan(start) != np.isnan(end)) | ((start == 0) != (end == 0))
+    return kinds | (np.abs(end - start) > jump)
+
+
+def _jump(slope: Callable[..., Any], cell: int, start: float, end: float) -> tuple[int, float, float]:
+    """Where in a cell φ′ goes over from ``start`` to ``end``, found by bisection."""
+    first, last = cell, cell + 0xFFFF  # φ′ is like ``start`` at the first and like ``end`` at the last
+    jump = abs(end - start) / 2
+    while last - first > 1:
+        middle = (first + last) // 2
+        if _apart(start, slope(np.array([middle], np.uint32))[0], jump):
+            last = middle
+        else:
+            first = middle
+    return last, start, end
 
 
 def _layout(x: Tensor, axis: int) -> tuple[Tensor, int, int, int]:

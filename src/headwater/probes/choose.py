@@ -30,6 +30,10 @@ class Choice:
     types: tuple[type[nn.Module], ...] = ()
     depth: int | None = None
 
+    def __str__(self) -> str:
+        wanted = [*map(repr, self.globs), *(kind.__name__ for kind in self.types)]
+        return f"sites={self.depth}" if self.depth is not None else f"sites={', '.join(wanted)}"
+
     @staticmethod
     def of(sites: Sites | None) -> Choice | None:
         """What the user asked for; ``None`` stands for every leaf module, function and join.

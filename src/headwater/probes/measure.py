@@ -178,6 +178,10 @@ def _forward(recorder: Recorder, model: nn.Module, batch: Any, loss: Loss) -> Te
     if not recorder.sites and recorder.failures:
         name, error = next(iter(recorder.failures.items()))
         raise InputError(f"nothing of the model could be measured; {name}: {error}.")
+    if not recorder.sites and recorder.saw_call:
+        raise InputError(
+            f"{recorder.choice} is none of the operations that ran, which are: {', '.join(recorder.names_run(8))}."
+        )
     if not recorder.sites:
         raise InputError("loss(model, batch) never called the model it was given. Call it: model(batch[0]).")
     return value

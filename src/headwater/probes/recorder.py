@@ -103,7 +103,7 @@ class SiteRecord:
     activation_id: str | None
     activation_parameters: dict[str, Scalar]
     shape: tuple[int, ...]
-    dtype: str
+    dtype: torch.dtype
     root_call: int  # the how-manieth call of the model or of a part of it from outside
     passes: int = 0
     activation: list[int] = field(default_factory=list)
@@ -189,7 +189,7 @@ class Recorder:
         self.spent_s = 0.0
         self.ledger = ledger
         self.thorough = thorough
-        self._choice = choice
+        self.choice = choice
         self._infos = catalogue or module_infos(model, choice)
         self._mode = _Functions(self) if functions else None
         self._frames: list[_Frame] = []
@@ -353,6 +353,16 @@ class Recorder:
         for record in self.sites:
             if record.time_steps is not None and self.gradient_rows(record.activation_grad + record.other_grad):
                 record.time_steps = None
+
+    @property
+    def saw_call(self) -> bool:
+        """Whether the model ran at all."""
+        return bool(self._root_calls)
+
+    def names_run(self, most: int) -> list[str]:
+        """Names of modules that could have been sites."""
+        names = [info.name for info in self._infos.values() if info.name and not info.is_container]
+        return names[:most] + ["…"] * (len(names) > most)
 
     def functions_seen(self) -> bool:
         """Whether some site is no module."""
@@ -553,7 +563,7 @@ class Recorder:
             return func(*args, **kwargs)
         name = _function_name(func)
         owner = self._frames[-1].info
-        if self._choice is not None and not self._choice.function(owner.name, name):
+        if self.choice is not None and not self.choice.function(owner.name, name):
             return func(*args, **kwargs)
         activation = classify.functional_activation(func)
         if activation is not None and x.is_floating_point():
@@ -846,8 +856,11 @@ def silence_advice() -> None:
 
 
 def show_advice() -> None:
-    """Take that filter out again, and leave all others as they are."""
-    if isinstance(warnings.filters, list) and _SILENCE in warnings.filters:
+    """Take that filter out again, and leave all others as they are.
+
+    There may be several: a ``catch_warnings`` that began and ended in the middle of a measured step has put one back.
+    """
+    while isinstance(warnings.filters, list) and _SILENCE in warnings.filters:
         warnings.filters.remove(_SILENCE)
 
 

@@ -103,7 +103,9 @@ class SampledStep:
         own = [p for group in optimizer.param_groups for p in group["params"]]
         self.recorder.leave()
         self.recorder.drop_time_steps()
-        self._parameters.read(self._ledger, own, cosine=True, values=self.thorough)  # of those that a closure has only now computed
+        self._parameters.read(
+            self._ledger, own, cosine=True, values=self.thorough
+        )  # of those that a closure has only now computed
         if id(optimizer) in self._stepping - self._stepped:
             self._stepped.add(id(optimizer))
             self._parameters.compare(optimizer, own)
@@ -122,14 +124,16 @@ class SampledStep:
                 self._graph.close()
             self.recorder.close()
             self._stack.close()
+            self._roots.clear()
         self.spent_s += time.perf_counter() - started + self.recorder.spent_s
 
     def abandon(self) -> None:
-        """Take the hooks off and forget what was measured."""
+        """Take the hooks off and forget what was measured; may be called again."""
         if self._graph is not None:
             self._graph.close()
         self.recorder.close()
         self._stack.close()
+        self._roots.clear()
 
     def next_pass(self) -> None:
         """The forward passes from here on belong to another micro-batch."""

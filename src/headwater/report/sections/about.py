@@ -36,9 +36,7 @@ def watch_sections(report: "Report", words: Words) -> list[Html]:
     parts = [el("h2", words("report.watch_head")), el("p", words(watch_sentence(watch), **watch_values(watch)))]
     if watch.events:
         shown = watch.events[:MOST_EVENTS]
-        items = [
-            el("li", words("report.watch_event", step=event.step, event=words.say(event.message))) for event in shown
-        ]
+        lines = [words("report.watch_event", step=event.step, event=words.say(event.message)) for event in shown]
         left = len(watch.events) - len(shown) + watch.events_left_out
         more = [el("li", words("report.watch_more_events", events=left))] if left else []
         parts.append(el("ul", *[el("li", line) for line in lines], *more, class_="missing"))
