@@ -23,6 +23,7 @@ from benchmarks.worker import CrashError, Worker
 SLOW = 3.0  # times the bare step: such a figure needs few rounds, and would take most of the time
 SLOW_ROUNDS = 3
 LONG_S = 40.0  # of watched steps, after which a slow arm has had enough in two rounds
+NEAR = 10  # steps on either side that a sampled one is held against
 LEADING, LEADING_S = 2, 4.0  # steps after a change that do not count (caches are cold), fewer if they take so long
 
 
@@ -106,9 +107,9 @@ def measure_in_total(case: Case, arm: Arm, plan: Plan) -> dict[str, Any]:
 
     Returns:
         ``from_start_pct``: total time, attaching and the first steps included, with all that is loaded and compiled in
-        them. ``total_pct``: without the first tenth of the stretch. ``by_medians_pct``: sampled and other steps each by
-        their median, weighted by their number, so that a few steps that something else on the machine held up do not
-        move it. ``own_pct``: what headwater says itself.
+        them. ``total_pct``: without the first tenth of the stretch. ``neighbours_pct``: there, what the sampled steps
+        take more than the median step around them, spread over all steps; drift does not move it, but nor would it show
+        if other steps became slower. ``own_pct``: what headwater says itself.
     """
     session = Session(case)
     session.run(LEADING)
@@ -125,7 +126,7 @@ def measure_in_total(case: Case, arm: Arm, plan: Plan) -> dict[str, Any]:
     return {
         "from_start_pct": _pct((attach_s + sum(watched.seconds)) / count / statistics.fmean(bare)),
         "total_pct": _pct(statistics.fmean(usual.seconds) / statistics.fmean(bare)),
-        "by_medians_pct": _pct(_typical_step(usual) / statistics.median(bare)),
+        "neighbours_pct": _over_neighbours_pct(usual),
         "own_pct": None if own is None else 100 * own,
         "bare_ms": 1e3 * statistics.median(bare),
         "steps": count,
@@ -158,11 +159,18 @@ def _enough(bare: list[Steps], watched: list[Steps]) -> bool:
     return len(watched) >= (2 if long else SLOW_ROUNDS)
 
 
-def _typical_step(steps: Steps) -> float:
-    """The mean step with each kind of step, sampled or not, by its median."""
-    flags = steps.sampled or [False] * len(steps.seconds)
-    kinds = [[s for s, flag in zip(steps.seconds, flags, strict=True) if flag is kind] for kind in (True, False)]
-    return sum(len(kind) * statistics.median(kind) for kind in kinds if kind) / len(flags)
+def _over_neighbours_pct(steps: Steps) -> float | None:
+    """Percent that sampled steps add, each against the median of the unsampled steps near it; ``None`` without both."""
+    if not steps.sampled or all(steps.sampled):
+        return None
+    extra_s = around_s = 0.0
+    for number, flag in enumerate(steps.sampled):
+        near = slice(max(0, number - NEAR), number + NEAR + 1)
+        quiet = [s for s, sampled in zip(steps.seconds[near], steps.sampled[near], strict=True) if not sampled]
+        usual_s = statistics.median(quiet or steps.seconds[near])
+        around_s += usual_s
+        extra_s += (steps.seconds[number] - usual_s) * flag
+    return 100 * extra_s / around_s
 
 
 def _sampled(blocks: list[Steps]) -> int | None:

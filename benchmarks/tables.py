@@ -92,7 +92,7 @@ def overhead_table(case: Result) -> str:
 
 def every_step_table(rows: dict[str, Result]) -> str:
     """Arms on every step: median ratio, quartiles over the rounds, milliseconds."""
-    heads = ["every step", "what it looks at", "extra time", "quartiles", "by mean", "bare ms", "extra ms", "rounds"]
+    heads = ["every step", "what it looks at", "extra time", "quartiles", "bare ms", "extra ms", "rounds"]
     return table(heads, map(every_step_row, rows.values()))
 
 
@@ -100,17 +100,23 @@ def every_step_row(row: Result) -> list[str]:
     """One arm."""
     start = [row["label"], cell(row["measures"])]
     if row["crash"]:
-        return [*start, f"crashes: {cell(row['crash'])}", "", "", "", "", ""]
+        return [*start, f"crashes: {cell(row['crash'])}", "", "", "", ""]
     spread = " to ".join(percent(value) for value in row["quartiles_pct"])
     if row["sampled"] is not None and row["sampled"] < row["steps"]:  # it has given up on the way: no cost of watching
         spread += f"; measured only {row['sampled']} of {row['steps']} steps"
-    figures = [percent(row["overhead_pct"]), spread, percent(row["mean_pct"])]
-    return [*start, *figures, number(row["bare_ms"]), number(row["extra_ms"]), str(row["rounds"])]
+    return [
+        *start,
+        percent(row["overhead_pct"]),
+        spread,
+        number(row["bare_ms"]),
+        number(row["extra_ms"]),
+        str(row["rounds"]),
+    ]
 
 
 def auto_table(rows: dict[str, Result]) -> str:
-    """The default sampling: total time, the same by medians, and what headwater says itself."""
-    heads = ["default sampling", "extra time from attaching on", "after the first tenth", "the same by medians"]
+    """The default sampling: total time, the sampled steps alone, and what headwater says itself."""
+    heads = ["default sampling", "extra time from attaching on", "after the first tenth", "sampled steps alone"]
     heads += ["its own figure", "steps sampled"]
     return table(heads, map(auto_row, rows.values()))
 
@@ -119,10 +125,10 @@ def auto_row(row: Result) -> list[str]:
     """One arm."""
     if row["crash"]:
         return [row["label"], f"crashes: {cell(row['crash'])}", "", "", "", ""]
-    figures = [percent(row[f"{name}_pct"]) for name in ("from_start", "total", "by_medians")]
-    own = "" if row["own_pct"] is None else percent(row["own_pct"])
+    names = ("from_start", "total", "neighbours", "own")
+    figures = ["" if row[f"{name}_pct"] is None else percent(row[f"{name}_pct"]) for name in names]
     sampled = f"of {row['steps']}" if row["sampled"] is None else f"{row['sampled']} of {row['steps']}"
-    return [row["label"], *figures, own, sampled]
+    return [row["label"], *figures, sampled]
 
 
 def kernel_table(result: Result) -> str:
@@ -170,7 +176,7 @@ def scaling_row(row: Result) -> list[str]:
     ours, auto = row["headwater"], row["auto"]
     start = [f"{row['depth']:,}", f"{row['width']:,}", f"{row['batch']:,}", number(row["bare"]["bare_ms"])]
     noise = percent(row["bare"]["overhead_pct"])
-    sampled = f"crashes: {cell(auto['crash'])}" if auto["crash"] else percent(auto["by_medians_pct"])
+    sampled = f"crashes: {cell(auto['crash'])}" if auto["crash"] else percent(auto["neighbours_pct"] or 0.0)
     if ours["crash"]:
         return [*start, f"crashes: {cell(ours['crash'])}", "", "", noise, sampled]
     extra = [percent(ours["overhead_pct"]), number(ours["extra_ms"]), number(row["per_site_us"])]

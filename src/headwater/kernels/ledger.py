@@ -16,7 +16,6 @@ from headwater.kernels.threads import team
 from headwater.records import Moments
 
 Row = NDArray[np.int64]
-RowCopies = list[tuple[Row | Moments, int]]
 
 NARROW = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 """The types the compiled kernel reads, by the number it knows them by."""
@@ -120,24 +119,6 @@ class Ledger:
         """The summary of several rows together, ``None`` for no rows."""
         parts = [self.moments(row) for row in rows]
         return Moments.merge_all(parts) if parts else None
-
-    def copied(self, rows: Iterable[int]) -> RowCopies:
-        """Rows that are to outlive :meth:`clear`, for :meth:`of_copied`."""
-        return [
-            (self._rows[row, :].copy(), self._kinds[row]) if self._kinds[row] >= 0 else (self.moments(row), -1)
-            for row in rows
-        ]
-
-    @staticmethod
-    def of_copied(rows: RowCopies) -> Moments:
-        """The summary of copied rows together."""
-        from headwater.kernels import cpu
-
-        parts = [
-            row if isinstance(row, Moments) else decoded(row, cpu.BINS, cpu.LOWEST, _TINY_EXPONENT[kind])
-            for row, kind in rows
-        ]
-        return Moments.merge_all(parts)
 
     def log10_rms(self, row: int) -> float:
         """log₁₀ of the rms of a row's finite elements; -inf for zeros or nothing."""

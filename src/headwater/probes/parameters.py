@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from headwater.kernels import generic, jobs
-from headwater.kernels.ledger import NARROW, Ledger, RowCopies
+from headwater.kernels.ledger import NARROW, Ledger
 from headwater.probes.effective_step import (
     below_epsilon_fraction,
     epsilon_of,
@@ -30,7 +30,6 @@ SAMPLE = 1 << 12
 """Weights of a larger parameter that stand for it where a copy has to be kept; a norm over them is good to 2 %."""
 
 _RUN = 64  # neighbouring elements taken together: a cache line or more, and several columns of any matrix
-_VALUES_EVERY = 8
 _ROW = 64  # bytes: eight numbers
 _CHUNK = 1 << 18  # elements of one job, so that a large parameter is shared among threads
 
@@ -46,7 +45,6 @@ class _Subject:
     length: int  # of a run
     before: NDArray[np.float64] | Tensor | None = None
     gradient_before: NDArray[np.float64] | None = None
-    value: RowCopies | None = None
     # Where these arrays lie: numpy takes longer to say so than the kernel takes for a small parameter.
     runs: tuple[int, int, int] = (0, 0, 0)
     before_at: int = 0
@@ -71,7 +69,6 @@ class _Reading:
     numbers: NDArray[np.float64]  # of all parameters, a row each
     index: int  # of the row
     address: int  # where the row lies
-    value: RowCopies | None = None
     value_rows: list[int] = field(default_factory=list)
     gradient_rows: list[int] = field(default_factory=list)
     has_gradient: bool = False
@@ -138,7 +135,7 @@ class Readings:
             shape=tuple(parameter.shape),
             dtype=str(parameter.dtype).removeprefix("torch."),
             trainable=parameter.requires_grad,
-            value=Ledger.of_copied(reading.value) if reading.value is not None else Moments(),
+            value=ledger.merged(reading.value_rows) or Moments(),
             grad=grad,
             sign_coherence=reading.sign_coherence if math.isnan(reading.signs) else reading.signs,
             in_optimizer=None if self.held is None else key in self.held,
@@ -163,7 +160,6 @@ class ParameterProbe:
 
     def __init__(self, model: nn.Module, limit: float = math.inf) -> None:
         self._limit = limit
-        self._steps = 0
         self._subjects = {id(p): _subject(p, names, limit) for p, names in _names_by_parameter(model).items()}
         self.readings = Readings({})
 
@@ -177,7 +173,6 @@ class ParameterProbe:
             self._subjects = {id(p): self._subject(p, own) for p, own in names.items()}
             new = self._subjects.keys() - known.keys()
             replaced = {key for key in new if before.intersection(self._subjects[key].names)}
-        self._steps += 1
         numbers = np.full((len(self._subjects), _ROW // 8), math.nan)
         start = numbers.ctypes.data
         self.readings = Readings(
@@ -207,7 +202,6 @@ class ParameterProbe:
         parameters: Iterable[Tensor] | None = None,
         cosine: bool = False,
         keep: bool = False,
-        values: bool = True,
     ) -> None:
         """Measure weights and gradients.
 
@@ -216,14 +210,11 @@ class ParameterProbe:
             parameters: Those to read now, all by default; each is read once in a step.
             cosine: Whether to compare gradients with those of the step before, and to keep them for the next.
             keep: Whether to do :meth:`keep` on the way, while the weights are at hand.
-            values: Whether to read the weights of all; otherwise of one parameter in eight, the rest being what they
-                were at most eight measured steps before: a step moves weights by a thousandth, and reading them
-                costs as much as reading their gradients.
         """
         work = _Work(ledger)
-        fresh: list[_Reading] = []
-        chosen = [reading for reading in self._chosen(parameters) if not reading.was_read]
-        for reading in chosen:
+        for reading in self._chosen(parameters):
+            if reading.was_read:
+                continue
             reading.was_read = True
             gradient = reading.subject.parameter.grad
             if gradient is None:
@@ -234,16 +225,10 @@ class ParameterProbe:
                 _read_signs(work, reading, gradient)
                 if cosine:
                     _turn(work, reading, gradient)
-            if values or reading.subject.value is None or (reading.index + self._steps) % _VALUES_EVERY == 0:
-                work.summarise(reading.subject.parameter, reading.value_rows)
-                fresh.append(reading)
+            work.summarise(reading.subject.parameter, reading.value_rows)
             if keep:
                 _keep(work, reading)
         work.run()
-        for reading in fresh:
-            reading.subject.value = ledger.copied(reading.value_rows)
-        for reading in chosen:
-            reading.value = reading.subject.value
 
     def keep(self, parameters: Iterable[Tensor] | None = None) -> None:
         """Copy what is needed to see afterwards how a step moved the weights."""

@@ -671,7 +671,7 @@ class Recorder:
 
     def _note_input(self, frame: _Frame, x: Tensor) -> None:
         """Measure the input now: an in-place operation will have overwritten it when the output is there."""
-        frame.measured = self._measure(x)
+        frame.measured = self._measure(x, made_here=False)
         frame.input = x
         if self.thorough and not frame.in_nodes:
             frame.in_nodes = (x.grad_fn,) if x.grad_fn is not None else ()
@@ -682,7 +682,7 @@ class Recorder:
         frame.state = activation_state(activation, x, parameters, axis)
         frame.parameters = classify.scalar_parameters(parameters)
 
-    def _measure(self, tensor: Tensor) -> _Measured:
+    def _measure(self, tensor: Tensor, made_here: bool = True) -> _Measured:
         """Row and gradient of a tensor; measured once, though it is one site's output and the next one's input.
 
         A tensor that was changed in place since, which its version tells, is another one.
@@ -695,7 +695,7 @@ class Recorder:
         self._known[id(tensor)] = weakref.ref(tensor), version, measured
         if tensor.requires_grad:
             handle = tensor.register_hook(measured.gradient)
-            if tensor.is_leaf:  # that of any other tensor goes with the graph, and does nothing once this is closed
+            if tensor.is_leaf or not made_here:  # others go with the graph, and do nothing once this is closed
                 self._tensor_handles.append(handle)
         return measured
 

@@ -92,7 +92,7 @@ class SampledStep:
         if self.recorder.saw_backward or not has_closure:
             self.readings.grad_scale = grad_scale
             self._finish_time_steps()
-            self._parameters.read(self._ledger, own, cosine=True, keep=True, values=self.thorough)
+            self._parameters.read(self._ledger, own, cosine=True, keep=True)
         self._parameters.keep(own)
         self._stepping.add(id(optimizer))
         self.spent_s += time.perf_counter() - started
@@ -103,9 +103,7 @@ class SampledStep:
         own = [p for group in optimizer.param_groups for p in group["params"]]
         self.recorder.leave()
         self.recorder.drop_time_steps()
-        self._parameters.read(
-            self._ledger, own, cosine=True, values=self.thorough
-        )  # of those that a closure has only now computed
+        self._parameters.read(self._ledger, own, cosine=True)  # of those that a closure has only now computed
         if id(optimizer) in self._stepping - self._stepped:
             self._stepped.add(id(optimizer))
             self._parameters.compare(optimizer, own)

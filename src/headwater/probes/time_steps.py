@@ -11,7 +11,6 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils.hooks import RemovableHandle
 
 from headwater.probes.recurrent import Gap, time_step_gradients
-from headwater.probes.tree import tensors
 from headwater.records import TimeGradient
 
 
@@ -44,7 +43,9 @@ class TimeSteps:
         """Wait for the gradients of what the layer returned; the handles take the hooks off again."""
         sequence, final = output
         h_n, c_n = final if isinstance(final, tuple) else (final, None)
-        named = {"grad_output": next(tensors(getattr(sequence, "data", sequence))), "grad_h_n": h_n, "grad_c_n": c_n}
+        # A plain tensor has `data` too: without the graph that the gradient comes back along.
+        sequence = sequence.data if isinstance(sequence, PackedSequence) else sequence
+        named = {"grad_output": sequence, "grad_h_n": h_n, "grad_c_n": c_n}
         return [
             tensor.register_hook(self._keeper(name))
             for name, tensor in named.items()
