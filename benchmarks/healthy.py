@@ -1,6 +1,6 @@
 """How often does a healthy program raise a finding, and how near does it come to a threshold?
 
-    python benchmarks/healthy.py
+    python -m benchmarks.healthy
 
 Every healthy case of ``tests/cases.py`` over 6 seeds, at the start and after 5 steps of Adam or SGD. Prints the runs,
 those with a finding of severity warning or worse, and the extremes of what the thresholds of docs/thresholds.md are

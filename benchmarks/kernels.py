@@ -7,7 +7,6 @@ turns on the same tensor; the figures are medians. ``crossover`` shows from whic
 sets ``_WORTH_SHARING`` in ``headwater.kernels.ledger``.
 """
 
-import math
 import os
 import statistics
 from collections.abc import Callable, Mapping
@@ -27,6 +26,7 @@ QUICK = [("float32", 1 << 18), ("bfloat16", 1 << 18), ("float16", 1 << 18), ("fl
 BUDGET_S = 0.5  # for each contestant at each size
 FEWEST, MOST = 5, 200
 SHORT_S = 0.02
+NEVER = 1 << 62
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -97,7 +97,7 @@ def crossover(counts: list[int]) -> list[dict[str, Any]]:
     module._PART = 1
     ledger = module.Ledger()
 
-    def measure(tensor: torch.Tensor, worth_sharing: float) -> None:
+    def measure(tensor: torch.Tensor, worth_sharing: int) -> None:
         module._WORTH_SHARING = worth_sharing
         ledger.measure(tensor)
         ledger.clear()
@@ -105,7 +105,7 @@ def crossover(counts: list[int]) -> list[dict[str, Any]]:
     rows = []
     for count in counts:
         tensor = torch.randn(count)
-        ways = {"alone": partial(measure, tensor, math.inf), "shared": partial(measure, tensor, 0)}
+        ways = {"alone": partial(measure, tensor, NEVER), "shared": partial(measure, tensor, 0)}
         rows.append({"elements": count, **{f"{way}_ms": 1e3 * s for way, s in in_turn(ways, 0.1).items()}})
     return rows
 

@@ -41,9 +41,9 @@ def cpu_model() -> str:
     path = Path("/proc/cpuinfo")
     if not path.exists():
         return platform.processor() or platform.machine()
-    facts = dict(
-        (part.strip() for part in line.split(":", 1)) for line in path.read_text().split("\n\n")[0].splitlines()
-    )
+    first = path.read_text().split("\n\n")[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    facts = {name.strip(): value.strip() for name, _, value in pairs}
     name = facts.get("model name", platform.machine())
     return f"{name} (family {facts['cpu family']}, model {facts['model']})" if "cpu family" in facts else name
 

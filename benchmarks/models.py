@@ -99,11 +99,11 @@ class Mlp:
 
     def build(self) -> Training:
         """He initialisation, so that signals keep their size at any depth."""
-        layers = [part for _ in range(self.depth) for part in (nn.Linear(self.width, self.width), nn.ReLU())]
-        for layer in layers[::2]:
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
-        model = nn.Sequential(*layers)
+        linears = [nn.Linear(self.width, self.width) for _ in range(self.depth)]
+        for linear in linears:
+            nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+            nn.init.zeros_(linear.bias)
+        model = nn.Sequential(*(layer for linear in linears for layer in (linear, nn.ReLU())))
         inputs, classes = torch.randn(self.batch, self.width), torch.randint(0, self.width, (self.batch,))
         optimizer = torch.optim.SGD(model.parameters(), lr=STILL)
         return Training(model, optimizer, lambda: F.cross_entropy(model(inputs), classes))

@@ -1,7 +1,8 @@
 """What an arm costs on top of the bare loop, both in the same process, in turn.
 
-Two processes that train the same network differ by up to 15 % for as long as they live, by where their memory happens
-to lie. So an arm is held against the bare loop of its own process, where it is attached and taken off again and again:
+Two processes that train the same network differ by 10 % and more for as long as they live, by where their memory
+happens to lie. So an arm is held against the bare loop of its own process, where it is attached and taken off again
+and again:
 
     bare, watched, bare, watched, ..., bare
 
@@ -74,7 +75,8 @@ def measure_every_step(case: Case, arm: Arm, plan: Plan) -> dict[str, Any]:
     """
     session = Session(case)
     session.run(LEADING)
-    bare, watched, facts = [_block(session, plan)], [], {}
+    bare, watched = [_block(session, plan)], list[Steps]()
+    facts: dict[str, Any] = {}
     while len(watched) < plan.rounds and not _enough(bare, watched):
         attach_s = session.attach(arm)
         first = session.run(1).seconds

@@ -1,6 +1,6 @@
 """Which prescription helps a plain sigmoid network of a given depth more? Sets ``MERGING_DEPTH`` in diagnosis.
 
-    python benchmarks/prescriptions.py
+    python -m benchmarks.prescriptions
 
 Prints a Markdown table: test accuracy on digits after 200 Adam steps, mean over 3 seeds, of the untouched network and
 of each prescription, with the proof's verdict.

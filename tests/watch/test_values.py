@@ -206,12 +206,12 @@ def test_light_steps_of_a_model_with_functions_show_them_too() -> None:
     ("sites", "expected"),
     [
         ("blocks.0.*", ["blocks.0.0", "blocks.0.1", "blocks.0.2", "blocks.0.3"]),
-        ("*.1", ["blocks.0.1", "blocks.1.1"]),
+        ("*.1", ["blocks.0.1", "blocks.1.1", "blocks.1"]),
         (nn.LayerNorm, ["blocks.0.0", "blocks.1.0"]),
         (["stem", nn.ReLU, "blocks.1"], ["stem", "blocks.0.2", "blocks.1.2", "blocks.1"]),
         (1, ["stem", "head"]),
         (2, ["stem", "blocks.0", "add#1", "blocks.1", "add#2", "head"]),
-        ("add", ["add#1", "add#2"]),
+        (["stem", "blocks.?", "add"], ["stem", "blocks.0", "add#1", "blocks.1", "add#2"]),
     ],
     ids=str,
 )
@@ -222,12 +222,10 @@ def test_chosen_sites(sites: Any, expected: list[str], step: int) -> None:
     with hw.watch(model, optimizer, every=1, sites=sites) as watch:
         train(model, optimizer, batch, cross_entropy, step)
     rows = {row.site.name: row for row in watch.flow.sites}
-    if sites in (1, "add"):
-        expected = [name for name in expected if name in rows or sites == 1]
     assert list(rows) == expected
     assert all(row.activation_grad is not None for row in rows.values())
-    assert all(row.grad_norm > 0 and row.update_ratio > 0 for row in watch.flow.parameters)
-    assert all(row.value.count for row in watch.flow.parameters)
+    assert all(row.grad_norm > 0 for row in watch.flow.parameters)
+    assert all(row.update_ratio > 0 for row in watch.flow.parameters if row.value.norm)
 
 
 @pytest.mark.parametrize("sites", [0, -1, True, [], 2.5, int, [nn.Linear, 3], {"a": 1}], ids=str)

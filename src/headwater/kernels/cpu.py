@@ -33,6 +33,12 @@ from headwater.kernels._simd import (
     stack_of,
 )
 
+SIMD = "77a5a5b02ded7f1a"
+"""Of what ``_simd.py`` says: code on disk is taken for current as long as this file is the same, so it names the other.
+
+A test tells when it has to be another.
+"""
+
 FLOAT32, BFLOAT16, FLOAT16, FLOAT64 = 0, 1, 2, 3
 
 COUNT, NAN, INF, ZERO, MEAN, ABS_SUM, M2, MIN, MAX, EXPONENT, HISTOGRAM = range(11)
@@ -56,6 +62,7 @@ _COMFORTABLE = 40  # exponents around 2**0 of which float32 holds the squares, a
 _LOW = 41  # exponent (with bias) below which subnormal numbers may count beside a block's largest element
 _LIFTED_COMFORTABLE = 25  # exponents above those of which the lifted scan still holds the squares
 _CANCELLATION = 1.0  # mean² over variance from which on a block is scanned again around its own mean
+_TOO_FAR = 2.0  # the same of the expected mean over the mean magnitude: a few large numbers have raised it
 _SHORT_SUM = 512  # elements: with as many sums of them, rounding takes 1e-13 of the sum of magnitudes at most
 _ROUNDS = 6  # of four bins each, before the rare elements of a block are counted one by one
 _FEW = 24
@@ -272,7 +279,8 @@ def _block(kind, address, groups, exponents, shift, around, numbers, counts):
     if not _as_expected(exponent, around):
         return _block(kind, address, groups, exponents, 0.0, exponent, numbers, counts)
     offset = total / count
-    if offset * offset * count > _CANCELLATION * (square - offset * offset * count):
+    cancelled = offset * offset * count > _CANCELLATION * (square - offset * offset * count)
+    if cancelled or abs(shift * up) * count > _TOO_FAR * magnitude:
         shift += offset * down
         low, high, total, magnitude, square, zeros = _scan(
             kind, lifted, address, groups, scale, np.float32(shift * up), exponents
@@ -619,12 +627,16 @@ def _keep(kind, address, offsets, runs, length, into):
 
 @numba.njit(nogil=True)
 def _compare(kind, address, offsets, runs, length, before, result):
-    """Write Σ w², Σ Δw², elements that are the same as before, and those that were finite and are not any more."""
+    """Write Σ w², Σ Δw², elements that are the same as before, and those that were finite and are not any more.
+
+    Σ Δw² is NaN if not a single element has a finite Δw.
+    """
     starts, size = numba.carray(array_at(offsets, np.int64), runs), _size(kind)
     kept = numba.carray(array_at(before, np.float64), runs * length)
     new = np.empty(length, np.float64)
     out = numba.carray(array_at(result, np.float64), 4)
     out[:] = 0.0
+    moved = 0
     for run in range(runs):
         old = kept[run * length : (run + 1) * length]
         _widen(kind, address + starts[run] * size, new)
@@ -632,6 +644,7 @@ def _compare(kind, address, offsets, runs, length, before, result):
         if math.isfinite(weight + update):
             out[0] += weight
             out[1] += update
+            moved += length
         else:
             for i in range(length):
                 if math.isfinite(old[i]):
@@ -639,7 +652,10 @@ def _compare(kind, address, offsets, runs, length, before, result):
                     out[3] += not math.isfinite(new[i])
                 if math.isfinite(new[i] - old[i]):
                     out[1] += (new[i] - old[i]) ** 2
+                    moved += 1
         out[2] += unchanged
+    if moved == 0:
+        out[1] = math.nan
 
 
 @numba.njit(nogil=True, fastmath={"reassoc", "contract"})

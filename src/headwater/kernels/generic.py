@@ -93,9 +93,18 @@ def unchanged_fraction(before: Tensor, after: Tensor) -> float | None:
     return float((before == after).double().mean()) if before.numel() else None
 
 
+def local(tensor: Tensor) -> Tensor:
+    """Of a tensor that is spread over processes the part that lies here: to look at more would make all of them wait.
+
+    Which steps are measured is each process's own affair, so nobody might be there to answer.
+    """
+    to_local = getattr(tensor, "to_local", None)
+    return to_local() if to_local is not None else tensor
+
+
 def plain(tensor: Tensor) -> Tensor:
     """The tensor's values as a dense real tensor that no graph hangs on."""
-    values = tensor.detach()
+    values = local(tensor.detach())
     if values.is_nested:
         values = torch.cat([part.reshape(-1) for part in values.unbind()])
     elif values.is_mkldnn:

@@ -139,7 +139,9 @@ class Ledger:
         finite = counts[:, cpu.COUNT] - counts[:, cpu.NAN] - counts[:, cpu.INF]
         numbers = counts.view(np.float64)
         squares = float((numbers[:, cpu.M2] + numbers[:, cpu.MEAN] ** 2 * finite).sum())
-        parts = [Moments(count=int(finite.sum()), scaled_m2=squares)] if len(narrow) else []
+        # The bounds say that there are units to keep to: those of a float64 may be 2**1000 away.
+        bound = 1.0 if squares else 0.0
+        parts = [Moments(count=int(finite.sum()), scaled_m2=squares, min=-bound, max=bound)] if len(narrow) else []
         parts += [self.moments(row) for row in rows if self._kinds[row] < 0]
         value = Moments.merge_all(parts).log10_rms
         return -math.inf if value is None else value

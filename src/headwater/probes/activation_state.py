@@ -91,7 +91,7 @@ def activation_state(activation: Activation, x: Tensor, parameters: dict[str, An
         parameters: Its slopes or bounds; a tensor of slopes holds one per channel.
         unit_axis: The dimension that counts units, where there are more than two.
     """
-    x = x.detach()
+    x = x.detach().resolve_neg()
     axis = unit_axis if x.dim() > 2 else -1
     several_slopes = any(isinstance(value, Tensor) and value.numel() > 1 for value in parameters.values())
     if several_slopes or x.dtype not in NARROW or not x.is_cpu or x.layout is not torch.strided:
@@ -99,7 +99,7 @@ def activation_state(activation: Activation, x: Tensor, parameters: dict[str, An
     values, outer, units, inner = _layout(x, axis)
     alive = np.zeros(units, np.uint8)
     shape = (NARROW[x.dtype], values.data_ptr(), outer, units, inner)
-    numbers = {name: float(p) if isinstance(p, (Tensor, int)) else p for name, p in parameters.items()}
+    numbers = {name: _number(value) for name, value in parameters.items()}
     count = values.numel()
     sums = _two_slopes if activation.id in _ONE_SLOPE_EACH_SIDE else _any_slope
     square, finite, saturated = sums(activation, numbers, shape, alive)
@@ -223,14 +223,16 @@ def _element_by_element(activation: Activation, x: Tensor, parameters: dict[str,
     slopes = np.broadcast_to(derivative, values.shape)
     finite = slopes[np.isfinite(slopes)]
     threshold = SATURATION_SHARE * activation.max_slope(**_scalars(parameters))
-    rows = slopes.reshape(-1, 1) if x.dim() < 2 else np.moveaxis(slopes, axis, -1).reshape(-1, x.shape[axis])
+    units = x.shape[axis] if x.dim() > 1 else 1
+    observations = slopes.size // units if units else 0
+    rows = (np.moveaxis(slopes, axis, -1) if x.dim() > 1 else slopes).reshape(observations, units)
     return ActivationState(
         square_sum=float(np.sum(finite**2)),
         finite=len(finite),
         saturated=int(np.sum(np.abs(slopes) < threshold)),
         count=slopes.size,
         alive=np.any(rows != 0, axis=0),
-        observations=rows.shape[0],
+        observations=observations,
     )
 
 
@@ -242,6 +244,13 @@ def _broadcast(parameter: Any, x: Tensor) -> Any:
     if values.numel() == 1:
         return float(values)
     return values.reshape([1, -1] + [1] * (x.dim() - 2)).numpy()
+
+
+def _number(parameter: Any) -> Any:
+    """A parameter that the table of slopes can be kept by; torch warns of numbers taken from what is trained."""
+    if isinstance(parameter, Tensor):
+        return float(parameter.detach())
+    return float(parameter) if isinstance(parameter, int) else parameter
 
 
 def _scalars(parameters: dict[str, Any]) -> dict[str, Any]:

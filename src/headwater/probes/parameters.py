@@ -251,7 +251,7 @@ class ParameterProbe:
             if isinstance(subject.before, np.ndarray) and subject.fits and _plain(subject.parameter):
                 work.add(work.COMPARE, subject.parameter, *subject.runs, subject.before_at, reading.address + 32)
             elif isinstance(subject.before, Tensor):
-                reading.other_change = _change(subject.before, subject.parameter.detach())
+                reading.other_change = _change(subject.before, generic.local(subject.parameter.detach()))
                 subject.before = None
         work.run()
 
@@ -288,7 +288,7 @@ def _keep(work: _Work, reading: _Reading) -> None:
         return  # by another step of the same optimizer within this one; the first is shown
     reading.was_kept = True
     if not subject.fits or not _plain(subject.parameter):
-        subject.before = subject.parameter.detach().clone()
+        subject.before = generic.local(subject.parameter.detach()).clone()
         return
     if not isinstance(subject.before, np.ndarray):
         subject.before = np.empty(subject.kept)
@@ -309,13 +309,23 @@ def _read_signs(work: _Work, reading: _Reading, gradient: Tensor) -> None:
 
 def _turn(work: _Work, reading: _Reading, gradient: Tensor) -> None:
     subject = reading.subject
-    if not _plain(gradient) or gradient.numel() != subject.count:
+    if gradient.numel() != subject.count or gradient.layout is not torch.strided or not gradient.is_cpu:
         return
+    if hasattr(gradient, "to_local"):
+        return  # the runs to keep were drawn for the whole of it
     reading.gradient_was_known = subject.gradient_before is not None
     if subject.gradient_before is None:
         subject.gradient_before = np.zeros(subject.kept)
         subject.gradient_before_at = subject.gradient_before.ctypes.data
-    work.add(work.TURN, gradient, *subject.runs, subject.gradient_before_at, reading.address + 8)
+    if _plain(gradient):
+        work.add(work.TURN, gradient, *subject.runs, subject.gradient_before_at, reading.address + 8)
+        return
+    values = generic.plain(gradient).reshape(-1).to(torch.float64).numpy()
+    kept = values[(subject.offsets[:, None] + np.arange(subject.length)).reshape(-1)]
+    before = subject.gradient_before
+    with np.errstate(all="ignore"):  # NaN and Inf are the model's
+        reading.numbers[reading.index, 1:4] = kept @ before, kept @ kept, before @ before
+    before[:] = kept
 
 
 class _Work:
@@ -463,7 +473,8 @@ def _change_of(reading: _Reading) -> tuple[float | None, float | None, int]:
     weight, update, unchanged, spoiled = reading.change
     if math.isnan(weight):
         return None, None, 0
-    return math.sqrt(update / weight) if weight else None, unchanged / reading.subject.kept, int(spoiled)
+    ratio = math.sqrt(update / weight) if weight and not math.isnan(update) else None
+    return ratio, unchanged / reading.subject.kept, int(spoiled)
 
 
 def _cosine(reading: _Reading) -> float | None:

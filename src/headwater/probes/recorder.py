@@ -528,6 +528,8 @@ class Recorder:
         """What only some modules have: weights of one matrix, time, attention."""
         module, x = frame.info.module, frame.input
         y = main_tensor(output)
+        if hasattr(y, "to_local"):
+            return
         if record.kind == "affine" and x is not None and y is not None:
             record.weight_gain = classify.weight_gain(module, x, y)
         if isinstance(module, nn.RNNBase):
@@ -612,7 +614,7 @@ class Recorder:
 
     def _add_attention(self, frame: _Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         record = self._add(frame, "scaled_dot_product_attention", "attention", output, True, None)
-        if record is not None and self.thorough:
+        if record is not None and self.thorough and not hasattr(output, "to_local"):
             given = {**dict(zip(_ATTENTION_ARGUMENTS, args, strict=False)), **kwargs}
             record.attention = attention_statistics(
                 **{name: value for name, value in given.items() if name not in ("value", "dropout_p")}
@@ -679,7 +681,7 @@ class Recorder:
     def _note_activation(self, frame: _Frame, activation: Activation, x: Tensor, parameters: dict[str, Any]) -> None:
         """Its state, with units where the last affine map of this rank put them; else where convolutions have them."""
         axis = self._unit_axis.get(x.dim(), 1 if x.dim() >= CONVOLUTION_RANK else -1)
-        frame.state = activation_state(activation, x, parameters, axis)
+        frame.state = activation_state(activation, generic.local(x.detach()), parameters, axis)
         frame.parameters = classify.scalar_parameters(parameters)
 
     def _measure(self, tensor: Tensor, made_here: bool = True) -> _Measured:
@@ -728,8 +730,9 @@ class Recorder:
         if self.thorough:
             record.out_nodes = _made_nodes(y, output, frame.in_nodes)
             record.in_nodes = frame.in_nodes
-            record.abs_cosine, record.effective_rank = _collapse(y)
-            record.unit_spread = _unit_spread(y, self._unit_axis.get(y.dim(), -1))
+            here = generic.local(y.detach())
+            record.abs_cosine, record.effective_rank = _collapse(here)
+            record.unit_spread = _unit_spread(here, self._unit_axis.get(here.dim(), -1))
         if not isinstance(output, Tensor):
             self._watch_other_outputs(record, y, output, frame.in_nodes)
         return record

@@ -14,6 +14,8 @@ Level = Literal["none", "light", "thorough"]
 _MEMORY = 15  # durations whose median is what a step takes: a validation between two steps does not move it
 _FIRST_LIGHT = (4, 9)  # steps measured whatever they cost, beside the very first: training changes fastest there
 _AFTER_ALARM = 3
+_FEW = 2  # costs, beside the one at hand, that make a median
+_EAGER = 5  # steps that a step may take longer because it ran uncompiled
 _THOROUGH_SHARE = 0.3  # of the budget
 _THOROUGH_AFTER = (0, 10)  # measured steps at which a fixed schedule is thorough; then every hundredth
 _THOROUGH_EVERY = 100
@@ -98,11 +100,16 @@ class Schedule:
         """What measuring a step cost: how much longer it was than usual, and at least what the probes know of."""
         self.sampled += 1
         self.thorough += level == "thorough"
-        cost = max(spent_s, duration_s - self.step_s) if self.step_s is not None else spent_s
+        usual = self.step_s
+        cost = max(spent_s, duration_s - usual) if usual is not None else spent_s
         known = self._costs[level]
+        # A pause of the user's between two steps (a validation) is no cost of ours. While few costs are known, one is
+        # told by the step itself: what the probes do not know of is at most that it ran eagerly.
+        if len(known) >= _FEW:
+            charged = max(spent_s, min(cost, 3 * statistics.median([*known, cost])))
+        else:
+            charged = cost = min(cost, 3 * spent_s + _EAGER * (usual or 0.0))
         known.append(cost)
-        # A pause of the user's between two steps (a validation) is no cost of ours.
-        charged = max(spent_s, min(cost, 3 * statistics.median(known))) if len(known) > 2 else cost
         self._credit[level] -= charged
         return charged
 
