@@ -175,10 +175,13 @@ class Watch:
     def report(self) -> Report:
         """What is wrong with the training, by the last step that was measured with everything there is.
 
+        Where NaN or Inf have turned up since, it is the step measured last: nothing before says anything about now.
+
         Raises:
             HeadwaterError: If no step was measured; the message says why.
         """
-        flow = self._flow_of(self._thorough or self._latest)
+        spoiled = self._latest is not None and self._latest.nonfinite() > 0
+        flow = self._flow_of(self._latest if spoiled else self._thorough or self._latest)
         return replace(diagnosed(self._model, flow), watch=self.info)
 
     def _flow_of(self, step: SampledStep | None) -> Flow:
@@ -317,20 +320,20 @@ class Watch:
 
     def _look(self, step: SampledStep) -> None:
         """Whether something has just gone wrong, so that the next steps are worth measuring."""
+        for name in self._parameters.replaced:
+            self._note(Message("event.replaced", {"parameter": name}))
         nonfinite = step.nonfinite()
         if nonfinite and self._was_finite:
             self._alarm("event.nonfinite", elements=nonfinite)
         self._was_finite = not nonfinite
         level = step.log10_gradient()
-        if level is None:
+        if level is None or nonfinite:  # what is left of a gradient with NaN or Inf is no level
             return
         level = max(level, -400.0)  # a gradient that is zero stands below all that float64 holds
         if len(self._levels) == _LEVELS and abs(level - statistics.median(self._levels)) > _JUMP_DECADES:
             self._alarm("event.gradient_jump", decades=level - statistics.median(self._levels))
             self._levels.clear()
         self._levels.append(level)
-        for name in self._parameters.replaced:
-            self._note(Message("event.replaced", {"parameter": name}))
 
     def _alarm(self, id: str, **values: Any) -> None:
         self._note(Message(id, values))

@@ -51,6 +51,7 @@ class Schedule:
         self._costs: dict[Level, deque[float]] = {level: deque(maxlen=_MEMORY) for level in ("light", "thorough")}
         self._credit: dict[Level, float] = {"light": 0.0, "thorough": 0.0}
         self._urgent = 0
+        self._is_closer_look_due = False
         self._time_s = 0.0
         self._cost_s = 0.0
 
@@ -91,7 +92,11 @@ class Schedule:
         return self._auto() if self.every == "auto" else self._fixed()
 
     def alarm(self) -> None:
-        """Look closer: something has just gone wrong. While the account is far in debt this is ignored."""
+        """Look closer: something has just gone wrong. While the account is far in debt this is ignored.
+
+        With a fixed ``every`` the next step that is measured anyway is measured thoroughly.
+        """
+        self._is_closer_look_due = True
         allowance = -50 * self.budget * (self.step_s or 0.0) * _AFTER_ALARM
         if self.every == "auto" and self._credit["thorough"] > min(allowance, -3 * self._expected("thorough")):
             self._urgent = _AFTER_ALARM
@@ -134,4 +139,5 @@ class Schedule:
         if self.steps % self.every:
             return "none"
         number = self.steps // self.every
-        return "thorough" if number in _THOROUGH_AFTER or number % _THOROUGH_EVERY == 0 else "light"
+        due, self._is_closer_look_due = self._is_closer_look_due, False
+        return "thorough" if due or number in _THOROUGH_AFTER or number % _THOROUGH_EVERY == 0 else "light"
