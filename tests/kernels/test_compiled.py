@@ -359,7 +359,7 @@ def test_code_is_compiled_for_the_process_when_nothing_can_be_written(tmp_path: 
     home.write_text("", encoding="utf-8")
     answer = run_python(code, NUMBA_CACHE_DIR="", XDG_CACHE_HOME=str(home), HOME=str(home))
     assert answer.startswith("42 headwater compiles its kernels again in every process")
-    assert "Set NUMBA_CACHE_DIR to a folder that can be written to." in answer
+    assert answer.endswith("Set NUMBA_CACHE_DIR to one.")
 
 
 def test_code_on_disk_goes_with_the_vector_instructions_it_was_made_of() -> None:

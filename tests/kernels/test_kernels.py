@@ -179,6 +179,24 @@ def test_parts_merge_into_the_whole(kernel: Kernel, written: Format, data: st.Da
     assert_same(Moments.merge_all(parts), expected(tensor), kernel.tolerance(written.dtype))
 
 
+@pytest.mark.parametrize("first", [-149, -120, -87, -86, -60, -41, -40, 0, 39, 40, 41, 90, 126])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_whatever_the_first_elements_promise(dtype: torch.dtype, first: int) -> None:
+    """They say what to expect of a block; whatever comes, its squares fit the units that were chosen."""
+    values = torch.cat([torch.full((8,), 2.0**first, dtype=torch.float64), torch.empty(4_088, dtype=torch.float64)])
+    rest = 1.0 + torch.rand(4_088, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for exponent in range(-149, 127):
+        values[8:] = 2.0**exponent * rest
+        tensor = values.to(dtype)
+        result, wide = moments(tensor), tensor.double()
+        assert result.rms == pytest.approx(float(wide.square().mean().sqrt()), rel=IN_FLOAT32.sums), exponent
+        assert result.mean == pytest.approx(float(wide.mean()), rel=IN_FLOAT32.sums), exponent
+        assert result.std == pytest.approx(float(wide.std()), rel=IN_FLOAT32.sums, abs=1e-12 * float(wide.mean())), (
+            exponent
+        )
+        assert (result.min, result.max) == (float(wide.min()), float(wide.max())), exponent
+
+
 @every_kernel
 @pytest.mark.parametrize(
     "dtype",

@@ -84,11 +84,11 @@ def _kept(compiler):
     def compiled(function):
         try:
             return compiler(cache=True)(function)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError):  # numba's own errors are neither
             warnings.warn(
-                f"headwater compiles its kernels again in every process, for some seconds: {error}. "
-                "Set NUMBA_CACHE_DIR to a folder that can be written to.",
-                stacklevel=2,
+                "headwater compiles its kernels again in every process, for half a minute: no folder to keep them in "
+                "can be written to. Set NUMBA_CACHE_DIR to one.",
+                stacklevel=1,  # the same for every function, so that it is said once
             )
             return compiler()(function)
 
