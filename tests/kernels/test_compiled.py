@@ -245,12 +245,12 @@ def test_nothing_is_written_beside_the_results_of_jobs(dtype: torch.dtype) -> No
     before = np.zeros(100)
     runs = tensor.data_ptr(), offsets.ctypes.data, 1, 100
     table = np.zeros((4, cpu.JOB), np.int64)
-    results = [guarded(words) for words in (100, 4, 3, 1)]
+    results = [guarded(words) for words in (100, 4, 3, 2, cpu.ROW)]
     places = [words[8:].ctypes.data for words in results]
     table[0, :7] = cpu.KEEP, kind, *runs, places[0]
     table[1] = cpu.COMPARE, kind, *runs, before.ctypes.data, places[1]
     table[2] = cpu.TURN, kind, *runs, before.ctypes.data, places[2]
-    table[3, :6] = cpu.SIGN_COHERENCE, kind, tensor.data_ptr(), 1, 100, places[3]
+    table[3, :7] = cpu.SUMMARISE, kind, tensor.data_ptr(), 100, places[4], 100, places[3]
     cpu.run_jobs(table)
     for words in results:
         assert_guarded(words)

@@ -26,7 +26,7 @@ from tests.kernels.cases import (
     normal,
     using_threads,
 )
-from tests.kernels.work import Numbers, Runs, Work, whole
+from tests.kernels.work import Numbers, Runs, Work, coherence, whole
 
 SMALL_FORMATS = [written for written in FORMATS if written.dtype in NARROW]
 every_dtype = pytest.mark.parametrize("dtype", NARROW, ids=str)
@@ -165,7 +165,7 @@ def test_changes_and_turns_of_any_bits(written: Format, data: st.DataObject) -> 
     assert_turn(products, as_numpy(before), as_numpy(after))
 
 
-WIDTHS = [1, 2, 63, 64, 65, 127, 200]
+WIDTHS = [1, 2, 63, 64, 65, 127, 200, 4_096, 5_000]
 
 
 @pytest.mark.usefixtures("threads")
@@ -183,9 +183,9 @@ def test_sign_coherence_agrees_with_reference(dtype: torch.dtype, width: int) ->
     gradient[10, ::5] *= torch.finfo(dtype).smallest_normal / 2
     for units in (24, 1, 3):
         work = Work()
-        coherence = work.signs(gradient, units)
+        signs = work.signs(gradient, units)
         work.run()
-        assert coherence[0] == pytest.approx(reference.sign_coherence(as_numpy(gradient).reshape(units, -1)), abs=1e-12)
+        assert coherence(signs) == pytest.approx(reference.sign_coherence(as_numpy(gradient).reshape(units, -1)), abs=1e-12)
 
 
 @every_dtype
@@ -194,7 +194,8 @@ def test_sign_coherence_of_nothing_is_nan(dtype: torch.dtype) -> None:
     nothing = [torch.zeros(3, 70), torch.full((3, 70), NAN), torch.empty(3, 0), torch.empty(0, 3)]
     results = [work.signs(gradient.to(dtype), gradient.shape[0]) for gradient in nothing]
     work.run()
-    assert all(math.isnan(result[0]) for result in results)
+    assert [result[1] for result in results[:2]] == [0.0, 0.0]
+    assert all((result == -7.0).all() for result in results[2:])  # nothing was asked for
 
 
 @every_format
@@ -204,10 +205,10 @@ def test_sign_coherence_of_any_bits(written: Format, data: st.DataObject) -> Non
     gradient = written.tensor(data.draw(any_bits(written) | blocks_of_bits(written)))
     units = data.draw(st.sampled_from([n for n in (1, 2, 3, 64) if gradient.numel() % n == 0]))
     work = Work()
-    coherence = work.signs(gradient, units)
+    signs = work.signs(gradient, units)
     work.run()
-    wanted = reference.sign_coherence(as_numpy(gradient).reshape(units, -1))
-    assert coherence[0] == pytest.approx(math.nan if wanted is None else wanted, abs=1e-12, nan_ok=True)
+    wanted = reference.sign_coherence(as_numpy(gradient).reshape(units, -1)) if gradient.numel() else None
+    assert (coherence(signs) if gradient.numel() else math.nan) == pytest.approx(math.nan if wanted is None else wanted, abs=1e-12, nan_ok=True)
 
 
 @pytest.mark.usefixtures("threads")
@@ -218,15 +219,15 @@ def test_jobs_of_all_kinds_do_not_meet() -> None:
     ledger, work = Ledger(), Work()
     rows = [ledger.reserve(NARROW[tensor.dtype]) for tensor in tensors]
     kept = [work.keep(tensor, whole(tensor)) for tensor in tensors]
-    coherence = [work.signs(tensor, 1) for tensor in tensors]
+    coherences = [work.signs(tensor, 1) for tensor in tensors]
     for row, tensor in zip(rows, tensors, strict=True):
         work.add(cpu.SUMMARISE, tensor, tensor.numel(), ledger.address(row))
     work.run()
-    for row, tensor, copy, signs in zip(rows, tensors, kept, coherence, strict=True):
+    for row, tensor, copy, signs in zip(rows, tensors, kept, coherences, strict=True):
         assert_same(ledger.moments(row), expected(tensor), Tolerance(8e-6, rounding=1e-24))
         np.testing.assert_array_equal(copy, as_numpy(tensor))
-        wanted = reference.sign_coherence(as_numpy(tensor).reshape(1, -1)) if tensor.numel() else None
-        assert signs[0] == pytest.approx(math.nan if wanted is None else wanted, nan_ok=True)
+        if tensor.numel():
+            assert coherence(signs) == pytest.approx(reference.sign_coherence(as_numpy(tensor).reshape(1, -1)))
 
 
 @pytest.mark.usefixtures("threads")

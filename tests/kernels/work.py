@@ -1,5 +1,6 @@
 """Jobs for the compiled kernel, as probes put them together."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -59,8 +60,11 @@ class Work:
         return self._write(cpu.TURN, tensor, runs, np.full(3, -7.0), before)
 
     def signs(self, gradient: Tensor, units: int) -> Numbers:
-        result = np.full(1, -7.0)
-        self.add(cpu.SIGN_COHERENCE, gradient, units, gradient.numel() // max(1, units), result.ctypes.data)
+        """Σ coherence over units, and how many units have signs; the moments on the way are nobody's."""
+        result, row = np.full(2, -7.0), np.zeros(cpu.ROW, np.int64)
+        self.alive += [result, row]
+        width = gradient.numel() // max(1, units)
+        self.add(cpu.SUMMARISE, gradient, gradient.numel(), row.ctypes.data, width, result.ctypes.data)
         return result
 
     def run(self) -> None:
@@ -75,6 +79,12 @@ class Work:
         self.alive += [runs.offsets, result]
         self.add(what, tensor, *words, *addresses, elements=runs.kept)
         return result
+
+
+def coherence(signs: Numbers) -> float:
+    """The mean over units; NaN for none."""
+    total, units = signs.tolist()
+    return total / units if units else math.nan
 
 
 def all_jobs(tensor: Tensor) -> list[Numbers]:

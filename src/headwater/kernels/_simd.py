@@ -105,7 +105,7 @@ def scan_of(kind: str, lifted: bool = False) -> Any:
     It goes over 64 · ``groups`` elements once and gives (min, max, Σ d, Σ |s|, Σ d², zeros) with s = ``scale`` · x and
     d = s - ``shift``. Min and max are the bits of x as float32, NaN beyond the infinity of its sign. The sums are exact
     to 4e-6 of the sum of magnitudes, and mean something only if min and max are of finite numbers. The float32 exponent
-    byte of every element is written to the address ``exponents``.
+    byte of every element is written to the address ``exponents``, within a group of 64 in another order.
 
     Args:
         kind: ``float32``, ``bfloat16`` or ``float16``.
@@ -184,58 +184,81 @@ def signs_of(kind: str) -> Any:
 
 def _scan(kind: str, lifted: bool, context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     address, groups, scale, shift, exponents = arguments
-    scales, shifts = _splat(builder, scale, _LANES), _splat(builder, shift, _LANES)
+    scales, opposite = _splat(builder, scale, _LANES), _splat(builder, builder.fneg(shift), _LANES)
 
     def turn(group: Any, state: list[Any]) -> list[Any]:
-        low, high, zero_count, total, magnitude, square = state
+        top, top_unsigned, bottom_unsigned, zero_count, total, magnitude, square = state
+        exponents_of = []
         for part in range(GROUP // _LANES):
             bits = _load_float32_bits(builder, kind, address, group, part)
             unsigned = builder.and_(bits, _ints(0x7FFFFFFF))
-            key = _ordered(builder, bits)
-            low = builder.select(builder.icmp_signed("<", key, low), key, low)
-            high = builder.select(builder.icmp_signed(">", key, high), key, high)
+            top = builder.select(builder.icmp_signed(">", bits, top), bits, top)
+            top_unsigned = builder.select(builder.icmp_unsigned(">", bits, top_unsigned), bits, top_unsigned)
+            bottom_unsigned = builder.select(builder.icmp_unsigned("<", bits, bottom_unsigned), bits, bottom_unsigned)
             values = _lifted(builder, bits, unsigned) if lifted else builder.bitcast(bits, _FLOATS)
-            scaled = builder.fmul(values, scales)
-            deviation = builder.fsub(scaled, shifts)
+            sizes = _absolute(builder, values) if lifted else builder.bitcast(unsigned, _FLOATS)
+            deviation = _multiply_add(builder, values, scales, opposite)
             total = builder.fadd(total, deviation)
-            magnitude = builder.fadd(magnitude, _absolute(builder, scaled))
-            square = builder.fadd(square, builder.fmul(deviation, deviation, flags=["contract"]), flags=["contract"])
+            magnitude = _multiply_add(builder, sizes, scales, magnitude)
+            square = _multiply_add(builder, deviation, deviation, square)
             zero_count = _add_population(builder, zero_count, builder.icmp_signed("==", unsigned, _ints(0)))
-            exponent = builder.trunc(builder.lshr(unsigned, _ints(23)), _BYTES)
-            _store(builder, exponent, builder.add(exponents, _offset(builder, group, part, 1)))
-        return [low, high, zero_count, total, magnitude, square]
+            exponents_of.append(unsigned)
+        where = builder.add(exponents, builder.mul(group, _i64(GROUP)))
+        _store(builder, _exponent_bytes(builder, exponents_of), where)
+        return [top, top_unsigned, bottom_unsigned, zero_count, total, magnitude, square]
 
     def fold(number: Any, state: list[Any]) -> list[Any]:
         first = builder.mul(number, _i64(_FOLD))
         left = builder.sub(groups, first)
         turns = builder.select(builder.icmp_signed("<", left, _i64(_FOLD)), left, _i64(_FOLD))
-        start = [*state[:3], *[ir.Constant(_FLOATS, [0.0] * _LANES)] * 3]
+        start = [*state[:4], *[ir.Constant(_FLOATS, [0.0] * _LANES)] * 3]
         inner = _loop(builder, turns, start, lambda group, part: turn(builder.add(first, group), part))
         sums = [
-            builder.fadd(sum_, builder.fpext(more, _DOUBLES)) for sum_, more in zip(state[3:], inner[3:], strict=True)
+            builder.fadd(sum_, builder.fpext(more, _DOUBLES)) for sum_, more in zip(state[4:], inner[4:], strict=True)
         ]
-        return [*inner[:3], *sums]
+        return [*inner[:4], *sums]
 
     folds = builder.sdiv(builder.add(groups, _i64(_FOLD - 1)), _i64(_FOLD))
-    start = [_ints(0x7FFFFFFF), _ints(-0x80000000), _i64(0), *[ir.Constant(_DOUBLES, [0.0] * _LANES)] * 3]
-    low, high, zero_count, *sums = _loop(builder, folds, start, fold)
-    bounds = [_reduce(builder, "smin", low), _reduce(builder, "smax", high)]
+    start = [_ints(-0x80000000), _ints(0), _ints(-1), _i64(0), *[ir.Constant(_DOUBLES, [0.0] * _LANES)] * 3]
+    *extremes, zero_count, top_sum, magnitude, square = _loop(builder, folds, start, fold)
+    low, high = _bounds(builder, *extremes)
     return context.make_tuple(
         builder,
         signature.return_type,
         [
-            *(builder.zext(_ordered(builder, bound), _I64) for bound in bounds),
-            *(_sum(builder, lanes) for lanes in sums),
+            builder.zext(low, _I64),
+            builder.zext(high, _I64),
+            *(_sum(builder, lanes) for lanes in (top_sum, magnitude, square)),
             zero_count,
         ],
     )
 
 
-def _ordered(builder: Any, bits: Any) -> Any:
-    """Integers in the order of the float32 numbers that have these bits, and back: it is its own inverse."""
-    ones = _ints(31) if bits.type == _INTS else ir.Constant(_I32, 31)
-    magnitude = _ints(0x7FFFFFFF) if bits.type == _INTS else ir.Constant(_I32, 0x7FFFFFFF)
-    return builder.xor(bits, builder.and_(builder.ashr(bits, ones), magnitude))
+def _bounds(builder: Any, top: Any, top_unsigned: Any, bottom_unsigned: Any) -> tuple[Any, Any]:
+    """The bits of the smallest and the largest float32, from three extremes of all bits read as integers.
+
+    Bits of positive numbers are in their order; those of negative ones, larger as unsigned, are in the opposite.
+    """
+    most = _reduce(builder, "smax", top)
+    most_unsigned, least_unsigned = _reduce(builder, "umax", top_unsigned), _reduce(builder, "umin", bottom_unsigned)
+    zero = ir.Constant(_I32, 0)
+    low = builder.select(builder.icmp_signed("<", most_unsigned, zero), most_unsigned, least_unsigned)
+    high = builder.select(builder.icmp_signed(">=", most, zero), most, least_unsigned)
+    return low, high
+
+
+def _exponent_bytes(builder: Any, unsigned: list[Any]) -> Any:
+    """The exponent bytes of 64 float32 without their signs, in any order: four of each lane become one word."""
+    pairs = []
+    for low, high in (unsigned[:2], unsigned[2:]):
+        shifted = builder.and_(builder.lshr(high, _ints(7)), _ints(0xFF0000))
+        pairs.append(builder.or_(builder.lshr(low, _ints(23)), shifted))
+    return builder.bitcast(builder.or_(pairs[0], builder.shl(pairs[1], _ints(8))), _GROUP_OF_BYTES)
+
+
+def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """a · b + c, in one step where the CPU has one."""
+    return builder.fadd(builder.fmul(a, b, flags=["contract"]), c, flags=["contract"])
 
 
 def _lifted(builder: Any, bits: Any, unsigned: Any) -> Any:

@@ -33,7 +33,7 @@ from headwater.kernels._simd import (
     stack_of,
 )
 
-SIMD = "77a5a5b02ded7f1a"
+SIMD = "cf22d4a25bd70db3"
 """Of what ``_simd.py`` says: code on disk is taken for current as long as this file is the same, so it names the other.
 
 A test tells when it has to be another.
@@ -239,10 +239,9 @@ def _count_exponents(kind, address, groups, exponents, top, zero_count, counts):
     if left == 0:
         return
     for i in range(GROUP * groups):  # subnormal float32 numbers: their exponent byte is 0 like that of a zero
-        if lookup[i] == 0:
-            unsigned = _float32_bits(kind, address, i) & 0x7FFFFFFF
-            if unsigned != 0:
-                counts[HISTOGRAM + _log2(unsigned) - LOWEST] += 1
+        unsigned = _float32_bits(kind, address, i) & 0x7FFFFFFF
+        if 0 < unsigned < 1 << 23:
+            counts[HISTOGRAM + _log2(unsigned) - LOWEST] += 1
 
 
 @numba.njit(nogil=True)
@@ -315,20 +314,64 @@ def _clear(numbers, counts):
 
 
 @numba.njit(nogil=True)
-def _part(kind, address, count, row):
-    """Consecutive elements into a row that is cleared first."""
+def _part(kind, address, count, row, width=0, coherence=0):
+    """Consecutive elements into a row that is cleared first, and how coherent the signs of each unit's are.
+
+    Args:
+        kind: Of the elements.
+        address: Of the first.
+        count: How many.
+        row: Address of the row.
+        width: Elements of a unit; 0 if signs are not asked for.
+        coherence: Address of two float64, for Σ |Σ sign| / n over units whose elements have signs, and their number.
+    """
     counts = numba.carray(array_at(row, np.int64), ROW)
     numbers = numba.carray(array_at(row, np.float64), ROW)
     _clear(numbers, counts)
     exponents = _scratch()
     shift, around, start = 0.0, 127, 0
+    sign_sum, units, above, below = 0.0, 0, 0, 0
     if count >= GROUP:
         shift, around = _expectation(kind, address)
-    while count - start >= GROUP:
-        groups = min(_BLOCK, count - start) // GROUP
-        shift, around = _block(kind, address + start * _size(kind), groups, exponents, shift, around, numbers, counts)
-        start += groups * GROUP
-    _carefully(kind, address + start * _size(kind), count - start, numbers, counts)
+    while start < count:
+        size = min(_BLOCK, count - start)
+        here = address + start * _size(kind)
+        if size >= GROUP:
+            size -= size % GROUP
+            shift, around = _block(kind, here, size // GROUP, exponents, shift, around, numbers, counts)
+        else:
+            _carefully(kind, here, size, numbers, counts)
+        done = start
+        start += size
+        while width > 0 and done < start:  # signs while the block is in the cache
+            end = min(start, done + width - done % width)
+            more_above, more_below = _count_signs(kind, address + done * _size(kind), end - done)
+            above, below, done = above + more_above, below + more_below, end
+            if end % width == 0:
+                if above + below > 0:
+                    sign_sum += abs(above - below) / (above + below)
+                    units += 1
+                above, below = 0, 0
+    if width > 0:
+        result = numba.carray(array_at(coherence, np.float64), 2)
+        result[0], result[1] = sign_sum, units
+
+
+@numba.njit(nogil=True)
+def _count_signs(kind, address, count):
+    """How many elements are above and below zero, infinities too."""
+    groups = count // GROUP
+    above, below = 0, 0
+    if groups > 0:
+        above, below = _signs(kind, address, groups)
+    for i in range(groups * GROUP, count):
+        bits = _float32_bits(kind, address, i)
+        if 0 < (bits & 0x7FFFFFFF) <= 0x7F800000:
+            if bits & 0x80000000:
+                below += 1
+            else:
+                above += 1
+    return above, below
 
 
 @numba.njit(nogil=True)
@@ -595,7 +638,7 @@ def rectified(kind, address, outer, units, inner, alive):
     return above, nan_count
 
 
-SUMMARISE, SIGN_COHERENCE, KEEP, COMPARE, TURN = range(5)
+SUMMARISE, KEEP, COMPARE, TURN = range(4)
 """What a job of :func:`run_jobs` does; the words of a job are explained there."""
 
 JOB = 8  # words
@@ -698,36 +741,11 @@ def _products(old, new):
 
 
 @numba.njit(nogil=True)
-def _sign_coherence(kind, address, units, width):
-    """Mean over units of |Σ sign| / n of their entries that have a sign; NaN if none has. See ``reference``."""
-    total, alive = 0.0, 0
-    groups = width // GROUP
-    for unit in range(units):
-        row = address + unit * width * _size(kind)
-        above, below = 0, 0
-        if groups > 0:
-            above, below = _signs(kind, row, groups)
-        for i in range(groups * GROUP, width):
-            bits = _float32_bits(kind, row, i)
-            if 0 < (bits & 0x7FFFFFFF) <= 0x7F800000:
-                if bits & 0x80000000:
-                    below += 1
-                else:
-                    above += 1
-        if above + below > 0:
-            total += abs(above - below) / (above + below)
-            alive += 1
-    return total / alive if alive > 0 else math.nan
-
-
-@numba.njit(nogil=True)
 def _run(job):
     """One job: what to do, kind of element, address, and up to five words more."""
     what, kind, address = job[0], job[1], job[2]
-    if what == SUMMARISE:  # count, row
-        _part(kind, address, job[3], job[4])
-    elif what == SIGN_COHERENCE:  # units, width, address of a float64
-        numba.carray(array_at(job[5], np.float64), 1)[0] = _sign_coherence(kind, address, job[3], job[4])
+    if what == SUMMARISE:  # count, row, and width and address for signs, as _part explains
+        _part(kind, address, job[3], job[4], job[5], job[6])
     elif what == KEEP:  # address of offsets, runs, length, address of the copy
         _keep(kind, address, job[3], job[4], job[5], job[6])
     elif what == COMPARE:  # the same and the address of four float64
@@ -757,7 +775,7 @@ def run_jobs(jobs):
     """Do jobs one after the other in this thread; see :func:`run_share`.
 
     Args:
-        jobs: ``JOB`` words each: what to do (``SUMMARISE``, ``SIGN_COHERENCE``, ``KEEP``, ``COMPARE``, ``TURN``), kind
+        jobs: ``JOB`` words each: what to do (``SUMMARISE``, ``KEEP``, ``COMPARE``, ``TURN``), kind
             of the elements, address of the first, and what the job needs beside.
     """
     for number in range(len(jobs)):

@@ -31,7 +31,7 @@ SAMPLE = 1 << 12
 
 _RUN = 64  # neighbouring elements taken together: a cache line or more, and several columns of any matrix
 _ROW = 64  # bytes: eight numbers
-_CHUNK = 1 << 18  # elements of one job, so that a large parameter is shared among threads
+_PIECE = 1 << 18  # elements of one job, about, so that a large parameter is shared among threads
 
 
 @dataclass(eq=False, slots=True)
@@ -41,6 +41,9 @@ class _Subject:
     parameter: nn.Parameter
     names: list[str]
     count: int  # of its elements: the memory behind a parameter can be exchanged for a smaller piece
+    width: int  # elements that a unit owns; 0 for what has none
+    piece: int  # elements of a piece in which it is read, whole units
+    pieces: int  # how many of those
     offsets: NDArray[np.int64]  # of the runs that are kept
     length: int  # of a run
     before: NDArray[np.float64] | Tensor | None = None
@@ -69,6 +72,7 @@ class _Reading:
     numbers: NDArray[np.float64]  # of all parameters, a row each
     index: int  # of the row
     address: int  # where the row lies
+    coherences: NDArray[np.float64]  # of its pieces: the sum over units, and how many units
     value_rows: list[int] = field(default_factory=list)
     gradient_rows: list[int] = field(default_factory=list)
     has_gradient: bool = False
@@ -83,8 +87,9 @@ class _Reading:
 
     @property
     def signs(self) -> float:
-        """The coherence of the gradient's signs."""
-        return float(self.numbers[self.index, 0])
+        """The coherence of the gradient's signs, NaN if none of its elements has one."""
+        total, units = self.coherences.sum(axis=0).tolist()
+        return total / units if units else math.nan
 
     @property
     def products(self) -> list[float]:
@@ -175,9 +180,18 @@ class ParameterProbe:
             replaced = {key for key in new if before.intersection(self._subjects[key].names)}
         numbers = np.full((len(self._subjects), _ROW // 8), math.nan)
         start = numbers.ctypes.data
+        ends = np.cumsum([subject.pieces for subject in self._subjects.values()])
+        coherences = np.zeros((ends[-1] if len(ends) else 0, 2))
         self.readings = Readings(
             {
-                key: _Reading(subject, key in replaced, numbers, index, start + index * _ROW)
+                key: _Reading(
+                    subject,
+                    key in replaced,
+                    numbers,
+                    index,
+                    start + index * _ROW,
+                    coherences[ends[index] - subject.pieces : ends[index]],
+                )
                 for index, (key, subject) in enumerate(self._subjects.items())
             }
         )
@@ -221,11 +235,10 @@ class ParameterProbe:
                 reading.subject.gradient_before = None
             else:
                 reading.has_gradient = True
-                work.summarise(gradient, reading.gradient_rows)
-                _read_signs(work, reading, gradient)
+                _read_gradient(work, reading, gradient)
                 if cosine:
                     _turn(work, reading, gradient)
-            work.summarise(reading.subject.parameter, reading.value_rows)
+            work.summarise(reading.subject.parameter, reading.value_rows, reading.subject)
             if keep:
                 _keep(work, reading)
         work.run()
@@ -296,15 +309,13 @@ def _keep(work: _Work, reading: _Reading) -> None:
     work.add(work.KEEP, subject.parameter, *subject.runs, subject.before_at)
 
 
-def _read_signs(work: _Work, reading: _Reading, gradient: Tensor) -> None:
-    if gradient.dim() < 2 or not gradient.numel() or gradient.is_meta:
+def _read_gradient(work: _Work, reading: _Reading, gradient: Tensor) -> None:
+    """Moments and signs."""
+    work.summarise(gradient, reading.gradient_rows, reading.subject, reading.coherences)
+    if gradient.dim() < 2 or not gradient.numel() or gradient.is_meta or _plain(gradient):
         return
-    if _plain(gradient):
-        units = gradient.shape[0]
-        work.add(work.SIGN_COHERENCE, gradient, units, gradient.numel() // units, reading.address)
-    else:
-        dense = generic.plain(gradient)
-        reading.sign_coherence = generic.sign_coherence(dense) if dense.dim() > 1 else None
+    dense = generic.plain(gradient)
+    reading.sign_coherence = generic.sign_coherence(dense) if dense.dim() > 1 else None
 
 
 def _turn(work: _Work, reading: _Reading, gradient: Tensor) -> None:
@@ -338,7 +349,7 @@ class _Work:
     def __init__(self, ledger: Ledger | None) -> None:
         from headwater.kernels import cpu
 
-        self.SIGN_COHERENCE, self.KEEP, self.COMPARE, self.TURN = cpu.SIGN_COHERENCE, cpu.KEEP, cpu.COMPARE, cpu.TURN
+        self.KEEP, self.COMPARE, self.TURN = cpu.KEEP, cpu.COMPARE, cpu.TURN
         self._summarise = cpu.SUMMARISE
         self._words = cpu.JOB
         self._ledger = ledger
@@ -346,20 +357,32 @@ class _Work:
         self._elements: list[int] = []
         self._rows: list[tuple[int, int]] = []  # of a job, the row it writes to
 
-    def summarise(self, tensor: Tensor, rows: list[int]) -> None:
-        """Moments of a tensor, in parts of which each gets a row."""
+    def summarise(
+        self, tensor: Tensor, rows: list[int], subject: _Subject, coherences: NDArray[np.float64] | None = None
+    ) -> None:
+        """Moments of a tensor, in pieces of which each gets a row.
+
+        Args:
+            tensor: A parameter or its gradient.
+            rows: Takes the numbers of the rows.
+            subject: The parameter.
+            coherences: Takes what each piece shows of the coherence of signs within units.
+        """
         assert self._ledger is not None
         if not _plain(tensor):
             rows.append(self._ledger.measure(tensor.detach()))
             return
         kind, address, count = NARROW[tensor.dtype], tensor.data_ptr(), tensor.numel()
-        for start in range(0, max(1, count), _CHUNK):
-            size = min(_CHUNK, count - start)
+        piece, size = subject.piece, tensor.element_size()
+        width, result = (subject.width, coherences.ctypes.data) if coherences is not None and subject.width else (0, 0)
+        for number in range(max(1, -(-count // piece))):
+            start = number * piece
             row = self._ledger.reserve(kind)
             rows.append(row)
             self._rows.append((len(self._jobs), row))
-            self._jobs.append((self._summarise, kind, address + start * tensor.element_size(), size, 0, 0, 0, 0))
-            self._elements.append(size)
+            here, elements = address + start * size, min(piece, count - start)
+            self._jobs.append((self._summarise, kind, here, elements, 0, width, result + 16 * number, 0))
+            self._elements.append(elements)
 
     def add(self, what: int, tensor: Tensor, *words: int) -> None:
         """Another job on a tensor.
@@ -371,7 +394,7 @@ class _Work:
         """
         job = (what, NARROW[tensor.dtype], tensor.data_ptr(), *words)
         self._jobs.append(job + (0,) * (self._words - len(job)))
-        self._elements.append(words[1] * words[2] if what != self.SIGN_COHERENCE else words[0] * words[1])
+        self._elements.append(words[1] * words[2])
 
     def run(self) -> None:
         """Do everything collected; rows move while they are reserved, so their addresses are found only now."""
@@ -431,8 +454,10 @@ def _fits(subject: _Subject) -> bool:
 
 def _subject(parameter: nn.Parameter, names: list[str], limit: float) -> _Subject:
     offsets, length = _runs_of(parameter.numel(), limit)
-    runs = offsets.ctypes.data, len(offsets), length
-    return _Subject(parameter, names, parameter.numel(), offsets, length, runs=runs)
+    count, runs = parameter.numel(), (offsets.ctypes.data, len(offsets), length)
+    width = count // parameter.shape[0] if parameter.dim() > 1 and count else 0
+    piece = width * max(1, _PIECE // width) if width else _PIECE
+    return _Subject(parameter, names, count, width, piece, -(-count // piece), offsets, length, runs=runs)
 
 
 def _runs_of(count: int, limit: float) -> tuple[NDArray[np.int64], int]:
