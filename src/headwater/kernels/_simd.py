@@ -15,6 +15,7 @@ from numba.extending import intrinsic
 
 GROUP = 64  # elements per turn of a loop
 _LANES = 16
+_LINE = 64  # bytes of a cache line
 
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _F32, _F64 = ir.FloatType(), ir.DoubleType()
@@ -73,6 +74,17 @@ def float64_of(typing_context: Any, bits: Any) -> Any:
 
 
 @intrinsic
+def prefetch(typing_context: Any, address: Any) -> Any:
+    """Have the cache line at an address read while other work goes on; a wrong address does no harm."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        _prefetch(builder, arguments[0])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
+@intrinsic
 def call_at(typing_context: Any, address: Any) -> Any:
     """Call the C function ``int f(void)`` at an address."""
 
@@ -100,12 +112,13 @@ def stack_of(size: int) -> Any:
 
 
 def scan_of(kind: str, lifted: bool = False) -> Any:
-    """The intrinsic ``scan(address, groups, scale, shift, exponents)`` for elements of one type.
+    """The intrinsic ``scan(address, groups, scale, shift, exponents, ahead)`` for elements of one type.
 
     It goes over 64 · ``groups`` elements once and gives (min, max, Σ d, Σ |s|, Σ d², zeros) with s = ``scale`` · x and
     d = s - ``shift``. Min and max are the bits of x as float32, NaN beyond the infinity of its sign. The sums are exact
     to 4e-6 of the sum of magnitudes, and mean something only if min and max are of finite numbers. The float32 exponent
-    byte of every element is written to the address ``exponents``, within a group of 64 in another order.
+    byte of every element is written to the address ``exponents``, within a group of 64 in another order. As many elements at ``ahead`` are asked for, to be in the cache
+    when their turn comes: what the rest of the work on a block takes, the memory is busy for the next ones.
 
     Args:
         kind: ``float32``, ``bfloat16`` or ``float16``.
@@ -114,9 +127,11 @@ def scan_of(kind: str, lifted: bool = False) -> Any:
     """
 
     @intrinsic
-    def scan(typing_context: Any, address: Any, groups: Any, scale: Any, shift: Any, exponents: Any) -> Any:
+    def scan(
+        typing_context: Any, address: Any, groups: Any, scale: Any, shift: Any, exponents: Any, ahead: Any
+    ) -> Any:
         result = types.Tuple((types.int64,) * 2 + (types.float64,) * 3 + (types.int64,))
-        signature = result(types.int64, types.int64, types.float32, types.float32, types.int64)
+        signature = result(types.int64, types.int64, types.float32, types.float32, types.int64, types.int64)
         return signature, lambda context, builder, sig, arguments: _scan(kind, lifted, context, builder, sig, arguments)
 
     return scan
@@ -183,7 +198,8 @@ def signs_of(kind: str) -> Any:
 
 
 def _scan(kind: str, lifted: bool, context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-    address, groups, scale, shift, exponents = arguments
+    address, groups, scale, shift, exponents, ahead = arguments
+    lines = GROUP * (4 if kind == "float32" else 2) // _LINE
     scales, opposite = _splat(builder, scale, _LANES), _splat(builder, builder.fneg(shift), _LANES)
 
     def turn(group: Any, state: list[Any]) -> list[Any]:
@@ -203,6 +219,9 @@ def _scan(kind: str, lifted: bool, context: Any, builder: Any, signature: Any, a
             square = _multiply_add(builder, deviation, deviation, square)
             zero_count = _add_population(builder, zero_count, builder.icmp_signed("==", unsigned, _ints(0)))
             exponents_of.append(unsigned)
+        for line in range(lines):
+            offset = builder.add(builder.mul(group, _i64(lines * _LINE)), _i64(line * _LINE))
+            _prefetch(builder, builder.add(ahead, offset))
         where = builder.add(exponents, builder.mul(group, _i64(GROUP)))
         _store(builder, _exponent_bytes(builder, exponents_of), where)
         return [top, top_unsigned, bottom_unsigned, zero_count, total, magnitude, square]
@@ -327,6 +346,13 @@ def _load(builder: Any, address: Any, vector: Any, align: int) -> Any:
     loaded = builder.load(builder.inttoptr(address, vector.as_pointer()))
     loaded.align = align
     return loaded
+
+
+def _prefetch(builder: Any, address: Any) -> None:
+    """Ask for a line of memory; a wrong address does no harm. Into the second cache: the first is too small for it."""
+    pointer = builder.inttoptr(address, _I8.as_pointer())
+    fetch = _function(builder, "llvm.prefetch.p0i8", ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
+    builder.call(fetch, [pointer, *(ir.Constant(_I32, word) for word in (0, 2, 1))])  # to read, nearness, data
 
 
 def _store(builder: Any, vector: Any, address: Any) -> None:

@@ -28,12 +28,13 @@ from headwater.kernels._simd import (
     float64_of,
     leading_zeros,
     lowest_bit,
+    prefetch,
     scan_of,
     signs_of,
     stack_of,
 )
 
-SIMD = "cf22d4a25bd70db3"
+SIMD = "7368da324571c10f"
 """Of what ``_simd.py`` says: code on disk is taken for current as long as this file is the same, so it names the other.
 
 A test tells when it has to be another.
@@ -58,11 +59,14 @@ _INFINITY_WIDE = 0x7FF0000000000000
 _LARGEST_WIDE = 0x7FEFFFFFFFFFFFFF
 
 _BLOCK = 4096
+_AHEAD = 2 * _BLOCK  # elements: so far before its turn a block is fetched (benchmarks/kernels.py)
 _COMFORTABLE = 40  # exponents around 2**0 of which float32 holds the squares, and their sums over a block
 _LOW = 41  # exponent (with bias) below which subnormal numbers may count beside a block's largest element
 _LIFTED_COMFORTABLE = 25  # exponents above those of which the lifted scan still holds the squares
 _CANCELLATION = 1.0  # mean² over variance from which on a block is scanned again around its own mean
 _TOO_FAR = 2.0  # the same of the expected mean over the mean magnitude: a few large numbers have raised it
+_RUNS_AHEAD = 4
+_SHORT_RUN = 256  # elements: a longer one is fetched well enough by the CPU itself
 _SHORT_SUM = 512  # elements: with as many sums of them, rounding takes 1e-13 of the sum of magnitudes at most
 _ROUNDS = 6  # of four bins each, before the rare elements of a block are counted one by one
 _FEW = 24
@@ -111,16 +115,16 @@ def _size(kind):
 
 
 @numba.njit(nogil=True)
-def _scan(kind, lifted, address, groups, scale, shift, exponents):
+def _scan(kind, lifted, address, groups, scale, shift, exponents, ahead):
     if lifted and kind == FLOAT32:
-        return _scan_lifted_float32(address, groups, scale, shift, exponents)
+        return _scan_lifted_float32(address, groups, scale, shift, exponents, ahead)
     if lifted and kind == BFLOAT16:  # a float16 is never that small
-        return _scan_lifted_bfloat16(address, groups, scale, shift, exponents)
+        return _scan_lifted_bfloat16(address, groups, scale, shift, exponents, ahead)
     if kind == FLOAT32:
-        return _scan_float32(address, groups, scale, shift, exponents)
+        return _scan_float32(address, groups, scale, shift, exponents, ahead)
     if kind == BFLOAT16:
-        return _scan_bfloat16(address, groups, scale, shift, exponents)
-    return _scan_float16(address, groups, scale, shift, exponents)
+        return _scan_bfloat16(address, groups, scale, shift, exponents, ahead)
+    return _scan_float16(address, groups, scale, shift, exponents, ahead)
 
 
 @numba.njit(nogil=True)
@@ -245,13 +249,14 @@ def _count_exponents(kind, address, groups, exponents, top, zero_count, counts):
 
 
 @numba.njit(nogil=True)
-def _block(kind, address, groups, exponents, shift, around, numbers, counts):
+def _block(kind, address, groups, ahead, exponents, shift, around, numbers, counts):
     """One block into the row; gives its mean and the exponent of its largest element, both to expect in the next.
 
     Args:
         kind: Of the elements.
         address: Of the first.
         groups: Sixty-fourths of the block's size.
+        ahead: Address of the block to fetch meanwhile.
         exponents: Address of a byte per element to work with.
         shift: The mean to expect.
         around: The float32 exponent (with bias) to expect of the largest element.
@@ -265,7 +270,7 @@ def _block(kind, address, groups, exponents, shift, around, numbers, counts):
     if lifted:
         up, down = 2.0**LIFT, 2.0**-LIFT
     low, high, total, magnitude, square, zeros = _scan(
-        kind, lifted, address, groups, scale, np.float32(shift * up), exponents
+        kind, lifted, address, groups, scale, np.float32(shift * up), exponents, ahead
     )
     exponent = max(low & 0x7FFFFFFF, high & 0x7FFFFFFF) >> 23
     if exponent == 255:
@@ -276,13 +281,13 @@ def _block(kind, address, groups, exponents, shift, around, numbers, counts):
         counts[ZERO] += zeros
         return 0.0, around
     if not _as_expected(exponent, around):
-        return _block(kind, address, groups, exponents, 0.0, exponent, numbers, counts)
+        return _block(kind, address, groups, address, exponents, 0.0, exponent, numbers, counts)
     offset = total / count
     cancelled = offset * offset * count > _CANCELLATION * (square - offset * offset * count)
     if cancelled or abs(shift * up) * count > _TOO_FAR * magnitude:
         shift += offset * down
         low, high, total, magnitude, square, zeros = _scan(
-            kind, lifted, address, groups, scale, np.float32(shift * up), exponents
+            kind, lifted, address, groups, scale, np.float32(shift * up), exponents, ahead
         )
         offset = total / count
     mean = (np.float64(np.float32(shift * up)) + offset) * down
@@ -338,7 +343,8 @@ def _part(kind, address, count, row, width=0, coherence=0):
         here = address + start * _size(kind)
         if size >= GROUP:
             size -= size % GROUP
-            shift, around = _block(kind, here, size // GROUP, exponents, shift, around, numbers, counts)
+            ahead = here + _AHEAD * _size(kind) if start + size + _AHEAD <= count else here
+            shift, around = _block(kind, here, size // GROUP, ahead, exponents, shift, around, numbers, counts)
         else:
             _carefully(kind, here, size, numbers, counts)
         done = start
@@ -660,11 +666,21 @@ def _widen(kind, address, target):
 
 
 @numba.njit(nogil=True)
+def _prefetch_run(kind, address, starts, run, length):
+    """Ask for the run that comes some turns later: runs lie far apart, and memory takes longer than the work on one."""
+    if run + _RUNS_AHEAD < len(starts) and length <= _SHORT_RUN:
+        first = address + starts[run + _RUNS_AHEAD] * _size(kind)
+        for place in range(first, first + length * _size(kind) + 63, 64):
+            prefetch(place)
+
+
+@numba.njit(nogil=True)
 def _keep(kind, address, offsets, runs, length, into):
     """Write runs of elements as float64, each ``length`` long and starting at one of ``offsets``."""
     starts, size = numba.carray(array_at(offsets, np.int64), runs), _size(kind)
     target = numba.carray(array_at(into, np.float64), runs * length)
     for run in range(runs):
+        _prefetch_run(kind, address, starts, run, length)
         _widen(kind, address + starts[run] * size, target[run * length : (run + 1) * length])
 
 
@@ -681,6 +697,7 @@ def _compare(kind, address, offsets, runs, length, before, result):
     out[:] = 0.0
     moved = 0
     for run in range(runs):
+        _prefetch_run(kind, address, starts, run, length)
         old = kept[run * length : (run + 1) * length]
         _widen(kind, address + starts[run] * size, new)
         weight, update, unchanged = _change(old, new)
@@ -721,6 +738,7 @@ def _turn(kind, address, offsets, runs, length, before, result):
     out = numba.carray(array_at(result, np.float64), 3)
     out[:] = 0.0
     for run in range(runs):
+        _prefetch_run(kind, address, starts, run, length)
         old = kept[run * length : (run + 1) * length]
         _widen(kind, address + starts[run] * size, new)
         product, square, previous = _products(old, new)
