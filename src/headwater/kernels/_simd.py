@@ -117,8 +117,10 @@ def scan_of(kind: str, lifted: bool = False) -> Any:
     It goes over 64 · ``groups`` elements once and gives (min, max, Σ d, Σ |s|, Σ d², zeros) with s = ``scale`` · x and
     d = s - ``shift``. Min and max are the bits of x as float32, NaN beyond the infinity of its sign. The sums are exact
     to 4e-6 of the sum of magnitudes, and mean something only if min and max are of finite numbers. The float32 exponent
-    byte of every element is written to the address ``exponents``, within a group of 64 in another order. As many elements at ``ahead`` are asked for, to be in the cache
-    when their turn comes: what the rest of the work on a block takes, the memory is busy for the next ones.
+    byte of every element is written to the address ``exponents``, within a group of 64 in another order.
+
+    As many elements at ``ahead`` are asked for meanwhile, to be in the cache when their turn comes: memory is busy for
+    them also while the rest of the work on this block is done.
 
     Args:
         kind: ``float32``, ``bfloat16`` or ``float16``.
@@ -127,9 +129,7 @@ def scan_of(kind: str, lifted: bool = False) -> Any:
     """
 
     @intrinsic
-    def scan(
-        typing_context: Any, address: Any, groups: Any, scale: Any, shift: Any, exponents: Any, ahead: Any
-    ) -> Any:
+    def scan(typing_context: Any, address: Any, groups: Any, scale: Any, shift: Any, exponents: Any, ahead: Any) -> Any:
         result = types.Tuple((types.int64,) * 2 + (types.float64,) * 3 + (types.int64,))
         signature = result(types.int64, types.int64, types.float32, types.float32, types.int64, types.int64)
         return signature, lambda context, builder, sig, arguments: _scan(kind, lifted, context, builder, sig, arguments)
@@ -276,7 +276,7 @@ def _exponent_bytes(builder: Any, unsigned: list[Any]) -> Any:
 
 
 def _multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    """a · b + c, in one step where the CPU has one."""
+    """The sum of a product and a third number, in one step where the CPU has one."""
     return builder.fadd(builder.fmul(a, b, flags=["contract"]), c, flags=["contract"])
 
 

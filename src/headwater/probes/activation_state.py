@@ -91,15 +91,17 @@ def activation_state(activation: Activation, x: Tensor, parameters: dict[str, An
         parameters: Its slopes or bounds; a tensor of slopes holds one per channel.
         unit_axis: The dimension that counts units, where there are more than two.
     """
-    x = x.detach().resolve_neg()
+    x = x.detach()
+    if x.is_neg():
+        x = x.resolve_neg()
     axis = unit_axis if x.dim() > 2 else -1
-    several_slopes = any(isinstance(value, Tensor) and value.numel() > 1 for value in parameters.values())
+    several_slopes = parameters and any(isinstance(p, Tensor) and p.numel() > 1 for p in parameters.values())
     if several_slopes or x.dtype not in NARROW or not x.is_cpu or x.layout is not torch.strided:
         return _element_by_element(activation, x, parameters, axis)
     values, outer, units, inner = _layout(x, axis)
     alive = np.zeros(units, np.uint8)
     shape = (NARROW[x.dtype], values.data_ptr(), outer, units, inner)
-    numbers = {name: _number(value) for name, value in parameters.items()}
+    numbers = {name: _number(value) for name, value in parameters.items()} if parameters else parameters
     count = values.numel()
     sums = _two_slopes if activation.id in _ONE_SLOPE_EACH_SIDE else _any_slope
     square, finite, saturated = sums(activation, numbers, shape, alive)

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -166,14 +167,15 @@ class ParameterProbe:
     def __init__(self, model: nn.Module, limit: float = math.inf) -> None:
         self._limit = limit
         self._subjects = {id(p): _subject(p, names, limit) for p, names in _names_by_parameter(model).items()}
+        self._tree = _tree(model)
         self.readings = Readings({})
 
     def begin(self, model: nn.Module) -> Readings:
         """Start a step; parameters that were replaced, added or taken away since the last one are noticed."""
-        names = _names_by_parameter(model)
         replaced: set[int] = set()
-        same = [(id(p), own) for p, own in names.items()] == [(k, s.names) for k, s in self._subjects.items()]
-        if not same or not all(map(_fits, self._subjects.values())):
+        tree = _tree(model)
+        if tree != self._tree or not all(map(_fits, self._subjects.values())):
+            self._tree, names = tree, _names_by_parameter(model)
             known, before = self._subjects, {name for subject in self._subjects.values() for name in subject.names}
             self._subjects = {id(p): self._subject(p, own) for p, own in names.items()}
             new = self._subjects.keys() - known.keys()
@@ -446,6 +448,17 @@ def _names_by_parameter(model: nn.Module) -> dict[nn.Parameter, list[str]]:
         if not is_lazy(parameter):  # it has no shape before the first batch
             names[parameter].append(clean(name))
     return dict(names)
+
+
+def _tree(model: nn.Module) -> list[Any]:
+    """Names of modules and parameters and which objects they are: the same list as long as none has changed."""
+    found: list[Any] = []
+    for module in unwrapped(model).modules():
+        found.append(id(module))
+        found.extend(module._modules)
+        for name, parameter in module._parameters.items():
+            found += name, id(parameter), type(parameter)  # a lazy one becomes another type
+    return found
 
 
 def _fits(subject: _Subject) -> bool:

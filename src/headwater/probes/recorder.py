@@ -61,14 +61,13 @@ class ModuleInfo:
     is_torch_leaf: bool
     chosen: bool
     also_as_container: bool
+    is_chosen_torch_leaf: bool
     parameters: tuple[str, ...]
 
     @property
     def is_quick(self) -> bool:
         """Whether all there is to see of it can be seen after its call: it calls no other and overwrites nothing."""
-        of_torch = classify.module_type(self.module).__module__.startswith("torch.nn.")
-        inplace = getattr(self.module, "inplace", False)
-        return self.chosen and of_torch and not self.is_container and not inplace
+        return self.is_chosen_torch_leaf and not self.module.__dict__.get("inplace", False)
 
 
 @dataclass(eq=False, slots=True)
@@ -844,6 +843,7 @@ def _info(module: nn.Module, name: str, choice: Choice | None) -> ModuleInfo:
         is_torch_leaf=activation is not None or (of_torch and not is_container),
         chosen=chosen,
         also_as_container=choice is not None and chosen and is_container,
+        is_chosen_torch_leaf=chosen and of_torch and not is_container,
         parameters=tuple(f"{name}.{own}" if name else own for own, _ in module.named_parameters()),
     )
 
