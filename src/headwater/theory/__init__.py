@@ -1,8 +1,73 @@
-"""What is known before any data: activations, Gaussian expectations, gains. Numpy and scipy only."""
+"""What is known before any data: moments of activations, gains, and how signals and gradients fare with depth.
+
+Everything is about wide networks at initialisation, W_ij ~ N(0, σ_w²/fan_in) and b_i ~ N(0, σ_b²), and needs numpy and
+scipy only. A ``phi`` is an id of the table (``"tanh"``) or a ``nonlinearity`` (other parameters, or your own function).
+"""
 
 from headwater.theory.activation import Activation as Activation
 from headwater.theory.activations import ACTIVATIONS as ACTIVATIONS
 from headwater.theory.activations import of_function as of_function
 from headwater.theory.activations import of_module as of_module
+from headwater.theory.correlation import c_star as c_star
+from headwater.theory.correlation import correlation_map as correlation_map
+from headwater.theory.correlation import correlation_slope as correlation_slope
+from headwater.theory.correlation import decorrelation_map as decorrelation_map
+from headwater.theory.criticality import EdgeOfChaos as EdgeOfChaos
+from headwater.theory.criticality import edge_of_chaos as edge_of_chaos
+from headwater.theory.criticality import stable_q as stable_q
+from headwater.theory.depth import DepthScales as DepthScales
+from headwater.theory.depth import depth_scales as depth_scales
+from headwater.theory.depth import depth_to_reach as depth_to_reach
+from headwater.theory.depth import range_depths as range_depths
+from headwater.theory.depth import trainable_depth as trainable_depth
+from headwater.theory.dropout import dropout_c_star as dropout_c_star
+from headwater.theory.dropout import dropout_correlation_map as dropout_correlation_map
+from headwater.theory.dropout import dropout_critical_sigma_w2 as dropout_critical_sigma_w2
+from headwater.theory.dropout import dropout_depth_scale as dropout_depth_scale
+from headwater.theory.dropout import dropout_sigma_w2 as dropout_sigma_w2
+from headwater.theory.fan import fans as fans
+from headwater.theory.finite_width import gaussian_product_edge as gaussian_product_edge
+from headwater.theory.finite_width import length_spread as length_spread
+from headwater.theory.finite_width import log_length_variance as log_length_variance
+from headwater.theory.finite_width import median_log_length as median_log_length
+from headwater.theory.fixed_points import FixedPoint as FixedPoint
+from headwater.theory.fixed_points import FixedPoints as FixedPoints
+from headwater.theory.fixed_points import fixed_points as fixed_points
+from headwater.theory.fixed_points import phase as phase
+from headwater.theory.fixed_points import q_star as q_star
+from headwater.theory.gains import calculate_gain as calculate_gain
 from headwater.theory.gains import gain_backward as gain_backward
 from headwater.theory.gains import gain_forward as gain_forward
+from headwater.theory.gains import gain_sd as gain_sd
+from headwater.theory.gaussian import expectation as expectation
+from headwater.theory.gaussian import expectation_of_pair as expectation_of_pair
+from headwater.theory.gaussian import mean_squared_difference as mean_squared_difference
+from headwater.theory.initialisations import INITIALISATIONS as INITIALISATIONS
+from headwater.theory.initialisations import initial_sigma_w2 as initial_sigma_w2
+from headwater.theory.initialisations import weight_variance as weight_variance
+from headwater.theory.kinks import find_kinks as find_kinks
+from headwater.theory.mean_field import chi_1 as chi_1
+from headwater.theory.mean_field import length_map as length_map
+from headwater.theory.mean_field import length_map_slope as length_map_slope
+from headwater.theory.moments import curvature_moment as curvature_moment
+from headwater.theory.moments import fourth_moment as fourth_moment
+from headwater.theory.moments import mean as mean
+from headwater.theory.moments import second_moment as second_moment
+from headwater.theory.moments import slope_second_moment as slope_second_moment
+from headwater.theory.moments import variance as variance
+from headwater.theory.nonlinearities import Nonlinearity as Nonlinearity
+from headwater.theory.nonlinearities import nonlinearity as nonlinearity
+from headwater.theory.normalisation import batch_norm_gradient_factor as batch_norm_gradient_factor
+from headwater.theory.normalisation import batch_norm_linear_gradient_factor as batch_norm_linear_gradient_factor
+from headwater.theory.normalisation import layer_norm_gradient_factor as layer_norm_gradient_factor
+from headwater.theory.shortcuts import branch_for_depth as branch_for_depth
+from headwater.theory.shortcuts import shortcut_chi_1 as shortcut_chi_1
+from headwater.theory.shortcuts import shortcut_length_map as shortcut_length_map
+from headwater.theory.tailored import TailoredActivation as TailoredActivation
+from headwater.theory.tailored import TailoredLeaky as TailoredLeaky
+from headwater.theory.tailored import leaky_correlation_map as leaky_correlation_map
+from headwater.theory.tailored import tailored_activation as tailored_activation
+from headwater.theory.tailored import tailored_leaky as tailored_leaky
+from headwater.theory.trajectories import correlation_trajectory as correlation_trajectory
+from headwater.theory.trajectories import gradient_trajectory as gradient_trajectory
+from headwater.theory.trajectories import length_trajectory as length_trajectory

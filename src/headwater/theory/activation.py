@@ -25,7 +25,8 @@ class Activation:
         modules: Class names that compute it.
         functions: Names of torch functions and tensor methods that compute it.
         parameters: Names and defaults of its parameters, in the order the torch function takes them.
-        kinks: Where φ′ jumps, for the default parameters.
+        kinks: Where φ, φ′ or φ″ jumps, for the default parameters.
+        kinks_at: The same for any parameters, where they move with them.
         arguments: Keyword arguments with which ``torch.nn.<first module>`` computes it.
     """
 
@@ -38,6 +39,7 @@ class Activation:
     functions: tuple[str, ...]
     parameters: dict[str, Any] = field(default_factory=dict)
     kinks: tuple[float, ...] = ()
+    kinks_at: Callable[..., tuple[float, ...]] | None = None
     arguments: dict[str, Any] = field(default_factory=dict)
 
     @property

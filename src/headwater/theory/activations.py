@@ -143,6 +143,7 @@ _TABLE = (
         init="xavier",
         modules=("Softsign",),
         functions=("softsign",),
+        kinks=(0.0,),
     ),
     Activation(
         "hardtanh",
@@ -154,6 +155,7 @@ _TABLE = (
         functions=("hardtanh", "hardtanh_"),
         parameters={"min_val": -1.0, "max_val": 1.0},
         kinks=(-1.0, 1.0),
+        kinks_at=lambda min_val=-1.0, max_val=1.0: (min_val, max_val),
     ),
     Activation(
         "relu",
@@ -265,6 +267,8 @@ _TABLE = (
         modules=("Softplus",),
         functions=("softplus",),
         parameters={"beta": 1.0, "threshold": 20.0},
+        kinks=(20.0,),
+        kinks_at=lambda beta=1.0, threshold=20.0: (threshold / beta,) if beta else (),
     ),
 )
 
