@@ -10,7 +10,8 @@ from scipy import stats
 from torch import nn
 
 import headwater as hw
-from headwater.remedies.proof import t_interval
+from headwater.remedies.order import order_of_model
+from headwater.remedies.proof import _random_remedy, t_interval
 from headwater.remedies.trial import endless, run_trial
 
 
@@ -134,6 +135,41 @@ def test_random_remedy_is_another_one():
     assert all(len(set(remedies)) == 2 for remedies in drawn)
     assert tested not in drawn
     assert len(set(drawn)) > 1
+
+
+def test_random_remedy_is_never_what_lessons_show_as_the_illness():
+    model = deep(nn.Sigmoid, depth=2)
+    order = order_of_model(model)
+    drawn = {id_ for seed in range(300) for id_ in _random_remedy(model, order, ("init.he", "activation.relu"), seed)}
+    assert len(drawn) > 20
+    assert not {id_ for id_ in drawn if id_.startswith("init.normal")}
+
+
+def test_penalty_acts_in_a_proof():
+    trial = experiment(lambda: deep(nn.Tanh, depth=1), optimizer=lambda p: torch.optim.SGD(p, lr=0.1))
+    weak, strong = (
+        hw.prove(trial, [f"regularisation.l2:{strength}"], seeds=2, steps=20) for strength in ("1e-30", "5.0")
+    )
+    assert weak.remedies == ("regularisation.l2:1e-30",)
+    assert weak.arm("treated").losses == weak.arm("original").losses
+    assert strong.arm("treated").losses[0][0] == strong.arm("original").losses[0][0]  # the loss told is the data's
+    assert strong.arm("treated").losses[0][-1] == pytest.approx(np.log(2), abs=0.02)  # all weights gone
+    assert strong.arm("original").losses[0][-1] < 0.68
+
+
+def test_random_remedy_that_breaks_the_training_is_a_run_that_failed(monkeypatch):
+    monkeypatch.setattr("headwater.remedies.proof._random_remedy", lambda *args: ("normalisation.batch",))
+    x, y = circles(9, 0)
+    trial = experiment(lambda: deep(nn.Tanh, depth=1), batches=lambda: [(x[:8], y[:8]), (x[8:], y[8:])])
+    calls = []
+    proof = hw.prove(trial, ["init.xavier"], seeds=2, steps=4, progress=lambda *a: calls.append(a[1]))
+    failure = proof.arm("random_remedy").failures[0]
+    assert "ValueError: Expected more than 1 value per channel" in failure
+    assert 0.0 <= proof.random_remedy <= 1.0
+    assert calls == sorted(calls)
+    assert calls[-1] == 2 * 4 * 4
+    with pytest.raises(hw.InputError, match="more than 1 value"):
+        hw.prove(trial, ["normalisation.batch"], seeds=2, steps=4)
 
 
 def test_one_id_may_be_named_by_itself():

@@ -1,5 +1,6 @@
 """The changes remedies make to a model, each also as code that makes the very same change."""
 
+import inspect
 import math
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -13,33 +14,58 @@ from headwater.theory import ACTIVATIONS
 
 
 class Edit(Protocol):
-    """One change to a model. A remedy plans edits; surgery applies them to a copy; the patch is their lines."""
+    """One change to a model, to its optimizer or to both. A remedy plans edits; surgery applies them to copies; the
+    patch is their lines. An edit that inherits from this class need only define the side that it changes.
+    """
 
     def apply(self, model: nn.Module) -> None:
-        """Make the change in place."""
+        """Make the change to the model, in place."""
+        return
 
     def lines(self) -> list[str]:
         """Code that makes exactly this change to ``model``."""
+        return []
+
+    def apply_to_optimizer(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Make the change to an optimizer over the changed model's parameters, in place."""
+        return
+
+    def optimizer_lines(self) -> list[str]:
+        """Code that makes exactly this change to ``optimizer``; empty where the optimizer stays as it is."""
+        return []
+
+    def definitions(self) -> tuple[Any, ...]:
+        """Functions and classes that the lines use, whose sources need torch and nothing else; bases come first."""
+        return ()
 
     def order_after(self, order: Order) -> Order:
         """The execution order of the changed model; remedies that follow see this one."""
+        return order
 
     @property
     def redrawn(self) -> tuple[str, ...]:
         """Modules whose weights are new, so that an optimizer's state for them means nothing any more."""
+        return ()
+
+    @property
+    def renames(self) -> bool:
+        """Whether modules have other names afterwards, so that what follows must be planned on the changed model."""
+        return False
 
 
 @dataclass(frozen=True)
-class ReplaceActivations:
+class ReplaceActivations(Edit):
     """Put another activation in the place of some.
 
     Attributes:
         places: For each module to replace, every name it goes by (a reused module has several).
         activation: Id of the activation to put there.
+        parameters: What it is made with beside the table's own arguments, such as its slope.
     """
 
     places: tuple[tuple[str, ...], ...]
     activation: str
+    parameters: tuple[tuple[str, float], ...] = ()
 
     @property
     def redrawn(self) -> tuple[str, ...]:
@@ -50,31 +76,32 @@ class ReplaceActivations:
         """Replace the modules; new ones go where the model's weights are and keep the old ones' mode."""
         entry = ACTIVATIONS[self.activation]
         for names in self.places:
-            new: nn.Module = getattr(nn, entry.modules[0])(**entry.arguments)
+            new: nn.Module = getattr(nn, entry.modules[0])(**entry.arguments, **dict(self.parameters))
             new = new.to(next(model.parameters())).train(model.get_submodule(names[0]).training)
             for name in names:
                 model.set_submodule(name, new)
 
     def lines(self) -> list[str]:
         """A loop over the modules with one name, and a block for each that has several."""
-        constructor = ACTIVATIONS[self.activation].constructor
+        entry = ACTIVATIONS[self.activation]
+        constructor = replace(entry, arguments={**entry.arguments, **dict(self.parameters)}).constructor
         if self.activation == "prelu":  # brings a weight, which belongs where the others are
             constructor += ".to(next(model.parameters()))"
         single = [names[0] for names in self.places if len(names) == 1]
         lines = []
         if single:
-            lines += [f"for name in {_wrapped(single, indent=4)}:", f"    model.set_submodule(name, {constructor})"]
+            lines += [f"for name in {wrapped(single, indent=4)}:", f"    model.set_submodule(name, {constructor})"]
         for names in self.places:
             if len(names) > 1:
                 lines.append(f"shared = {constructor}")
-                lines += [f"model.set_submodule({name!r}, shared)" for name in names]
+                lines += set_everywhere(names, "shared")
         return lines
 
     def order_after(self, order: Order) -> Order:
         """The replaced steps compute the new activation."""
         replaced = {name for names in self.places for name in names}
         return tuple(
-            replace(step, activation=self.activation, parameters=())
+            replace(step, activation=self.activation, parameters=self.parameters)
             if step.module in replaced and step.activation is not None
             else step
             for step in order
@@ -82,7 +109,7 @@ class ReplaceActivations:
 
 
 @dataclass(frozen=True)
-class DrawWeights:
+class DrawWeights(Edit):
     """Draw the weights of some layers anew from N(0, std²) and set their biases to zero.
 
     Attributes:
@@ -117,7 +144,7 @@ class DrawWeights:
         return [
             f"# {self.rule}",
             "deviations = [",
-            *(f"    ({std!r}, {_wrapped(names, indent=8)})," for std, names in rows),
+            *(f"    ({std!r}, {wrapped(names, indent=8)})," for std, names in rows),
             "]",
             f"generator = torch.Generator().manual_seed({self.seed})",
             "with torch.no_grad():",
@@ -128,17 +155,31 @@ class DrawWeights:
             "                layer.bias.zero_()",
         ]
 
-    def order_after(self, order: Order) -> Order:
-        """Weights do not change what runs."""
-        return order
-
 
 def as_code(edits: tuple[Edit, ...]) -> str:
-    """The edits as a function of the model that makes exactly the same changes, ready to paste."""
+    """The edits as functions of the model and the optimizer that make exactly the same changes, ready to paste.
+
+    Where the optimizer changes too, ``repair_optimizer(model, optimizer)`` takes the repaired model and an optimizer
+    made over its parameters.
+    """
+    definitions = dict.fromkeys(part for edit in edits for part in edit.definitions())
+    sources = [line for part in definitions for line in [*inspect.getsource(part).rstrip().split("\n"), "", ""]]
     body = [f"    {line}" for edit in edits for line in edit.lines()]
-    return "\n".join(
-        ["import torch", "from torch import nn", "", "", "def repair(model):", *body, "    return model", ""]
-    )
+    on_optimizer = [f"    {line}" for edit in edits for line in edit.optimizer_lines()]
+    code = [
+        "import torch",
+        "from torch import nn",
+        "",
+        "",
+        *sources,
+        "def repair(model):",
+        *body,
+        "    return model",
+        "",
+    ]
+    if on_optimizer:
+        code += ["", "def repair_optimizer(model, optimizer):", *on_optimizer, "    return optimizer", ""]
+    return "\n".join(code)
 
 
 def fans(layer: Any) -> tuple[float, float]:
@@ -158,7 +199,12 @@ def fans(layer: Any) -> tuple[float, float]:
     return float(shape[1] * receptive), shape[0] * receptive / groups
 
 
-def _wrapped(names: list[str], indent: int) -> str:
+def set_everywhere(names: tuple[str, ...], variable: str) -> list[str]:
+    """Lines that put one module in the place of another under all of its names."""
+    return [f"model.set_submodule({name!r}, {variable})" for name in names]
+
+
+def wrapped(names: list[str], indent: int) -> str:
     """A list of names, several lines long where it has to be, inside a statement indented by ``indent``."""
     text = repr(names)
     if len(text) < 70:

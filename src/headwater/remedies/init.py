@@ -32,17 +32,28 @@ def draw(remedy_id: str, rule: str, std: Std, model: nn.Module, order: Order, se
     Raises:
         NotApplicableError: If no affine layer's weights can be drawn.
     """
-    names = [name for name in affine_layers(order) if _is_drawable(model, name)]
+    names = drawable_layers(remedy_id, model, order)
+    layers = tuple((name, std(model.get_submodule(name), activation_after(order, name))) for name in names)
+    return (DrawWeights(layers, seed + seeds.DRAWN_WEIGHTS, rule),)
+
+
+def drawable_layers(remedy_id: str, model: nn.Module, order: Order) -> list[str]:
+    """Names of the affine layers whose weights can be drawn, in execution order.
+
+    Raises:
+        NotApplicableError: If there is none.
+    """
+    names = [name for name in affine_layers(order) if is_drawable(model, name)]
     if not names:
         raise NotApplicableError(
             f"{remedy_id}: {type(model).__name__} has no linear or convolutional layer whose weight can be drawn anew "
             "(frozen, parametrised and tied weights are left alone)."
         )
-    layers = tuple((name, std(model.get_submodule(name), activation_after(order, name))) for name in names)
-    return (DrawWeights(layers, seed + seeds.DRAWN_WEIGHTS, rule),)
+    return names
 
 
-def _is_drawable(model: nn.Module, name: str) -> bool:
+def is_drawable(model: nn.Module, name: str) -> bool:
+    """Whether the layer has a weight of its own that may be drawn anew."""
     layer = model.get_submodule(name)
     weight = layer._parameters.get("weight")
     if weight is None or weight.dim() < 2 or not weight.is_floating_point() or not weight.requires_grad:

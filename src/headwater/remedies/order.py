@@ -1,11 +1,13 @@
 """The order in which a model runs its operations, and what follows what."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from torch import fx, nn
 
 from headwater.probes.classify import (
+    JOINS,
     activation_of,
     activation_parameters,
     call_parameters,
@@ -20,13 +22,23 @@ from headwater.theory import ACTIVATIONS
 
 @dataclass(frozen=True)
 class Step:
-    """One operation in execution order; ``module`` is the owner where the operation is a function."""
+    """One operation in execution order.
+
+    Attributes:
+        module: Name of the module; of the owner where the operation is a function.
+        kind: What sort of operation it is.
+        activation: Its id if it is a known activation.
+        functional: Whether it is a function.
+        parameters: Slopes and bounds of the activation.
+        shape: Of the output, batch first; ``()`` where the order was not measured.
+    """
 
     module: str
     kind: SiteKind
     activation: str | None = None
     functional: bool = False
     parameters: tuple[tuple[str, Scalar], ...] = ()
+    shape: tuple[int, ...] = ()
 
 
 Order = tuple[Step, ...]
@@ -44,6 +56,7 @@ def order_of_flow(flow: Flow) -> Order:
             activation=row.site.activation,
             functional=row.site.functional,
             parameters=tuple(row.site.activation_parameters.items()),
+            shape=row.site.shape,
         )
         for row in flow.sites
     )
@@ -91,6 +104,12 @@ def hidden_activations(order: Order) -> tuple[Step, ...]:
     return tuple(step for step in before_output if step.activation is not None)
 
 
+def between_affine(order: Order) -> tuple[list[str], list[tuple[Step, ...]]]:
+    """Affine layers as often as they run, and the steps between each two of them."""
+    places = [index for index, step in enumerate(order) if step.kind == "affine"]
+    return [order[index].module for index in places], [order[a + 1 : b] for a, b in pairwise(places)]
+
+
 def _chain_order(model: nn.Module) -> Order:
     """The order of nested ``nn.Sequential``; a module that stands in it several times runs as often, under one name."""
     names = {id(module): name for name, module in reversed(list(model.named_modules(remove_duplicate=False)))}
@@ -116,11 +135,19 @@ def _traced_order(model: nn.Module) -> Order:
             name = str(node.target)
             steps.append(_step_of_module(name, model.get_submodule(name)))
         elif node.op in ("call_function", "call_method"):
-            activation = functional_activation(_named(node.target))
+            function = _named(node.target)
+            activation = functional_activation(function)
             if activation is not None:
                 parameters = scalar_parameters(call_parameters(activation, node.args, node.kwargs))
                 steps.append(Step("", "activation", activation.id, True, tuple(parameters.items())))
+            elif getattr(function, "__name__", "") in JOINS and _adds_two_signals(node):
+                steps.append(Step("", "join", functional=True))
     return tuple(steps)
+
+
+def _adds_two_signals(node: fx.Node) -> bool:
+    """Whether both terms are computed; a parameter or a number that is added is no shortcut."""
+    return sum(isinstance(term, fx.Node) and term.op != "get_attr" for term in node.args) == 2
 
 
 def _named(target: Any) -> Any:

@@ -18,10 +18,11 @@ from headwater.probes.preserve import random_states, restore_random_states
 from headwater.records import Arm, Experiment, InputError, Message, Proof
 from headwater.records.proof import ArmName, ProofVerdict
 from headwater.remedies import seeds as streams
+from headwater.remedies.edits import Edit
 from headwater.remedies.order import Order, order_of_flow
 from headwater.remedies.registry import REMEDIES, find
-from headwater.remedies.surgery import apply_remedies, plan
-from headwater.remedies.trial import Trial, endless, fresh_model, run_trial
+from headwater.remedies.surgery import plan, repaired
+from headwater.remedies.trial import Trial, endless, fresh_model, run_trial, score
 
 CONFIDENCE = 0.95
 RANDOM_DRAWS = 100  # a model that refuses so many refuses all but a few
@@ -80,12 +81,12 @@ class _Counter:
     """Tells the caller how far the whole proof is; a run that broke off counts as done."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress, self._total, self._done = progress, total, 0
+        self._progress, self._total, self.done = progress, total, 0
 
     def advance(self, steps: int = 1) -> None:
-        self._done += steps
-        if self._progress is not None:
-            self._progress("progress.prove", self._done, self._total)
+        self.done += steps
+        if steps and self._progress is not None:
+            self._progress("progress.prove", self.done, self._total)
 
 
 def _runs_of_seed(
@@ -95,33 +96,54 @@ def _runs_of_seed(
     batches = list(islice(endless(experiment, seed), steps))
     order = order_of_flow(measure(base, batches[0], experiment.loss))
     chance = _random_remedy(base, order, remedies, seed)
-    treated, _ = apply_remedies(base, remedies, order, seed=seed)
-    drawn, _ = apply_remedies(base, chance, order, seed=seed)
+
+    elsewhere = fresh_model(experiment, seed + streams.PLACEBO)
     arms: list[tuple[ArmName, tuple[str, ...], nn.Module]] = [
-        ("original", (), apply_remedies(base, (), order)[0]),
-        ("treated", remedies, treated),
-        ("placebo", (), fresh_model(experiment, seed + streams.PLACEBO)),
-        ("random_remedy", chance, drawn),
+        ("original", (), base),
+        ("treated", remedies, base),
+        ("placebo", (), elsewhere),
+        ("random_remedy", chance, base),
     ]
-    return [_Run(name, changes, _counted(experiment, model, batches, seed, counter)) for name, changes, model in arms]
+    planned = [(name, changes, start, plan(start, changes, order, seed)) for name, changes, start in arms]
+    ready = [(name, changes, repaired(start, edits), edits) for name, changes, start, edits in planned]
+    return [
+        _Run(name, changes, _counted(experiment, model, edits, batches, seed, counter, name == "random_remedy"))
+        for name, changes, model, edits in ready
+    ]
 
 
-def _counted(experiment: Experiment, model: nn.Module, batches: list[Any], seed: int, counter: _Counter) -> Trial:
-    trial = run_trial(experiment, model, batches, seed, counter.advance)
-    if trial.failure:
-        counter.advance(len(batches) - len(trial.losses) + 1)
+def _counted(
+    experiment: Experiment,
+    model: nn.Module,
+    edits: tuple[Edit, ...],
+    batches: list[Any],
+    seed: int,
+    counter: _Counter,
+    forgiving: bool,
+) -> Trial:
+    """One run. A remedy that nobody asked for may break it, as batch normalisation does on a batch of one."""
+    before = counter.done
+    untrained = score(experiment, model) if forgiving else float("nan")
+    try:
+        trial = run_trial(experiment, model, batches, seed, counter.advance, edits)
+    except Exception as error:
+        if not forgiving:
+            raise
+        trial = Trial(untrained, (), f"{type(error).__name__}: {error}")
+    counter.advance(len(batches) - (counter.done - before))
     return trial
 
 
 def _random_remedy(model: nn.Module, order: Order, tested: tuple[str, ...], seed: int) -> tuple[str, ...]:
-    """As many remedies as the tested change has, drawn from all there are; none if no draw is applicable.
+    """As many remedies as the tested change has, drawn from all cures there are; none if no draw is applicable.
 
     Not fewer, or the control would lose by their number alone; not of the same kinds, or it would be given half of the
     diagnosis: that it takes another activation *and* another initialisation.
     """
     chance = random.Random(seed)
+    cures = sorted(remedy.id for remedy in REMEDIES.values() if remedy.is_cure)
     for _ in range(RANDOM_DRAWS):
-        changes = tuple(chance.sample(sorted(REMEDIES), k=min(len(tested), len(REMEDIES))))
+        changes = tuple(chance.sample(cures, k=min(len(tested), len(cures))))
         if changes == tested:
             continue
         try:

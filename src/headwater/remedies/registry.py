@@ -3,21 +3,59 @@
 from difflib import get_close_matches
 
 from headwater.records import InputError
-from headwater.remedies import activation, init_he, init_xavier
+from headwater.remedies import (
+    activation,
+    activation_tanh_out,
+    init_delta_orthogonal,
+    init_he,
+    init_lecun,
+    init_mirrored,
+    init_naive,
+    init_orthogonal,
+    init_xavier,
+    normalisation_batch,
+    normalisation_layer,
+    regularisation_dropout,
+    regularisation_l1,
+    regularisation_l2,
+    regularisation_weight_decay,
+    tailored,
+    tailored_leaky,
+)
 from headwater.remedies.remedy import Remedy
 
 REMEDIES: dict[str, Remedy] = {
-    remedy.id: remedy for remedy in (*activation.REMEDIES, init_he.REMEDY, init_xavier.REMEDY)
+    remedy.id: remedy
+    for remedy in (
+        *activation.REMEDIES,
+        activation_tanh_out.REMEDY,
+        tailored.REMEDY,
+        tailored_leaky.REMEDY,
+        *init_naive.REMEDIES,
+        init_xavier.REMEDY,
+        init_he.REMEDY,
+        init_lecun.REMEDY,
+        init_orthogonal.REMEDY,
+        init_delta_orthogonal.REMEDY,
+        init_mirrored.REMEDY,
+        normalisation_batch.REMEDY,
+        normalisation_layer.REMEDY,
+        regularisation_l1.REMEDY,
+        regularisation_l2.REMEDY,
+        regularisation_weight_decay.REMEDY,
+        regularisation_dropout.REMEDY,
+    )
 }
 
 
 def find(remedy_id: str) -> Remedy:
-    """The remedy called ``remedy_id``.
+    """The remedy called ``remedy_id``, at the strength behind its colon if it has one: ``regularisation.l2:0.01``.
 
     Raises:
-        InputError: If there is none; the nearest ids are offered.
+        InputError: If there is none, the nearest ids are offered; or if it cannot have that strength.
     """
-    if remedy_id in REMEDIES:
-        return REMEDIES[remedy_id]
-    near = get_close_matches(str(remedy_id), REMEDIES, n=3, cutoff=0.4) or list(REMEDIES)
+    base, colon, strength = str(remedy_id).partition(":")
+    if base in REMEDIES:
+        return REMEDIES[base].at(strength) if colon else REMEDIES[base]
+    near = get_close_matches(base, REMEDIES, n=3, cutoff=0.4) or list(REMEDIES)
     raise InputError(f"no remedy {remedy_id!r}. Did you mean {', '.join(near)}?")

@@ -1,7 +1,8 @@
-"""What a remedy is."""
+"""What a remedy is, and how one of adjustable strength is asked for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from torch import nn
 
@@ -9,20 +10,69 @@ from headwater.records import InputError
 from headwater.remedies.edits import Edit
 from headwater.remedies.order import Order
 
+Plan = Callable[[nn.Module, Order, int], tuple[Edit, ...]]
+
 
 class NotApplicableError(InputError):
     """A remedy cannot do its work on this model; the message says why and what would."""
 
 
 @dataclass(frozen=True)
-class Remedy:
-    """One change to a model.
+class Strength:
+    """The number that may stand behind an id: ``regularisation.l2:0.01``.
 
     Attributes:
-        id: Such as ``init.he``.
+        meaning: What it is, for messages: ``λ, the weight of the penalty``.
+        default: What the id alone stands for.
+        plan: ``plan(strength, remedy_id, model, order, seed)`` gives the edits.
+        below: It must be smaller than this, and positive.
+    """
+
+    meaning: str
+    default: float
+    plan: Callable[[float, str, nn.Module, Order, int], tuple[Edit, ...]]
+    below: float = float("inf")
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """One change to a model, to how it is optimised, or to both.
+
+    Attributes:
+        id: Such as ``init.he``, or ``regularisation.l2:0.01`` with a strength.
         plan: ``plan(model, order, seed)`` gives the edits; it changes nothing, and raises ``NotApplicableError`` where
             there is nothing it could do.
+        strength: What may stand behind a colon; ``None`` if nothing may.
+        is_cure: Whether anybody would try it against trouble. Lessons also show what makes networks ill; a proof never
+            draws that as its random remedy, which would make the tested one look good.
     """
 
     id: str
-    plan: Callable[[nn.Module, Order, int], tuple[Edit, ...]]
+    plan: Plan
+    strength: Strength | None = None
+    is_cure: bool = True
+
+    def at(self, written: str) -> "Remedy":
+        """This remedy with the strength that was written behind the colon.
+
+        Raises:
+            InputError: If it takes none, or not this one.
+        """
+        if self.strength is None:
+            raise InputError(f"{self.id} takes no strength: {self.id!r} instead of {f'{self.id}:{written}'!r}.")
+        try:
+            value = float(written)
+        except ValueError:
+            value = float("nan")
+        if not 0.0 < value < self.strength.below:
+            bound = "" if self.strength.below == float("inf") else f" and below {self.strength.below:g}"
+            raise InputError(
+                f"{self.id}:{written}: behind the colon stands {self.strength.meaning}, a number above 0{bound}: "
+                f"{f'{self.id}:{self.strength.default:g}'!r}, which {self.id!r} alone means too."
+            )
+        return adjustable(f"{self.id}:{written}", self.strength, value)
+
+
+def adjustable(remedy_id: str, strength: Strength, value: float | None = None) -> Remedy:
+    """A remedy at a strength, by default the one its id alone stands for."""
+    return Remedy(remedy_id, partial(strength.plan, strength.default if value is None else value, remedy_id), strength)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from itertools import chain
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from headwater.records import InputError
 from headwater.remedies.edits import Edit, as_code
+from headwater.remedies.edits_optimizer import actions_of
 from headwater.remedies.order import Order
 from headwater.remedies.registry import find
+
+T = TypeVar("T")
 
 
 def apply_remedies(
@@ -28,24 +33,54 @@ def apply_remedies(
         remedies: Remedy ids, applied in this order.
         order: The model's execution order.
         optimizer: Left as it is. In the copy, state of weights that were drawn anew is dropped, new parameters join
-            the first group, parameters that are gone leave theirs.
+            the first group that does not decay its weights, parameters that are gone leave theirs.
         seed: Seed of newly drawn weights.
 
     Raises:
         InputError: If a remedy is unknown or not applicable, or the model cannot be copied.
     """
     edits = plan(model, remedies, order, seed)
+    if optimizer is None and any(edit.optimizer_lines() for edit in edits):
+        raise InputError(
+            f"{' + '.join(remedies)} changes the optimizer's updates, and there is no optimizer: "
+            f"model, optimizer = hw.apply(model, {list(remedies)!r}, optimizer)."
+        )
     changed, changed_optimizer = _copies(model, optimizer)
     before = list(changed.parameters())
     for edit in edits:
         edit.apply(changed)
     if changed_optimizer is not None:
         _rebind(changed_optimizer, changed, before, edits)
+        repair_optimizer(changed, changed_optimizer, edits)
     return changed, changed_optimizer
+
+
+def repaired(model: nn.Module, edits: Sequence[Edit]) -> nn.Module:
+    """A changed copy of the model.
+
+    Raises:
+        InputError: If it cannot be copied.
+    """
+    changed = _copied(model, {})
+    for edit in edits:
+        edit.apply(changed)
+    return changed
+
+
+def repair_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, edits: Sequence[Edit]) -> None:
+    """Make the edits' changes to an optimizer that was made over the repaired model's parameters.
+
+    Raises:
+        InputError: If it moves none of the weights that an edit is about.
+    """
+    for edit in edits:
+        edit.apply_to_optimizer(model, optimizer)
 
 
 def patch(model: nn.Module, remedies: Sequence[str], order: Order, seed: int = 0) -> str:
     """Python code whose ``repair(model)`` makes exactly the change that :func:`apply_remedies` makes.
+
+    Where a remedy changes the optimizer, ``repair_optimizer(model, optimizer)`` makes that change.
 
     Raises:
         InputError: As :func:`apply_remedies`.
@@ -57,22 +92,47 @@ def plan(model: nn.Module, remedies: Sequence[str], order: Order, seed: int) -> 
     """The edits of several remedies; an initialisation after a swap sees the activations the swap will have put in."""
     edits: list[Edit] = []
     for remedy_id in remedies:
-        for edit in find(remedy_id).plan(model, order, seed):
+        seen = _renamed(model, edits) if any(edit.renames for edit in edits) else model
+        for edit in find(remedy_id).plan(seen, order, seed):
             edits.append(edit)
             order = edit.order_after(order)
     return tuple(edits)
 
 
+def _renamed(model: nn.Module, edits: Sequence[Edit]) -> nn.Module:
+    """The model with its modules where the edits will have put them; its numbers are the model's own, not copies."""
+    shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
+    changed = _copied(model, shared)
+    for edit in edits:
+        if edit.renames:
+            edit.apply(changed)
+    return changed
+
+
 def _copies(
     model: nn.Module, optimizer: torch.optim.Optimizer | None
 ) -> tuple[nn.Module, torch.optim.Optimizer | None]:
-    """Copies made together, so that the optimizer's groups hold the copied parameters."""
+    """Copies made together, so that the optimizer's groups hold the copied parameters.
+
+    A copy of an optimizer has lost its hooks, which for those that watch it is right; what acts on its updates stays.
+    """
+    memo: dict[int, Any] = {}
+    changed = _copied(model, memo)
+    if optimizer is None:
+        return changed, None
+    changed_optimizer = _copied(optimizer, memo)
+    for action in actions_of(optimizer):
+        changed_optimizer.register_step_pre_hook(_copied(action, memo))
+    return changed, changed_optimizer
+
+
+def _copied(thing: T, memo: dict[int, Any]) -> T:
     try:
-        return copy.deepcopy((model, optimizer))
+        return copy.deepcopy(thing, memo)
     except Exception as error:
         raise InputError(
-            f"{type(model).__name__} cannot be copied ({type(error).__name__}: {error}). A remedy works on a copy: "
-            "drop tensors with a graph that the model holds, or build a fresh one and hand that over."
+            f"{type(thing).__name__} cannot be copied ({type(error).__name__}: {error}). A remedy works on a copy: "
+            "drop tensors with a graph that it holds, or build a fresh one and hand that over."
         ) from error
 
 
@@ -87,4 +147,19 @@ def _rebind(
         for parameter in model.get_submodule(name).parameters():
             optimizer.state.pop(parameter, None)
     known = {id(parameter) for parameter in before}
-    optimizer.param_groups[0]["params"] += [p for p in model.parameters() if id(p) not in known]
+    new = [parameter for parameter in model.parameters() if id(parameter) not in known]
+    if new:
+        _join_without_decay(optimizer, new)
+
+
+def _join_without_decay(optimizer: torch.optim.Optimizer, new: list[nn.Parameter]) -> None:
+    """Put parameters in the first group without weight decay, or in a new one with the first one's other settings.
+
+    What remedies add are scales, shifts and slopes. Decay is for weights: it would pull a slope or a scale to 0 (He et
+    al. 2015, arXiv:1502.01852, section 2.1, for slopes).
+    """
+    for group in optimizer.param_groups:
+        if not group.get("weight_decay"):
+            group["params"] += new
+            return
+    optimizer.add_param_group({**optimizer.param_groups[0], "params": new, "weight_decay": 0.0})

@@ -20,6 +20,8 @@ from headwater.probes.parameters import naming_errors
 from headwater.probes.preserve import random_states, restore_random_states
 from headwater.records import Experiment, InputError
 from headwater.remedies import seeds
+from headwater.remedies.edits import Edit
+from headwater.remedies.surgery import repair_optimizer
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,7 @@ def run_trial(
     batches: Sequence[Any],
     seed: int,
     on_step: Callable[[], None] = lambda: None,
+    edits: Sequence[Edit] = (),
 ) -> Trial:
     """Train ``model`` for one step on each batch and score it.
 
@@ -103,11 +106,13 @@ def run_trial(
         batches: What to train on, in this order.
         seed: Of the model's own draws (dropout).
         on_step: Called after each step.
+        edits: That the model was repaired with; their changes to the optimizer are made to the experiment's.
 
     Raises:
         InputError: If the experiment's parts do not fit together.
     """
     optimizer = make_optimizer(experiment, model)
+    repair_optimizer(model, optimizer, edits)
     untrained = score(experiment, model)
     seed_everything(seed + seeds.TRAINING)
     losses: list[float] = []

@@ -1,0 +1,94 @@
+"""Where the hidden activations of a model stand, and whether a module can be put there."""
+
+from torch import nn
+
+from headwater.remedies.order import Order, Step, hidden_activations
+from headwater.remedies.remedy import NotApplicableError
+from headwater.remedies.tailored_activation import Tailored
+from headwater.theory import ACTIVATIONS
+
+
+def hidden_modules(remedy_id: str, model: nn.Module, order: Order) -> list[Step]:
+    """The hidden activations, all of which are modules.
+
+    Raises:
+        NotApplicableError: If there is none, or one is called as a function.
+    """
+    steps = list(hidden_activations(order))
+    if not steps:
+        raise NotApplicableError(
+            f"{remedy_id}: {type(model).__name__} has no activation between two layers. Put one in first: "
+            f'["activation.relu", ...] exchanges those that are there; where there is none, add nn.ReLU().'
+        )
+    refuse_functions(remedy_id, steps)
+    return steps
+
+
+def refuse_functions(remedy_id: str, steps: list[Step]) -> None:
+    """Refuse activations that are called as functions.
+
+    Raises:
+        NotApplicableError: If there is one; the message has the module to make of it.
+    """
+    functions = [step for step in steps if step.functional]
+    if functions:
+        step = functions[0]
+        owner = f"the forward of {step.module!r}" if step.module else "forward"
+        raise NotApplicableError(
+            f"{remedy_id}: {step.activation} is called as a function in {owner}, where no module can be "
+            f"replaced. Make it one: self.act = {ACTIVATIONS[str(step.activation)].constructor} in __init__, and "
+            "self.act(x) in forward."
+        )
+
+
+def refuse_shortcuts(remedy_id: str, order: Order, why: str) -> None:
+    """Refuse models in which signals are added up.
+
+    Raises:
+        NotApplicableError: If there is a shortcut.
+    """
+    joins = [step.module for step in order if step.kind == "join"]
+    if joins:
+        where = f"the forward of {joins[0]!r}" if joins[0] else "forward"
+        raise NotApplicableError(
+            f"{remedy_id}: {where} adds a shortcut to its branch, and this remedy is for plain chains: {why}. "
+            "init.he and init.orthogonal suit any structure."
+        )
+
+
+def refuse_reused(remedy_id: str, steps: list[Step], order: Order) -> None:
+    """Refuse modules that run at several places where each place needs one of its own.
+
+    Raises:
+        NotApplicableError: If there is one.
+    """
+    for step in steps:
+        if sum(other.module == step.module and other.activation is not None for other in order) > 1:
+            raise NotApplicableError(
+                f"{remedy_id}: {step.module!r} runs at several places, and each needs statistics of its own. Give each "
+                f"place an activation of its own: {ACTIVATIONS[str(step.activation)].constructor} twice in __init__."
+            )
+
+
+def is_dropout(model: nn.Module, step: Step) -> bool:
+    """Whether the step is a dropout module."""
+    return not step.functional and isinstance(model.get_submodule(step.module), nn.modules.dropout._DropoutNd)
+
+
+def aliases(model: nn.Module, name: str) -> tuple[str, ...]:
+    """Every name an activation goes by, so that a reused one is replaced everywhere.
+
+    Raises:
+        NotApplicableError: If it is the model itself, or part of a tailored one.
+    """
+    module = model.get_submodule(name)
+    names = tuple(other for other, found in model.named_modules(remove_duplicate=False) if found is module)
+    if "" in names:
+        raise NotApplicableError("the model is itself an activation: wrap it in nn.Sequential to give it a place.")
+    outer = name.rpartition(".")[0]
+    if type(model.get_submodule(outer)).__name__ == Tailored.__name__:
+        raise NotApplicableError(
+            f"{outer!r} is tailored: its numbers belong to the activation inside and to the depth. Start from the "
+            "model as it was before."
+        )
+    return names
