@@ -1,0 +1,389 @@
+"""How mean and variance pass through each kind of operation, and the gradient back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from headwater.prediction.activations import response
+from headwater.prediction.signal import Gradient, Signal, is_followed, matrix, mixed_spread, summed
+from headwater.theory import Activation
+
+Pull = Callable[[list[Gradient | None]], list[Gradient]]
+"""From the gradients of an operation's outputs to those of its inputs."""
+
+Passed = tuple[list[Signal], Pull]
+
+
+def linear(
+    map_means: Callable[..., Any], map_variances: Callable[..., Any], inputs: Sequence[Signal], drawn: int | None = None
+) -> Passed:
+    """An affine map: means go through it, variances through its square.
+
+    Args:
+        map_means: The map itself, of the inputs' tensors; gives a tensor or several.
+        map_variances: The map without its constant, each of its factors squared.
+        inputs: What it takes.
+        drawn: Outputs that one unit's weights are drawn for; ``None`` if it has no weights.
+    """
+    with torch.enable_grad():
+        means = [signal.mean.detach().clone().requires_grad_() for signal in inputs]
+        variances = [signal.variance.detach().clone().requires_grad_() for signal in inputs]
+        through, squared = _several(map_means(*means)), _several(map_variances(*variances))
+    mixed = _mixed(inputs)
+    outputs = [
+        _made(mixed, mean.detach(), variance.detach(), drawn) for mean, variance in zip(through, squared, strict=True)
+    ]
+
+    def pull(gradients: list[Gradient | None]) -> list[Gradient]:
+        given = _in_one_unit(gradients)
+        back = _vector_jacobian(through, means, [g.means if g else None for g in given], batched=True)
+        back_squares = _vector_jacobian(squared, variances, [g.variance if g else None for g in given], batched=False)
+        known = [g for g in given if g]
+        spread = mixed_spread(*((float(g.square.sum()), g.spread) for g in known))
+        exponent = known[0].exponent
+        return [
+            Gradient(m, v, spread + (2.0 / _units(signal) if drawn else 0.0), exponent)
+            for m, v, signal in zip(back, back_squares, inputs, strict=True)
+        ]
+
+    return outputs, pull
+
+
+def dense(weight: Tensor, bias: Tensor | None, signal: Signal) -> Passed:
+    """A matrix; of a vector whose covariances are followed these go through it too.
+
+    Args:
+        weight: (out, in).
+        bias: (out,) or ``None``.
+        signal: The input.
+    """
+    outputs, pull = linear(*affine(weight, bias), [signal], len(weight))
+    if not is_followed(signal.mean):
+        return outputs, pull
+    weight = weight.detach().double()
+    if is_followed(outputs[0].mean):
+        outputs[0].covariance = weight @ matrix(signal.covariance, signal.variance) @ weight.T
+        outputs[0].variance = outputs[0].covariance.diagonal().reshape(outputs[0].mean.shape).clamp(min=0)
+
+    def pull_covariance(gradients: list[Gradient | None]) -> list[Gradient]:
+        (gradient,) = pull(gradients)
+        given = gradients[0]
+        assert given is not None
+        if is_followed(given.variance):
+            gradient.covariance = weight.T @ matrix(given.covariance, given.variance) @ weight
+            gradient.variance = gradient.covariance.diagonal().reshape(signal.mean.shape).clamp(min=0)
+        return [gradient]
+
+    return outputs, pull_covariance
+
+
+def shape_only(change: Callable[..., Any], inputs: Sequence[Signal]) -> Passed:
+    """An operation that moves elements about, or drops some."""
+    outputs, pull = linear(change, change, inputs)
+    unchanged = len(inputs) == len(outputs) == 1 and outputs[0].mean.shape == inputs[0].mean.shape
+    if not unchanged or not torch.equal(outputs[0].mean, inputs[0].mean):
+        return outputs, pull
+    outputs[0].covariance = inputs[0].covariance
+    return outputs, lambda gradients: [g for g in gradients if g is not None]
+
+
+def averaging(average: Callable[[Tensor], Tensor], signal: Signal) -> Passed:
+    """Means over positions, which are taken to deviate independently."""
+    outputs = average(signal.mean)
+    terms = signal.mean.numel() / max(1, outputs.numel())
+    return linear(average, lambda v: average(v) / terms, [signal])
+
+
+def elementwise(activation: Activation, signal: Signal, parameters: dict[str, Any]) -> Passed:
+    """An activation of a normal variable, by quadrature; its slope is taken to be independent of the gradient."""
+    covariance = matrix(signal.covariance, signal.variance) if is_followed(signal.mean) else None
+    found = response(activation, signal.mean, signal.variance, parameters, covariance)
+    output = Signal(found.mean, found.variance, signal.spread, signal.units, found.kurtosis, found.covariance)
+
+    def pull(gradients: list[Gradient | None]) -> list[Gradient]:
+        gradient = _in_one_unit(gradients)[0]
+        assert gradient is not None
+        means = gradient.means * found.slope
+        variance = (gradient.square * found.square_slope - means.square().mean(0)).clamp(min=0)
+        extra = 3.0 * (found.slope_kurtosis - 1.0) / signal.units
+        result = Gradient(means, variance, gradient.spread + extra, gradient.exponent)
+        if found.slope_products is not None:
+            result.covariance = _through_slopes(gradient, found.slope_products, means)
+            result.variance = result.covariance.diagonal().reshape(means.shape[1:]).clamp(min=0)
+        return [result]
+
+    return [output], pull
+
+
+def _through_slopes(gradient: Gradient, products: Tensor, means: Tensor) -> Tensor:
+    """Covariance of slopes times gradients that are independent of them, mean over the directions."""
+    rows, made = (m.reshape(len(m), -1) for m in (gradient.means, means))
+    second = matrix(gradient.covariance, gradient.variance) + rows.T @ rows / len(rows)
+    return second * products - made.T @ made / len(made)
+
+
+def scaled(signal: Signal, mean: Tensor, factor: Tensor) -> Passed:
+    """An elementwise affine map: ``mean`` is what becomes of the mean, ``factor`` what multiplies deviations."""
+    output = signal.like(mean, signal.variance * factor.square())
+    output.covariance = _scaled(signal.covariance, factor.expand(signal.mean.shape))
+
+    def pull(gradients: list[Gradient | None]) -> list[Gradient]:
+        gradient = _in_one_unit(gradients)[0]
+        assert gradient is not None
+        return [
+            Gradient(
+                gradient.means * factor,
+                gradient.variance * factor.square(),
+                gradient.spread,
+                gradient.exponent,
+                _scaled(gradient.covariance, factor.expand(signal.mean.shape)),
+            )
+        ]
+
+    return [output], pull
+
+
+def _scaled(covariance: Tensor | None, factor: Tensor) -> Tensor | None:
+    return None if covariance is None else covariance * torch.outer(factor.reshape(-1), factor.reshape(-1))
+
+
+def normalised(signal: Signal, axes: tuple[int, ...], eps: float, weight: Any, bias: Any, centred: bool) -> Passed:
+    """Mean and spread over some axes taken out; each is taken to be what it is on average.
+
+    What the backward pass of a normalisation subtracts is a share of one over the number of elements, and left out.
+
+    Args:
+        signal: The input.
+        axes: Over which elements are normalised together.
+        eps: Added to the variance.
+        weight: γ, shaped to stand beside the input, or ``None``.
+        bias: β, or ``None``.
+        centred: Whether the mean is subtracted.
+    """
+    centre = signal.mean.mean(axes, keepdim=True) if centred else torch.zeros_like(signal.mean)
+    spread = signal.square.mean(axes, keepdim=True) - centre.square()
+    factor = (spread.clamp(min=0) + eps).rsqrt() * (1.0 if weight is None else weight)
+    outputs, pull = scaled(signal, (signal.mean - centre) * factor + (0.0 if bias is None else bias), factor)
+    outputs[0].spread, outputs[0].units = 0.0, math.inf  # whatever was drawn before, this has one scale
+    return outputs, pull
+
+
+def dropped(signal: Signal, probability: float) -> Passed:
+    """Inverted dropout: the mean stays, each square grows by 1 / (1 - p)."""
+    keep = 1.0 - probability
+    output = signal.like(signal.mean, signal.square / keep - signal.mean.square())
+
+    def pull(gradients: list[Gradient | None]) -> list[Gradient]:
+        gradient = _in_one_unit(gradients)[0]
+        assert gradient is not None
+        variance = gradient.square / keep - gradient.means.square().mean(0)
+        return [Gradient(gradient.means, variance, gradient.spread, gradient.exponent)]
+
+    return [output], pull
+
+
+def total(left: Signal, right: Signal, sign: float) -> Passed:
+    """Two signals added, or one subtracted; they are taken to be uncorrelated."""
+    outputs, pull = linear(lambda a, b: a + sign * b, lambda a, b: a + b, [left, right])
+    outputs[0].covariance = summed(left.covariance, right.covariance) if left.mean.shape == right.mean.shape else None
+
+    def pull_covariance(gradients: list[Gradient | None]) -> list[Gradient]:
+        results = pull(gradients)
+        given = gradients[0]
+        if given is not None and left.mean.shape == right.mean.shape:
+            for result in results:
+                result.covariance = given.covariance
+        return results
+
+    return outputs, pull_covariance
+
+
+def product(left: Signal, right: Signal) -> Passed:
+    """Two signals multiplied, as by a gate; they are taken to be independent."""
+    mean = left.mean * right.mean
+    variance = left.square * right.square - mean.square()
+    output = Signal(mean, variance, left.total_spread + right.total_spread)
+
+    def pull(gradients: list[Gradient | None]) -> list[Gradient]:
+        gradient = _in_one_unit(gradients)[0]
+        assert gradient is not None
+        results = []
+        for own, other in ((left, right), (right, left)):
+            means = _reduced(gradient.means * other.mean, own.mean, batched=True)
+            square = _reduced(gradient.square * other.square, own.mean, batched=False)
+            variance = (square - means.square().mean(0)).clamp(min=0)
+            results.append(Gradient(means, variance, gradient.spread + other.total_spread, gradient.exponent))
+        return results
+
+    return [output], pull
+
+
+def max_pooled(
+    module_of_windows: Callable[[Tensor], Tensor], restore: Callable[[Tensor], Tensor], signal: Signal
+) -> Passed:
+    """The largest of a window of normal variables, taken to be independent.
+
+    Args:
+        module_of_windows: From the input to (windows, elements of a window); what lies outside is -inf.
+        restore: From one number per window to the output.
+        signal: The input.
+    """
+    with torch.enable_grad():
+        source = signal.mean.detach().clone().requires_grad_()
+        windows = module_of_windows(source)
+    present = torch.isfinite(windows.detach())
+    means = torch.where(present, windows.detach(), 0.0)
+    deviations = torch.where(present, module_of_windows(signal.variance), 0.0).clamp(min=1e-300).sqrt()
+    chance, first, second = _largest(means, deviations, present)
+    output = signal.like(restore(first), restore((second - first.square()).clamp(min=0)))
+
+    def pull(gradients: list[Gradient | None]) -> list[Gradient]:
+        gradient = _in_one_unit(gradients)[0]
+        assert gradient is not None
+        flat = gradient.means.reshape(len(gradient.means), -1, 1) * chance
+        square = gradient.square.reshape(-1, 1) * chance
+        back = torch.stack([torch.autograd.grad(windows, source, row, retain_graph=True)[0] for row in flat])
+        squares = torch.autograd.grad(windows, source, square, retain_graph=True)[0]
+        variance = (squares - back.square().mean(0)).clamp(min=0)
+        return [Gradient(back, variance, gradient.spread, gradient.exponent)]
+
+    return [output], pull
+
+
+def convolution(module: Any) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """A convolution of either direction and its square."""
+    weight, bias = module.weight.detach().double(), module.bias
+    bias = None if bias is None else bias.detach().double()
+    if module.transposed:
+        transpose = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}[weight.dim() - 2]
+        rest = module.stride, module.padding, module.output_padding, module.groups, module.dilation
+        return lambda x: transpose(x, weight, bias, *rest), lambda v: transpose(v, weight.square(), None, *rest)
+    return (
+        lambda x: module._conv_forward(x, weight, bias),
+        lambda v: module._conv_forward(v, weight.square(), None),
+    )
+
+
+def affine(weight: Tensor, bias: Tensor | None) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    """A matrix and its square.
+
+    Args:
+        weight: (out, in).
+        bias: (out,) or ``None``.
+    """
+    weight = weight.detach().double()
+    bias = None if bias is None else bias.detach().double()
+    return lambda x: F.linear(x, weight, bias), lambda v: F.linear(v, weight.square())
+
+
+def channels_first(values: Any, x: Tensor) -> Any:
+    """A tensor of one number per channel, shaped to stand beside ``x``."""
+    if values is None:
+        return None
+    return values.detach().double().reshape([1, -1] + [1] * (x.dim() - 2))
+
+
+def windows_of(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
+    """How ``nn.MaxPool1d`` and ``nn.MaxPool2d`` cut their input; ``None`` for any other or unusual one."""
+    if isinstance(module, nn.MaxPool2d):
+        kernel, stride, padding = (_pair(v) for v in (module.kernel_size, module.stride, module.padding))
+        dilation, is_plain = _pair(module.dilation), not (module.ceil_mode or module.return_indices)
+    elif isinstance(module, nn.MaxPool1d):
+        kernel, stride, padding = ((1, _one(v)) for v in (module.kernel_size, module.stride, 0))
+        padding, dilation = (0, _one(module.padding)), (1, _one(module.dilation))
+        is_plain = not (module.ceil_mode or module.return_indices)
+    else:
+        return None
+    return (lambda x: _cut(x, kernel, stride, padding, dilation)) if is_plain else None
+
+
+def _cut(x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Tensor:
+    """(windows, elements), windows in the order (channel, row, column)."""
+    image = x if x.dim() == 4 else x.unsqueeze(-2)
+    padded = F.pad(image, (padding[1], padding[1], padding[0], padding[0]), value=-math.inf)
+    columns = F.unfold(torch.where(torch.isfinite(padded), padded, -1e300), kernel, dilation, 0, stride)
+    columns = columns.reshape(image.shape[1], math.prod(kernel), -1).transpose(1, 2)
+    return torch.where(columns > -1e299, columns, -math.inf).reshape(-1, math.prod(kernel))
+
+
+def _largest(means: Tensor, deviations: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each window: each element's chance to be the largest, and mean and second moment of the largest."""
+    low = torch.where(present, means - 8 * deviations, math.inf).amin(1, keepdim=True)
+    high = torch.where(present, means + 8 * deviations, -math.inf).amax(1, keepdim=True)
+    nodes = low + (high - low) * torch.linspace(0, 1, 257, dtype=torch.float64)
+    z = (nodes[:, None, :] - means[:, :, None]) / deviations[:, :, None]
+    below = torch.where(present[:, :, None], 0.5 * torch.special.erfc(-z / math.sqrt(2)), 1.0)
+    density = torch.where(present[:, :, None], torch.exp(-0.5 * z * z) / deviations[:, :, None], 0.0)
+    everything = below.prod(1, keepdim=True)
+    weight = density * (everything / below.clamp(min=1e-300))
+    chance = weight.sum(2)
+    total = chance.sum(1, keepdim=True)
+    of_largest = weight.sum(1) / total
+    return chance / total, (of_largest * nodes).sum(1), (of_largest * nodes.square()).sum(1)
+
+
+def _vector_jacobian(
+    outputs: list[Tensor], inputs: list[Tensor], vectors: list[Tensor | None], batched: bool
+) -> list[Tensor]:
+    pairs = [(y, v) for y, v in zip(outputs, vectors, strict=True) if v is not None and y.requires_grad]
+    lead = next(v for v in vectors if v is not None).shape[:1] if batched else ()
+    if not pairs:
+        return [torch.zeros(*lead, *x.shape, dtype=torch.float64) for x in inputs]
+    found = torch.autograd.grad(
+        [y for y, _ in pairs], inputs, [v for _, v in pairs], is_grads_batched=batched, allow_unused=True
+    )
+    return [
+        torch.zeros(*lead, *x.shape, dtype=torch.float64) if g is None else g.detach()
+        for x, g in zip(inputs, found, strict=True)
+    ]
+
+
+def _in_one_unit(gradients: list[Gradient | None]) -> list[Gradient | None]:
+    unit = max(g.exponent for g in gradients if g)
+    return [g and g.in_units(unit) for g in gradients]
+
+
+def _mixed(inputs: Sequence[Signal]) -> Signal:
+    """Spread, units and kurtosis of what comes from several inputs."""
+    if len(inputs) == 1:
+        return inputs[0]
+    spread = mixed_spread(*((float(signal.square.sum()), signal.total_spread) for signal in inputs))
+    return Signal(inputs[0].mean, inputs[0].variance, spread)
+
+
+def _made(before: Signal, mean: Tensor, variance: Tensor, drawn: int | None) -> Signal:
+    if drawn is None:
+        return before.like(mean, variance)
+    return Signal(mean, variance, before.total_spread, float(drawn))
+
+
+def _units(signal: Signal) -> float:
+    """Channels, of which a gradient's mean square is an average."""
+    return float(signal.mean.shape[1]) if signal.mean.dim() > 1 else math.inf
+
+
+def _reduced(values: Tensor, like: Tensor, batched: bool) -> Tensor:
+    """Summed over what broadcasting has repeated."""
+    wanted = (*values.shape[:1], *like.shape) if batched else tuple(like.shape)
+    lead = len(values.shape) - len(wanted)
+    values = values.sum(dim=tuple(range(int(batched), int(batched) + lead))) if lead else values
+    repeated = [axis for axis, (have, want) in enumerate(zip(values.shape, wanted, strict=True)) if have != want]
+    return values.sum(dim=repeated, keepdim=True) if repeated else values
+
+
+def _several(value: Any) -> list[Tensor]:
+    return [value] if isinstance(value, Tensor) else list(value)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
+
+
+def _one(value: Any) -> int:
+    return value if isinstance(value, int) else int(value[0])

@@ -1,0 +1,312 @@
+"""What is predicted before any data is what is measured with them, site by site."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import headwater as hw
+from headwater.records import Flow, InputError
+from headwater.records.prediction import Prediction, SitePrediction
+from tests.cases import cross_entropy
+
+LOG_TOLERANCE = 0.05  # decades: 12 %
+CLASSES = 10
+
+
+def mlp(
+    activation: Callable[[], nn.Module], depth: int, width: int, scale: float | None = None, seed: int = 0
+) -> nn.Sequential:
+    """Depth hidden layers; weights of variance scale² / fan_in and no biases, or PyTorch's default."""
+    torch.manual_seed(seed)
+    layers: list[nn.Module] = []
+    for _ in range(depth):
+        layers += [_drawn(nn.Linear(width, width), width, scale), activation()]
+    return nn.Sequential(*layers, nn.Linear(width, CLASSES))
+
+
+def cnn(activation: Callable[[], nn.Module], depth: int, channels: int, scale: float | None = None) -> nn.Sequential:
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    before = 3
+    for _ in range(depth):
+        layers += [_drawn(nn.Conv2d(before, channels, 3, padding=1), 9 * before, scale), activation()]
+        before = channels
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, CLASSES))
+
+
+def _drawn(layer: nn.Module, fan_in: int, scale: float | None) -> nn.Module:
+    if scale is not None:
+        nn.init.normal_(layer.weight, 0.0, scale / fan_in**0.5)
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+def measured(model: nn.Module, shape: tuple[int, ...], batch: int = 256) -> Flow:
+    """A step on standard normal inputs."""
+    torch.manual_seed(1)
+    data = torch.randn(batch, *shape), torch.randint(CLASSES, (batch,))
+    return hw.check(model, data, cross_entropy).flow
+
+
+def beside(model: nn.Module, shape: tuple[int, ...], batch: int = 256) -> Prediction:
+    return hw.predict(model, shape).beside(measured(model, shape, batch))
+
+
+def decades_off(row: SitePrediction) -> tuple[float, float]:
+    """Of the activation and of the gradient."""
+    assert row.measured is not None, row.site.name
+    pairs = (
+        (row.activation_rms, row.measured.activation_rms),
+        (row.activation_grad_rms, row.measured.activation_grad_rms),
+    )
+    return tuple(abs(math.log10(expected / found)) for expected, found in pairs)
+
+
+CASES = {
+    "relu, He, 50 layers": (lambda: mlp(nn.ReLU, 50, 200, 2**0.5), (200,), 256),
+    "relu, default, 30 layers": (lambda: mlp(nn.ReLU, 30, 256), (256,), 256),
+    "tanh, Xavier, 50 layers": (lambda: mlp(nn.Tanh, 50, 256, 1.0), (256,), 256),
+    "tanh, 5/3, 40 layers": (lambda: mlp(nn.Tanh, 40, 300, 5 / 3), (300,), 256),
+    "sigmoid, Xavier, 50 layers": (lambda: mlp(nn.Sigmoid, 50, 200, 1.0), (200,), 256),
+    "selu, LeCun, 50 layers": (lambda: mlp(nn.SELU, 50, 200, 1.0), (200,), 256),
+    "leaky, 20 layers": (lambda: mlp(lambda: nn.LeakyReLU(0.3), 20, 200, 1.3), (200,), 256),
+    "convolutions, relu, He, 12 layers": (lambda: cnn(nn.ReLU, 12, 200, 2**0.5), (3, 6, 6), 24),
+    "convolutions, tanh, 8 layers": (lambda: cnn(nn.Tanh, 8, 200, 1.0), (3, 6, 6), 24),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_plain_networks_are_as_predicted_at_every_site(name: str) -> None:
+    make, shape, batch = CASES[name]
+    prediction = beside(make(), shape, batch)
+    assert not prediction.gaps
+    worst = [max(decades_off(row)[i] for row in prediction.sites) for i in (0, 1)]
+    assert worst[0] < LOG_TOLERANCE
+    assert worst[1] < LOG_TOLERANCE
+
+
+def test_every_measured_site_is_predicted_under_its_name() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.act = nn.Linear(64, 64), nn.Linear(64, 64), nn.Tanh()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.second(self.act(F.relu(self.first(self.act(x)))))
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 64), Block(), Block(), nn.LayerNorm(64), nn.Linear(64, CLASSES))
+    flow = measured(model, (64,))
+    prediction = hw.predict(model, (64,))
+    assert [row.site.name for row in prediction.sites] == [row.site.name for row in flow.sites]
+    assert [row.site.kind for row in prediction.sites] == [row.site.kind for row in flow.sites]
+    assert [row.site.activation for row in prediction.sites] == [row.site.activation for row in flow.sites]
+    assert [row.site.parameters for row in prediction.sites] == [row.site.parameters for row in flow.sites]
+
+
+def residual(norm: bool) -> nn.Module:
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.branches = nn.ModuleList(
+                nn.Sequential(
+                    *([nn.LayerNorm(128)] if norm else []), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 128)
+                )
+                for _ in range(8)
+            )
+            self.head = nn.Linear(128, CLASSES)
+
+        def forward(self, x: Tensor) -> Tensor:
+            for branch in self.branches:
+                x = x + branch(x)
+            return self.head(x)
+
+    torch.manual_seed(0)
+    return Residual()
+
+
+def normalised(norm: Callable[[], nn.Module]) -> nn.Sequential:
+    torch.manual_seed(0)
+    layers: list[nn.Module] = []
+    for _ in range(12):
+        layers += [nn.Linear(200, 200), norm(), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(200, CLASSES))
+
+
+OTHERS = {
+    "shortcuts": (lambda: residual(False), (128,), 256),
+    "shortcuts and layer normalisation": (lambda: residual(True), (128,), 256),
+    "batch normalisation": (lambda: normalised(lambda: nn.BatchNorm1d(200)), (200,), 512),
+    "layer normalisation": (lambda: normalised(lambda: nn.LayerNorm(200)), (200,), 256),
+    "rms normalisation": (lambda: normalised(lambda: nn.RMSNorm(200)), (200,), 256),
+    "dropout": (lambda: normalised(lambda: nn.Dropout(0.3)), (200,), 1024),
+    "strided convolutions": (
+        lambda: nn.Sequential(
+            *(
+                nn.Conv2d(3, 64, 3, 2, 1),
+                nn.BatchNorm2d(64),
+                nn.ReLU(),
+                nn.Conv2d(64, 128, 3, 2, 1),
+                nn.GroupNorm(8, 128),
+            ),
+            *(nn.SiLU(), nn.Flatten(), nn.Linear(128 * 16, CLASSES)),
+        ),
+        (3, 16, 16),
+        64,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_shortcuts_and_normalisation_are_followed(name: str) -> None:
+    make, shape, batch = OTHERS[name]
+    torch.manual_seed(0)
+    prediction = beside(make(), shape, batch)
+    assert not prediction.gaps
+    for row in prediction.sites:
+        assert max(decades_off(row)) < 2 * LOG_TOLERANCE, row.site.name
+
+
+def test_max_pooling_is_followed_roughly() -> None:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(64, 64, 3, padding=1), nn.Tanh()]
+    prediction = beside(nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 64, CLASSES)), (3, 16, 16), 64)
+    for row in prediction.sites:
+        assert max(decades_off(row)) < 0.15, row.site.name
+
+
+def test_inputs_draw_together_as_predicted() -> None:
+    prediction = beside(mlp(nn.ReLU, 30, 256, 2**0.5), (256,))
+    for row in prediction.sites:
+        assert row.measured is not None
+        assert row.abs_cosine == pytest.approx(row.measured.abs_cosine, abs=0.05), row.site.name
+
+
+def test_band_holds_what_other_draws_of_the_weights_give() -> None:
+    """The first layer's gradient and the last activation, over forty networks."""
+    first = hw.predict(mlp(nn.ReLU, 20, 100, 2**0.5), (100,))
+    center = math.sqrt(2**0.5 * 2**0.5 / 2)  # of an activation of ReLU under He
+    inside = 0
+    for seed in range(1, 41):
+        row = hw.predict(mlp(nn.ReLU, 20, 100, 2**0.5, seed=seed), (100,)).sites[-2]
+        assert row.activation_band is not None
+        assert row.activation_rms is not None
+        half = math.log(row.activation_band[1] / row.activation_rms)
+        inside += abs(math.log(row.activation_rms / center)) < 1.3 * half  # the median lies below the mean
+    assert inside >= 34
+    assert first.sites[-1].activation_grad_band == pytest.approx((1.0, 1.0))
+
+
+def test_trainable_depth_is_that_of_theory() -> None:
+    model = mlp(nn.Tanh, 30, 300, 1.0)
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.bias, 0.0, 0.05**0.5)
+    assert hw.predict(model, (300,)).trainable_depth == pytest.approx(22, abs=1)
+
+
+def test_edge_of_chaos_has_no_trainable_depth() -> None:
+    prediction = hw.predict(mlp(nn.ReLU, 10, 200, 2**0.5), (200,))
+    assert prediction.trainable_depth == math.inf
+    assert prediction.trainable_why.id == "predict.edge_of_chaos"
+
+
+def test_limits_name_the_first_site_on_the_way_back() -> None:
+    prediction = hw.predict(mlp(nn.ReLU, 120, 64), (64,))
+    found = {limit.id: limit for limit in prediction.limits}
+    assert set(found) == {"float16", "adam_eps", "float32", "bfloat16"}
+    names = [row.site.name for row in prediction.sites]
+    for limit in prediction.limits:
+        place = names.index(limit.site)
+        assert (
+            prediction.sites[place].activation_grad_rms < limit.bound <= prediction.sites[place + 1].activation_grad_rms
+        )
+    affine = [row.site.name for row in prediction.sites if row.site.kind == "affine"]
+    adam = affine.index(next(n for n in names[names.index(found["adam_eps"].site) :] if n in affine))
+    assert len(affine) - adam == pytest.approx(21, abs=3)  # THEORY.md: after 21 layers
+
+
+def test_gradient_is_a_number_where_float64_has_none() -> None:
+    prediction = hw.predict(mlp(nn.Sigmoid, 800, 16, 1.0), (16,))
+    assert prediction.sites[0].activation_grad_rms == 0.0
+    log10 = prediction.sites[0].activation_grad_log10_rms
+    assert log10 is not None
+    assert -560 < log10 < -440
+    assert "e-" in str(prediction)
+
+
+class Recurrent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.middle, self.last = nn.Linear(8, 8), nn.LSTM(8, 8), nn.Linear(8, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.middle(self.first(x))[0])
+
+
+class Branching(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2 if float(x.sum()) > 0 else x
+
+
+@pytest.mark.parametrize(
+    ("model", "culprit"),
+    [(Recurrent(), "middle"), (nn.Sequential(nn.Linear(8, 8), Branching(), nn.Linear(8, 8)), "1")],
+    ids=["no rule", "cannot be followed"],
+)
+def test_what_cannot_be_predicted_is_named(model: nn.Module, culprit: str) -> None:
+    prediction = hw.predict(model, (8,))
+    assert prediction.sites[0].activation_rms is not None
+    assert prediction.sites[-1].activation_rms is None
+    assert prediction.gaps[0].values["site"] == culprit
+    assert culprit in str(prediction)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "message"),
+    [
+        (Branching(), (8,), "cannot be followed without data"),
+        (nn.Linear(8, 8), (9,), r"Linear does not take an input of shape \[9\]"),
+        (nn.Conv2d(3, 4, 3), (1, 3, 8, 8), "without the batch"),
+        (nn.Linear(8, 8), (0,), "whole numbers from 1"),
+        (nn.Linear(8, 8), (8.5,), "whole numbers from 1"),
+        (nn.Linear(8, 8), "wide", "shape of one sample"),
+        (nn.Linear(8, 8), None, "needs the shape"),
+        (nn.Linear(8, 8), [(8,), (8,)], "takes 1 inputs"),
+        ("model", (8,), "takes a torch.nn.Module"),
+    ],
+)
+def test_errors_name_the_culprit(model: nn.Module, shape: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        hw.predict(model, shape)
+
+
+def test_nothing_is_changed() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.Dropout(0.5), nn.Flatten())
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.random.get_rng_state()
+    hw.predict(model, (3, 8, 8))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(p.grad is None and p.dtype == torch.float32 for p in model.parameters())
+
+
+def test_samples_give_mean_and_variance() -> None:
+    torch.manual_seed(0)
+    model = mlp(nn.ReLU, 3, 50, 2**0.5)
+    inputs = 3.0 + 0.1 * torch.randn(200, 50)
+    expected = model[0](inputs).square().mean().sqrt().item()
+    assert hw.predict(model, (50,), inputs=inputs).sites[0].activation_rms == pytest.approx(expected, rel=1e-3)
+    with pytest.raises(InputError, match="batch first"):
+        hw.predict(model, (50,), inputs=inputs[0])
+
+
+def test_json_goes_both_ways() -> None:
+    prediction = hw.predict(mlp(nn.ReLU, 3, 32), (32,))
+    assert hw.Prediction.from_dict(prediction.to_dict()) == prediction
+    assert prediction.to_dict("ko")["trainable_why"]["text"].endswith(".")
