@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -35,6 +36,11 @@ def headwater(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comp
     )
 
 
+def heed_ctrl_c() -> None:
+    """For ``preexec_fn``: a shell that started the tests in the background has its children ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def files_under(folder: Path) -> set[str]:
     """Every file below ``folder``, by its relative path."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
@@ -56,10 +62,10 @@ def with_generated(page: Path, source: str, generated: str) -> str:
     return f"{head}{start}{command} -->\n\n{generated.strip()}\n\n{end}{tail}"
 
 
-def schema_violations(report: dict[str, Any]) -> list[str]:
+def schema_violations(report: dict[str, Any], kind: str = "report") -> list[str]:
     """Where a report departs from the schema as shipped and documented, not as the code at hand would make it.
 
     The schema lets newer versions add fields; what this version writes is all in it.
     """
-    schema = json.loads((SOURCE / "report" / "report.schema.json").read_text(encoding="utf-8"))
+    schema = json.loads((SOURCE / "report" / f"{kind}.schema.json").read_text(encoding="utf-8"))
     return [f"{error.json_path}: {error.message}" for error in Draft202012Validator(closed(schema)).iter_errors(report)]

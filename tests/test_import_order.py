@@ -13,12 +13,14 @@ ORDER = [
     "theory",
     "kernels",
     "probes",
+    "prediction",
     "diagnosis",
     "remedies",
     "report",
     "api",
     "watching",
     "demo",
+    "lessons",
     "cli",
 ]
 # Hands on the public names of every part, so only its version may be asked for from inside.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from headwater.api import apply as apply
     from headwater.api import check as check
+    from headwater.api import predict as predict
     from headwater.api import prescribe as prescribe
     from headwater.api import prove as prove
     from headwater.records import Cause as Cause
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from headwater.records import Moments as Moments
     from headwater.records import Prescription as Prescription
     from headwater.records import Proof as Proof
+    from headwater.report import Prediction as Prediction
     from headwater.report import Report as Report
     from headwater.watching import watch as watch
 
@@ -31,11 +33,13 @@ _HOMES = {
     "Flow": "headwater.records",
     "InputError": "headwater.records",
     "Moments": "headwater.records",
+    "Prediction": "headwater.report",
     "Prescription": "headwater.records",
     "Proof": "headwater.records",
     "Report": "headwater.report",
     "apply": "headwater.api",
     "check": "headwater.api",
+    "predict": "headwater.api",
     "prescribe": "headwater.api",
     "prove": "headwater.api",
     "watch": "headwater.watching",
@@ -48,12 +52,14 @@ __all__ = [
     "Flow",
     "InputError",
     "Moments",
+    "Prediction",
     "Prescription",
     "Proof",
     "Report",
     "__version__",
     "apply",
     "check",
+    "predict",
     "prescribe",
     "prove",
     "watch",

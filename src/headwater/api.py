@@ -15,7 +15,9 @@ from torch import nn
 from torch.nn.modules.loss import _Loss
 
 from headwater.diagnosis import diagnose
+from headwater.prediction import predict as _prediction_of
 from headwater.probes.choose import Sites
+from headwater.probes.first_inputs import first_inputs
 from headwater.probes.measure import check_trainable, measure
 from headwater.probes.preserve import random_states, restore_random_states
 from headwater.records import Diagnosis, Experiment, Finding, Flow, InputError, Prescription, Proof, RunInfo
@@ -24,7 +26,7 @@ from headwater.remedies.order import Order, order_of_flow, order_of_model
 from headwater.remedies.remedy import NotApplicableError
 from headwater.remedies.surgery import apply_remedies, patch
 from headwater.remedies.trial import copied, endless, made, make_optimizer, seed_everything, train_step
-from headwater.report import Report
+from headwater.report import Prediction, Report
 
 Progress = Callable[[str, int, int], None]
 
@@ -75,6 +77,71 @@ def check(
     finally:
         restore_random_states(states)
     return diagnosed(subject, flow, seed, time.perf_counter() - started)
+
+
+def predict(
+    model: nn.Module | Experiment,
+    input_shape: Sequence[int] | Sequence[Sequence[int]] | None = None,
+    *,
+    inputs: torch.Tensor | None = None,
+    measured: bool = False,
+    seed: int | None = None,
+) -> Prediction:
+    """What to expect of a network before any data: the scale of activations and gradients at every site.
+
+    The weights are taken as they are, and the activations that follow them as they stand in ``forward``. Inputs are
+    independent normal numbers of variance 1, or have the mean and variance of ``inputs``, element by element; of an
+    Experiment, those of its first batch. Random states are as before afterwards.
+
+    Args:
+        model: Linear and convolutional layers, activations, normalisation, pooling, dropout, shortcuts and changes of
+            shape; behind anything else nothing is predicted, and ``gaps`` says why. Or an Experiment.
+        input_shape: Shape of one sample, without the batch: ``(784,)``, ``(3, 32, 32)``; several for several inputs.
+        inputs: Samples to take mean and variance from, batch first.
+        measured: With an Experiment, whether to measure the same model on the same batch, to stand beside.
+        seed: With an Experiment, the seed of weights and data; by default the random states as they are.
+
+    Raises:
+        InputError: If the forward cannot be followed, or refuses such an input.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> model = nn.Sequential(nn.Linear(64, 64), nn.Sigmoid(), nn.Linear(64, 64), nn.Sigmoid(), nn.Linear(64, 10))
+        >>> predict(model, (64,)).sites[0].activation_grad_rms < 0.1
+        True
+    """
+    states = random_states()
+    try:
+        if isinstance(model, Experiment):
+            return _predict_experiment(model, input_shape, inputs, measured, seed)
+    finally:
+        restore_random_states(states)
+    if measured:
+        raise InputError(
+            "measured=True needs an Experiment, which brings data: hw.predict(hw.Experiment(...), measured=True); or "
+            "hw.predict(model, shape).beside(hw.check(model, batch, loss).flow)."
+        )
+    if input_shape is None:
+        raise InputError("predict() needs the shape of one sample: hw.predict(model, (3, 32, 32)).")
+    return Prediction.of(_prediction_of(model, input_shape, inputs=inputs))
+
+
+def _predict_experiment(
+    experiment: Experiment, input_shape: Any, inputs: torch.Tensor | None, measured: bool, seed: int | None
+) -> Prediction:
+    if seed is not None:
+        seed_everything(seed)
+    model = made(experiment, "model")
+    check_trainable(model)
+    batch = next(endless(experiment, seed))
+    if input_shape is None:
+        taken = first_inputs(model, batch, experiment.loss)
+        shapes = [tuple(tensor.shape[1:]) for tensor in taken]
+        input_shape = shapes[0] if len(shapes) == 1 else shapes
+        if inputs is None and len(taken) == 1 and taken[0].is_floating_point() and len(taken[0]) > 1:
+            inputs = taken[0]
+    prediction = Prediction.of(_prediction_of(model, input_shape, inputs=inputs))
+    return prediction.beside(measure(model, batch, experiment.loss)) if measured else prediction
 
 
 def diagnosed(model: nn.Module, flow: Flow, seed: int | None = None, wall_time_s: float = 0.0) -> Report:
@@ -130,8 +197,9 @@ def apply(
 
     Args:
         model: Any module.
-        remedies: An id such as ``"init.he"``, several in order, or a Prescription.
-        optimizer: Made over the model's parameters.
+        remedies: An id such as ``"init.he"`` or ``"regularisation.l2:0.01"``, whose strength stands behind the colon;
+            several in order; or a Prescription.
+        optimizer: Made over the model's parameters. Remedies that act on its updates need it.
         report: From :func:`check` of this model; it knows the order the model runs in. Without one the order is read
             off a chain of ``nn.Sequential``, or traced.
         seed: Seed of newly drawn weights.
@@ -165,7 +233,7 @@ def prove(
 
     Args:
         experiment: With optimizer and validation.
-        remedies: An id such as ``"init.he"``, several in order, or a Prescription.
+        remedies: An id such as ``"init.he"`` or ``"regularisation.l2:0.01"``, several in order, or a Prescription.
         seeds: How many seeds, from 0, or which.
         steps: Optimizer steps per run.
         progress: ``progress("progress.prove", done, total)`` after each step.

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from headwater import __version__
 from headwater.cli.main import COMMANDS, cli
 from headwater.records import InputError
-from tests.helpers import ROOT, headwater
+from tests.helpers import ROOT, headwater, heed_ctrl_c
 
 SLOW_TARGET = """
 import sys, time
@@ -117,7 +117,9 @@ def test_full_stdout_is_told_in_one_line(option: str) -> None:
 def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(SLOW_TARGET)
     command = [sys.executable, "-m", "headwater", "check", "train.py:experiment"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
+    ) as process:
         assert process.stderr is not None
         for line in process.stderr:
             if line == "measuring\n":

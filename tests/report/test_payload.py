@@ -198,15 +198,20 @@ def test_with_proof_changes_nothing_else() -> None:
     assert bare.findings == bare.diagnosis.findings
 
 
-def test_schema_is_as_shipped(golden: Callable[[Path, str], None]) -> None:
-    golden(Path(schema.__file__).with_name(schema.FILE), schema.as_json())
+SCHEMAS = {schema.FILE: schema.report_schema, schema.LESSONS_FILE: schema.lessons_schema}
 
 
-def test_schema_is_a_schema_that_documents_every_field() -> None:
-    jsonschema.Draft202012Validator.check_schema(schema.report_schema())
+@pytest.mark.parametrize("file", SCHEMAS)
+def test_schema_is_as_shipped(file: str, golden: Callable[[Path, str], None]) -> None:
+    golden(Path(schema.__file__).with_name(file), schema.as_json(SCHEMAS[file]()))
+
+
+@pytest.mark.parametrize("file", SCHEMAS)
+def test_schema_is_a_schema_that_documents_every_field(file: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMAS[file]())
     bare = {
         f"{name}.{field}"
-        for name, definition in schema.report_schema()["$defs"].items()
+        for name, definition in SCHEMAS[file]()["$defs"].items()
         for field, kind in definition["properties"].items()
         if field != "schema" and not kind.get("description")
     }
@@ -241,3 +246,7 @@ def test_schema_and_reader_take_fields_of_a_newer_version() -> None:
 
 def test_docs_list_every_field(golden: Callable[[Path, str], None]) -> None:
     golden(DOCS, with_generated(DOCS, "the records", schema.field_tables()))
+
+
+def test_docs_list_every_field_of_lessons(golden: Callable[[Path, str], None]) -> None:
+    golden(DOCS, with_generated(DOCS, "the records of lessons", schema.lesson_field_tables()))

@@ -17,6 +17,8 @@ from headwater.records import InputError
 COMMANDS = {
     "check": "headwater.cli.check",
     "demo": "headwater.cli.demo",
+    "predict": "headwater.cli.predict",
+    "lessons": "headwater.cli.lessons",
 }
 
 

@@ -2,12 +2,15 @@
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from headwater.records import InputError
 
-if TYPE_CHECKING:
-    from headwater.report import Report
+
+class Savable(Protocol):
+    """What knows how to write itself to a file."""
+
+    def save(self, path: Path, language: str | None = None) -> Any: ...
 
 
 def why_not_writable(page: Path) -> str:
@@ -28,7 +31,7 @@ def why_not_writable(page: Path) -> str:
         return f"no file can be made in the folder {page.parent} ({error.strerror}): choose another one"
 
 
-def save_page(report: "Report", page: Path, language: str | None) -> None:
+def save_page(report: Savable, page: Path, language: str | None) -> None:
     """Write the report as a page.
 
     Raises:

@@ -94,9 +94,14 @@ def use_language(language: str | None) -> Iterator[None]:
 
 @cache
 def catalog(language: str) -> dict[str, str]:
-    """Every template of one language by its dotted id."""
-    raw = files("headwater.i18n").joinpath(f"{language}.toml").read_text(encoding="utf-8")
-    return dict(_flatten(tomllib.loads(raw), ""))
+    """Every template of one language by its dotted id; each lesson's are in a file of their own, in both languages."""
+    folder = files("headwater.i18n")
+    templates = dict(_flatten(tomllib.loads(folder.joinpath(f"{language}.toml").read_text(encoding="utf-8")), ""))
+    for page in sorted(folder.joinpath("lessons").iterdir(), key=lambda page: page.name):
+        if page.name.endswith(".toml"):
+            lesson = tomllib.loads(page.read_text(encoding="utf-8"))
+            templates |= _flatten(lesson[language], f"lesson.{page.name.removesuffix('.toml')}.")
+    return templates
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:

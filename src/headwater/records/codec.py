@@ -131,6 +131,8 @@ def _decode_union(options: tuple[Any, ...], data: Any) -> Any:
     if type(data) in options or (isinstance(data, bool) and int in options):
         return data
     remaining = [option for option in options if option not in (type(None), str, int, bool)]
+    if isinstance(data, (Mapping, list)):  # in a cell that holds a number or a message, it is the message
+        remaining = [option for option in remaining if option is not float] or remaining
     return _decode_value(remaining[0], data) if remaining else _refuse(" or ".join(o.__name__ for o in options), data)
 
 

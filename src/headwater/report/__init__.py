@@ -1,3 +1,4 @@
 """One payload, many faces: what was found, as terminal text, JSON, an HTML page and a notebook cell."""
 
 from headwater.report.payload import Report as Report
+from headwater.report.prediction import Prediction as Prediction

@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,7 +11,6 @@ from headwater.records import (
     Finding,
     Flow,
     InputError,
-    Message,
     Proof,
     RunInfo,
     Verdict,
@@ -20,6 +18,7 @@ from headwater.records import (
     decode,
     encode,
 )
+from headwater.report.files import strict_json, with_text, write_whole
 from headwater.report.words import Words
 
 if TYPE_CHECKING:
@@ -69,14 +68,12 @@ class Report:
             InputError: For another language.
         """
         words = Words.of(language)
-        data: dict[str, Any] = _with_text(encode(self), words)
+        data: dict[str, Any] = with_text(encode(self), words)
         return {**data, "language": words.language, "table": encode(self.flow.rows())}
 
     def to_json(self, language: str | None = None) -> str:
         """Strict JSON: non-finite numbers are the strings ``"nan"``, ``"inf"`` and ``"-inf"``."""
-        data = json.dumps(self.to_dict(language), allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-        # A lone surrogate in a name has no UTF-8 form; its backslash form is its JSON form as well.
-        return data.encode("utf-8", "backslashreplace").decode("utf-8")
+        return strict_json(self.to_dict(language))
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Report":
@@ -122,7 +119,7 @@ class Report:
             raise InputError(
                 f"a report is saved as .html or .json, not as {target.name!r}: report.save({target.stem + '.html'!r})."
             )
-        _write_whole(target, content)
+        write_whole(target, content)
         return target
 
     def render(self, console: "Console", language: str | None = None) -> None:
@@ -140,30 +137,3 @@ class Report:
         from headwater.report import html
 
         return html.cell(self, Words.of(None))
-
-
-def _with_text(data: Any, words: Words) -> Any:
-    """``data`` with a ``text`` beside the ``id`` and ``values`` of every message."""
-    if isinstance(data, list):
-        return [_with_text(item, words) for item in data]
-    if not isinstance(data, dict):
-        return data
-    if data.keys() == {"id", "values"}:
-        return {**data, "text": words.say(decode(Message, data))}
-    return {key: _with_text(item, words) for key, item in data.items()}
-
-
-def _write_whole(target: Path, content: str) -> None:
-    """Write beside ``target`` and rename over it."""
-    if not target.parent.is_dir():
-        raise InputError(f"no folder {str(target.parent)!r} to save {target.name!r} in; make it first.")
-    temporary = target.with_name(f".{target.name[:64]}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "x", encoding="utf-8", errors="replace", newline="\n") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

@@ -1,23 +1,27 @@
-"""The JSON Schema of a report, generated from the records, and the tables that document it.
+"""The JSON Schemas of a report and of lessons, generated from the records, and the tables that document them.
 
-The schema stands in ``report.schema.json`` beside this file, so that it can be read without Python; a test compares.
+They stand in ``report.schema.json`` and ``lessons.schema.json`` beside this file, so that they can be read without
+Python; a test compares.
 """
 
+import dataclasses
 import inspect
 import json
 import re
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
-from headwater import records
 from headwater.records import schema_of
 from headwater.records.codec import NON_FINITE
 from headwater.records.flow import COLUMNS
+from headwater.report.lessons import PARTS, LessonsReport
 from headwater.report.payload import Report
 
 ID = "urn:headwater:report:1"
 FILE = "report.schema.json"
+LESSONS_ID = "urn:headwater:lessons:1"
+LESSONS_FILE = "lessons.schema.json"
 NUMBER = {"anyOf": [{"type": "number"}, {"enum": list(NON_FINITE)}]}
 # Columns of the flat table that are no attribute of SiteFlow under the same name.
 COLUMN_NOTES = {
@@ -30,6 +34,13 @@ COLUMN_NOTES = {
     "backward_gain": "Rms of the gradient at the input over rms of the gradient at the output, dimensionless.",
     "zero_fraction": "Share of the output's elements that are exactly zero, 0 to 1.",
 }
+TEXT_NOTES = {
+    "title": "What it is about, in a few words.",
+    "claim": "As the lecture teaches it.",
+    "seen": "What the experiment showed, with its numbers.",
+    "why": "The reason.",
+    "caveat": "Where the lecture simplifies; `null` where it does not.",
+}
 MESSAGE_NOTES = {
     "Message": {
         "id": "Which sentence; the same in every language and version that knows it.",
@@ -41,31 +52,42 @@ MESSAGE_NOTES = {
 @cache
 def report_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of :meth:`Report.to_dict`."""
-    schema = schema_of(Report)
+    schema = _documented(Report)
     definitions = schema["$defs"]
-    for name, definition in definitions.items():
-        for field, note in {**_attribute_notes(_record(name)), **MESSAGE_NOTES.get(name, {})}.items():
-            if field in definition["properties"]:
-                definition["properties"][field] = {"description": note, **definition["properties"][field]}
-    _require(definitions["Message"], "text", {"description": "The message in words, in `language`.", "type": "string"})
-    definitions["Message"]["description"] = "A sentence: its id, what goes into it, and how it reads."
-    language = {"description": "Language of every `text`.", "enum": ["en", "ko"]}
-    _require(definitions["Report"], "language", language)
     table = {"description": "The flow as a flat table, one row per site in execution order.", "type": "array"}
     _require(definitions["Report"], "table", {**table, "items": {"$ref": "#/$defs/TableRow"}})
     definitions["TableRow"] = _row_schema(definitions["SiteFlow"])
     return {"$id": ID, "title": "headwater report", **schema}
 
 
-def stored_schema() -> dict[str, Any]:
+@cache
+def lessons_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of :meth:`LessonsReport.to_dict`."""
+    schema = _documented(LessonsReport)
+    definitions = schema["$defs"]
+    holds = {"description": "Whether all claims held.", "type": "boolean"}
+    _require(definitions["LessonsReport"], "holds", holds)
+    text = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    definitions["LessonTexts"] = {
+        "type": "object",
+        "description": "What a lesson says, in `language`.",
+        "properties": {part: {"description": TEXT_NOTES[part], **text} for part in PARTS},
+        "required": list(PARTS),
+    }
+    texts = {"description": "The lesson in words.", "$ref": "#/$defs/LessonTexts"}
+    _require(definitions["LessonResult"], "texts", texts)
+    return {"$id": LESSONS_ID, "title": "headwater lessons", **schema}
+
+
+def stored_schema(file: str = FILE) -> dict[str, Any]:
     """The schema as it was shipped."""
-    stored: dict[str, Any] = json.loads(files("headwater.report").joinpath(FILE).read_text(encoding="utf-8"))
+    stored: dict[str, Any] = json.loads(files("headwater.report").joinpath(file).read_text(encoding="utf-8"))
     return stored
 
 
-def as_json() -> str:
-    """The schema as it stands in the file."""
-    return json.dumps(report_schema(), indent=1, ensure_ascii=False) + "\n"
+def as_json(schema: dict[str, Any] | None = None) -> str:
+    """The schema, by default that of reports, as it stands in the file."""
+    return json.dumps(schema or report_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
 def field_tables() -> str:
@@ -73,8 +95,40 @@ def field_tables() -> str:
     return "\n".join(_field_table(name, definition) for name, definition in report_schema()["$defs"].items())
 
 
-def _record(name: str) -> type:
-    found: type = Report if name == "Report" else getattr(records, name)
+def lesson_field_tables() -> str:
+    """The same for lessons; a message is as in a report."""
+    definitions = lessons_schema()["$defs"]
+    return "\n".join(_field_table(name, definitions[name]) for name in definitions if name != "Message")
+
+
+def _documented(root: type) -> dict[str, Any]:
+    """The schema of a record, each field with what its docstring says of it, and what words add."""
+    schema = schema_of(root)
+    definitions = schema["$defs"]
+    records = _records(root)
+    for name, definition in definitions.items():
+        for field, note in {**_attribute_notes(records[name]), **MESSAGE_NOTES.get(name, {})}.items():
+            if field in definition["properties"]:
+                definition["properties"][field] = {"description": note, **definition["properties"][field]}
+    _require(definitions["Message"], "text", {"description": "The message in words, in `language`.", "type": "string"})
+    definitions["Message"]["description"] = "A sentence: its id, what goes into it, and how it reads."
+    language = {"description": "Language of every `text`.", "enum": ["en", "ko"]}
+    _require(definitions[root.__name__], "language", language)
+    return schema
+
+
+def _records(root: Any) -> dict[str, type]:
+    """A record and all that it holds, by name."""
+    found: dict[str, type] = {}
+    waiting = [root]
+    while waiting:
+        hint = waiting.pop()
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            if hint.__name__ in found:
+                continue
+            found[hint.__name__] = hint
+            waiting += [get_type_hints(hint)[field.name] for field in dataclasses.fields(hint)]
+        waiting += get_args(hint)
     return found
 
 

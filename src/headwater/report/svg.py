@@ -88,10 +88,10 @@ def label(x: float, y: float, text: str, class_: str = "tick", anchor: str = "st
     return el("text", text, x=float(x), y=float(y), text_anchor=anchor, class_=class_)
 
 
-def power_of_ten(x: float, y: float, exponent: int) -> Html:
+def power_of_ten(x: float, y: float, exponent: int, anchor: str = "end") -> Html:
     """An axis label such as 10⁻²⁶, set with a raised small exponent: not every font has good ones."""
     raised = el("tspan", str(exponent).replace("-", "−"), dy=-4, class_="raised")
-    return el("text", "10", raised, x=float(x), y=float(y), text_anchor="end", class_="tick")
+    return el("text", "10", raised, x=float(x), y=float(y), text_anchor=anchor, class_="tick")
 
 
 def title(text: str) -> Html:

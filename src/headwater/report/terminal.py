@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.style import Style
 from rich.text import Text
 
 from headwater.i18n import number
 from headwater.records import Cause, Evidence, Finding, Proof, SiteFlow
-from headwater.report.names import clean, crop
+from headwater.report.lines import COLOURS, WIDEST, WIDTH, fit, padded, print_lines, wrap
+from headwater.report.names import clean
 from headwater.report.numbers import number_from_log10
 from headwater.report.sections.about import watch_sentence, watch_values
 from headwater.report.words import MOST_FINDINGS, Words, glyph, verdict_status
@@ -26,50 +26,12 @@ if TYPE_CHECKING:
     from headwater.report.payload import Report
 
 MOST_LINES = 25  # a report fits on one screen of a classic terminal
-WIDTH = 80
-WIDEST = 100  # longer lines are hard to read
 INDENT = 2
 MOST_GROUPS = 6
 # Labels that stand under each other.
 LABELS = (("report.number", "report.cause", "report.fix"), ("report.checked", "report.unchecked"))
 BAR_CELLS = 18
 LEAST_DECADES = 4.0  # that the bars span: small differences should look small
-# Okabe-Ito: blue for what is well, vermillion for what is not; never red against green.
-COLOURS = {
-    "healthy": "bold #0072b2",
-    "proven": "bold #0072b2",
-    "critical": "bold #d55e00",
-    "harmful": "bold #d55e00",
-    "warning": "#d55e00",
-    "info": "#0072b2",
-    "cannot_tell": "bold #cc79a7",
-    "not_proven": "bold #cc79a7",
-}
-# Where a terminal cannot say it in Unicode.
-_ASCII = str.maketrans(
-    {
-        "✓": "+",
-        "✗": "x",
-        "▲": "!",
-        "●": "*",
-        "○": "o",
-        "·": "-",
-        "…": "~",
-        "→": ">",
-        "–": "-",
-        "█": "#",
-        "▏": "|",
-        "▌": "#",
-        "⊘": "0",
-        "×": "x",
-        "φ": "phi",
-        "′": "'",
-        "₁": "1",
-        "₀": "0",
-        "‖": "|",
-        "Δ": "d",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -82,8 +44,7 @@ class _Page:
     def label(self, message_id: str) -> str:
         """A row's label, padded so that rows of one block align; Korean letters take two cells."""
         group = next(group for group in LABELS if message_id in group)
-        word = self.words(message_id)
-        return word + " " * (max(cell_len(self.words(label)) for label in group) - cell_len(word) + 2)
+        return padded(self.words(message_id), max(cell_len(self.words(label)) for label in group) + 2)
 
 
 def lines(report: "Report", words: Words, width: int = WIDTH) -> list[Text]:
@@ -103,8 +64,7 @@ def lines(report: "Report", words: Words, width: int = WIDTH) -> list[Text]:
 
 def render(report: "Report", console: Console, words: Words) -> None:
     """Print the report; nothing in it is taken for markup, and an encoding that lacks a character gets another."""
-    for line in lines(report, words, console.width):
-        console.print(_encodable(line, console.encoding), soft_wrap=True, highlight=False, markup=False, emoji=False)
+    print_lines(lines(report, words, console.width), console)
 
 
 def plain(report: "Report", words: Words) -> str:
@@ -144,10 +104,10 @@ def _head(report: "Report", page: _Page) -> list[Text]:
     missing = len(report.diagnosis.unchecked) + len(report.flow.gaps)
     if missing and report.findings:
         facts.append(words.counted("report.unchecked", missing))
-    head = [_fit(verdict, page.width), _fit(Text("  " + " · ".join(facts), "dim"), page.width)]
+    head = [fit(verdict, page.width), fit(Text("  " + " · ".join(facts), "dim"), page.width)]
     if report.watch is not None:
         watched = words(watch_sentence(report.watch), **watch_values(report.watch))
-        head.append(_fit(Text("  " + watched, "dim"), page.width))
+        head.append(fit(Text("  " + watched, "dim"), page.width))
     return head
 
 
@@ -160,7 +120,7 @@ def _finding(finding: Finding, page: _Page, sentence_lines: int, sites: set[str]
         " · ",
         _place(finding, page, sites),
     )
-    found = [_fit(title, page.width), *_wrapped(words.say(finding.message), page, sentence_lines)]
+    found = [fit(title, page.width), *_wrapped(words.say(finding.message), page, sentence_lines)]
     if finding.evidence:
         found.append(_row("report.number", _evidence(finding.evidence, page), page))
     if finding.causes:
@@ -206,7 +166,7 @@ def _more(report: "Report", page: _Page) -> list[Text]:
     rest = len(report.findings) - MOST_FINDINGS
     if rest <= 0:
         return []
-    return [_fit(Text("  " + page.words.counted("report.more_finding", rest), "dim"), page.width)]
+    return [fit(Text("  " + page.words.counted("report.more_finding", rest), "dim"), page.width)]
 
 
 def _coverage(report: "Report", page: _Page) -> list[Text]:
@@ -223,7 +183,7 @@ def _coverage(report: "Report", page: _Page) -> list[Text]:
         told += _wrapped_row("report.unchecked", message, page, 2)
     rest = len(missing) - MOST_FINDINGS
     if rest > 0:
-        told.append(_fit(Text("  " + words.counted("report.more_unchecked", rest), "dim"), page.width))
+        told.append(fit(Text("  " + words.counted("report.more_unchecked", rest), "dim"), page.width))
     return told
 
 
@@ -243,7 +203,7 @@ def _proof(proof: Proof, page: _Page) -> list[Text]:
     controls = words("proof.controls", placebo=number(proof.placebo), random=number(proof.random_remedy))
     runs = words("proof.runs", seeds=len(proof.seeds), steps=proof.steps)
     rows = [verdict, Text(f"  {metric} · {effect}"), Text(f"  {controls} · {runs}")]
-    return [_fit(row, page.width) for row in rows]
+    return [fit(row, page.width) for row in rows]
 
 
 def _profile(sites: tuple[SiteFlow, ...], page: _Page) -> list[Text]:
@@ -260,13 +220,13 @@ def _profile(sites: tuple[SiteFlow, ...], page: _Page) -> list[Text]:
     names = [page.words.where(tuple(row.site.name for row in group), cells=22) for group in groups]
     widest = max(map(cell_len, names))
     head = Text(f"  {page.words('report.profile')}", "dim")
-    rows = [_fit(head, page.width)]
+    rows = [fit(head, page.width)]
     for name, level, group in zip(names, levels, groups, strict=True):
         broken = any(row.activation_grad and row.activation_grad.nonfinite_count for row in group)
         value = "NaN/Inf" if broken else number_from_log10(level)
         bar = "×" if broken else _bar(level, low, high)
         cells = f"  {name}{' ' * (widest - cell_len(name))}  {value:>8}  {bar}"
-        rows.append(_fit(Text(cells, COLOURS["critical"] if broken or level == -math.inf else ""), page.width))
+        rows.append(fit(Text(cells, COLOURS["critical"] if broken or level == -math.inf else ""), page.width))
     return rows
 
 
@@ -287,39 +247,16 @@ def _bar(level: float | None, low: float, high: float) -> str:
 
 
 def _row(label: str, content: str, page: _Page) -> Text:
-    return _fit(Text.assemble("  ", (page.label(label), "dim"), content), page.width)
+    return fit(Text.assemble("  ", (page.label(label), "dim"), content), page.width)
 
 
 def _wrapped_row(label: str, content: str, page: _Page, most: int) -> list[Text]:
     head = page.label(label)
     indent = INDENT + cell_len(head)
-    wrapped = _wrap(content, page.width - indent, most)
+    wrapped = wrap(content, page.width - indent, most)
     first = Text.assemble("  ", (head, "dim"), wrapped[0])
     return [first, *(Text(" " * indent + line) for line in wrapped[1:])]
 
 
 def _wrapped(content: str, page: _Page, most: int) -> list[Text]:
-    return [Text(" " * INDENT + line) for line in _wrap(content, page.width - INDENT, most)]
-
-
-def _wrap(content: str, width: int, most: int) -> list[str]:
-    """``content`` in lines of ``width`` cells; past ``most`` lines the rest is left out, visibly."""
-    wrapped = [line.plain.rstrip() for line in Text(content).wrap(Console(width=width, file=None), width)]
-    if len(wrapped) <= most:
-        return wrapped or [""]
-    return [*wrapped[: most - 1], crop(" ".join(wrapped[most - 1 :]), width)]
-
-
-def _fit(line: Text, width: int) -> Text:
-    if cell_len(line.plain) > width:
-        line.truncate(width, overflow="ellipsis")
-    return line
-
-
-def _encodable(line: Text, encoding: str) -> Text:
-    try:
-        line.plain.encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        shown = line.plain.translate(_ASCII).encode("ascii", "replace").decode()
-        return Text(shown, style=Style.null())
-    return line
+    return [Text(" " * INDENT + line) for line in wrap(content, page.width - INDENT, most)]

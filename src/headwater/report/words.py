@@ -19,6 +19,8 @@ GLYPHS = {
     "proven": "✓",
     "not_proven": "○",
     "harmful": "✗",
+    "held": "✓",
+    "not_held": "✗",
 }
 
 
@@ -78,8 +80,13 @@ class Words:
         return self.name(f"cause.{cause}.name", cause)
 
     def remedies(self, remedies: tuple[str, ...]) -> str:
-        """Remedies in the order they are applied."""
-        return " + ".join(self.name(f"remedy.{remedy}.name", remedy) for remedy in remedies)
+        """Remedies in the order they are applied, each with its strength if one was asked for."""
+        return " + ".join(map(self._remedy, remedies))
+
+    def _remedy(self, remedy: str) -> str:
+        base, _, strength = remedy.partition(":")
+        name = self.name(f"remedy.{base}.name", base)
+        return f"{name} ({clean(strength)})" if strength else name
 
     def category(self, category: str) -> str:
         return self.name(f"category.{category}", category)

@@ -1,6 +1,8 @@
 """Pieces that several sections are made of."""
 
-from headwater.report.markup import Html, el
+import re
+
+from headwater.report.markup import Html, el, join
 from headwater.report.words import Words, glyph
 
 
@@ -26,6 +28,12 @@ def bar(share: float, class_: str = "cat-cause") -> Html:
         preserveAspectRatio="none",
         aria_hidden="true",
     )
+
+
+def prose(text: str) -> Html:
+    """Running text, its numbers kept whole: a line may otherwise end within ``1.6e-14``."""
+    parts = re.split(r"(-?[\d.]+e-\d+)", text)
+    return join(*[el("span", part, class_="whole") if index % 2 else part for index, part in enumerate(parts)])
 
 
 def details(summary: str, content: Html) -> Html:

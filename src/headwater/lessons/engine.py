@@ -1,0 +1,140 @@
+"""Run lessons: one here, or all of them side by side in processes of their own."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+
+import torch
+
+from headwater.lessons.lesson import Lesson
+from headwater.lessons.registry import ORDER, find
+from headwater.probes.preserve import random_states, restore_random_states
+from headwater.records.lesson import LessonResult
+
+Progress = Callable[[str, int, int], None]
+
+
+def run(lesson_id: str) -> LessonResult:
+    """Run a lesson's experiment in this process, on one thread; random states are as before afterwards.
+
+    Args:
+        lesson_id: Such as ``"vanishing"``.
+
+    Raises:
+        InputError: If there is no such lesson; the nearest ids are offered.
+    """
+    return _run(find(lesson_id))
+
+
+def run_all(
+    lesson_ids: Sequence[str] = (), processes: int | None = None, progress: Progress | None = None
+) -> tuple[LessonResult, ...]:
+    """Run several lessons side by side; each on one thread.
+
+    Args:
+        lesson_ids: Which, all by default.
+        processes: How many at a time; by default one per processor.
+        progress: ``progress("progress.lessons", done, total)`` after each.
+
+    Returns:
+        The results in the order asked for.
+
+    Raises:
+        InputError: If there is no such lesson; the nearest ids are offered.
+    """
+    lessons = [find(lesson_id) for lesson_id in dict.fromkeys(lesson_ids or ORDER)]
+    processes = min(processes or _processors(), len(lessons))
+    if progress is not None:
+        progress("progress.lessons", 0, len(lessons))
+    results = dict(_side_by_side(lessons, processes, progress) if processes > 1 else _in_turn(lessons, progress))
+    return tuple(results[lesson.id] for lesson in lessons)
+
+
+def _in_turn(lessons: list[Lesson], progress: Progress | None) -> Iterator[tuple[str, LessonResult]]:
+    for done, lesson in enumerate(lessons, 1):
+        yield lesson.id, _run(lesson)
+        if progress is not None:
+            progress("progress.lessons", done, len(lessons))
+
+
+def _side_by_side(
+    lessons: list[Lesson], processes: int, progress: Progress | None
+) -> Iterator[tuple[str, LessonResult]]:
+    """The longest first, so that none is left alone at the end."""
+    order = sorted(lessons, key=lambda lesson: -lesson.seconds)
+    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(processes, mp_context=context)
+    try:
+        with _interrupts_held_back():  # the workers inherit that: Ctrl-C is for this process to answer
+            waiting = {pool.submit(run, lesson.id): lesson.id for lesson in order}
+        for done, future in enumerate(as_completed(waiting), 1):
+            yield waiting[future], future.result()
+            if progress is not None:
+                progress("progress.lessons", done, len(lessons))
+    except BaseException:  # Ctrl-C above all: Python would wait for the lessons that are running
+        for worker in set(multiprocessing.active_children()) - others:
+            worker.terminate()
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _run(lesson: Lesson) -> LessonResult:
+    started = time.perf_counter()
+    with one_thread(), _random_states_kept():
+        torch.manual_seed(0)
+        outcome = lesson.experiment()
+    return LessonResult(
+        id=lesson.id,
+        holds=all(check.holds for check in outcome.checks),
+        checks=outcome.checks,
+        values=dict(outcome.values),
+        pictures=outcome.pictures,
+        tables=outcome.tables,
+        seeds=outcome.seeds,
+        wall_time_s=time.perf_counter() - started,
+    )
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """SIGINT waits until the block ends, where the system can make it wait."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Deep narrow networks spend their time starting operations; a second thread only adds to that."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _random_states_kept() -> Iterator[None]:
+    states = random_states()
+    try:
+        yield
+    finally:
+        restore_random_states(states)

@@ -1,0 +1,170 @@
+"""With many parameters and little data a network learns every training sample, and does worse on those it never saw.
+
+The textbook's network, six hidden layers of 100 He ReLU units, on 300 samples; plain SGD with rate 0.01 for 200 epochs
+in batches of 100 (Saito 2016, "Deep Learning from Scratch", chapter 6.4). The lessons on regularisation use the same.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from headwater.api import apply
+from headwater.lessons.data import Split, digits
+from headwater.lessons.lesson import Lesson, Outcome, Texts, log10
+from headwater.lessons.networks import chain, deep
+from headwater.lessons.training import Trained, score, sgd, train
+from headwater.records.message import Value
+from headwater.records.picture import Axis, Curve, Panel, Picture, Table
+from headwater.remedies.proof import t_interval
+
+SEEDS = (0, 1, 2, 3, 4)
+HIDDEN_LAYERS, WIDTH = 6, 100
+SAMPLES = 300
+MORE_AND_FEWER = (100, SAMPLES, 1000)
+BATCH = 100
+RATE, STEPS = 0.01, 600
+MARKS = (1, 5, 10, 20, 40, 80, 120, 160, 200, 250, 300, 400, 500, STEPS)
+LEARNED, GAP = 0.995, 0.10
+
+
+def network(seed: int) -> nn.Sequential:
+    """Six hidden layers of 100 ReLU units, by He."""
+    return chain(deep(HIDDEN_LAYERS + 1, WIDTH), "relu", "init.he", seed=seed)
+
+
+def drawn(data: Split, samples: int, seed: int) -> Split:
+    """So many training samples, drawn at random; the test samples stay."""
+    rows = torch.randperm(len(data.x), generator=torch.Generator().manual_seed(seed))[:samples]
+    return Split(data.x[rows], data.y[rows], data.test_x, data.test_y)
+
+
+def fitted(
+    data: Split,
+    seed: int,
+    remedy: str | None = None,
+    *,
+    samples: int = SAMPLES,
+    rate: float = 0.1,
+    steps: int = 400,
+    batch: int = BATCH,
+    watch: Callable[[nn.Module, Split, int], None] | None = None,
+) -> tuple[nn.Module, Trained]:
+    """The network after training on a few samples, with a remedy or without.
+
+    Args:
+        data: To draw the samples from.
+        seed: Of the samples, of the weights, of the order of the samples and of what the remedy draws.
+        remedy: Id, with its strength.
+        samples: How many to train on.
+        rate: Of plain SGD.
+        steps: Of training.
+        batch: Samples of a step.
+        watch: Called with the model, its data and the number of each step.
+    """
+    few = drawn(data, samples, seed)
+    model: nn.Module = network(seed)
+    optimizer: torch.optim.Optimizer = sgd(rate)(model.parameters())
+    if remedy is not None:
+        model, optimizer = apply(model, remedy, optimizer, seed=seed)
+    torch.manual_seed(seed)
+    after_step = None if watch is None else lambda step: watch(model, few, step + 1)
+    trained = train(model, few, steps=steps, optimizer=optimizer, batch=batch, seed=seed, after_step=after_step)
+    return model, trained
+
+
+def experiment() -> Outcome:
+    """Accuracy on both sets while 300 digits are learned; then the gap with fewer and with more of them."""
+    t = Texts("overfitting")
+    data = digits()
+    seen = _Accuracies()
+    runs = {
+        samples: [
+            fitted(data, seed, samples=samples, rate=RATE, steps=STEPS, watch=seen if samples == SAMPLES else None)[1]
+            for seed in SEEDS
+        ]
+        for samples in MORE_AND_FEWER
+    }
+    gaps = {samples: [run.gap for run in those] for samples, those in runs.items()}
+    checks = (
+        t.over_seeds("train", [run.train for run in runs[SAMPLES]], low=LEARNED),
+        t.over_seeds("gap", gaps[SAMPLES], low=GAP),
+        t.over_seeds("more_data", less(gaps[MORE_AND_FEWER[0]], gaps[MORE_AND_FEWER[-1]]), low=0.0),
+    )
+    values = _values(runs, gaps)
+    picture = Picture(t("summary", **values), _panels(t, seen, gaps))
+    return Outcome(checks, values, (picture,), (_table(t, runs),), SEEDS)
+
+
+def _values(runs: dict[int, list[Trained]], gaps: dict[int, list[float]]) -> dict[str, Value]:
+    fewest, most = MORE_AND_FEWER[0], MORE_AND_FEWER[-1]
+    return {
+        "parameters": sum(parameter.numel() for parameter in network(0).parameters()),
+        "samples": SAMPLES,
+        "train": 100 * statistics.fmean(run.train for run in runs[SAMPLES]),
+        "test": 100 * statistics.fmean(run.test for run in runs[SAMPLES]),
+        "gap": 100 * statistics.fmean(gaps[SAMPLES]),
+        "fewest": fewest,
+        "gap_fewest": 100 * statistics.fmean(gaps[fewest]),
+        "most": most,
+        "gap_most": 100 * statistics.fmean(gaps[most]),
+    }
+
+
+def _panels(t: Texts, seen: _Accuracies, gaps: dict[int, list[float]]) -> tuple[Panel, ...]:
+    """Both accuracies while training, and the gap by number of samples."""
+    accuracy = t.axis("accuracy", low=0.0, high=1.0)
+    samples = tuple(log10(samples) for samples in gaps)
+    gap = over_seeds_curve(t, "gap", samples, list(gaps.values()))
+    return (
+        Panel(t("panel.training"), t.axis("step"), accuracy, (seen.curve(t, "train"), seen.curve(t, "test"))),
+        Panel(t("panel.samples"), Axis(t("axis.samples"), "log10"), Axis(t("axis.gap"), low=0.0), (gap,)),
+    )
+
+
+def _table(t: Texts, runs: dict[int, list[Trained]]) -> Table:
+    columns = tuple(t(f"column.{key}") for key in ("samples", "train", "test", "gap"))
+    return Table(t("table"), columns, tuple((samples, *means(those)) for samples, those in runs.items()))
+
+
+def means(runs: Sequence[Trained]) -> tuple[float, float, float]:
+    """Accuracy on training and on test samples, and the gap, over several runs."""
+    return (
+        statistics.fmean(run.train for run in runs),
+        statistics.fmean(run.test for run in runs),
+        statistics.fmean(run.gap for run in runs),
+    )
+
+
+def less(first: Sequence[float], second: Sequence[float]) -> list[float]:
+    """By how much each of the first is larger than the second of the same seed."""
+    return [a - b for a, b in zip(first, second, strict=True)]
+
+
+class _Accuracies:
+    """Share of samples told right at some steps, over the seeds."""
+
+    def __init__(self) -> None:
+        self.at: dict[str, dict[int, list[float]]] = {part: {step: [] for step in MARKS} for part in ("train", "test")}
+
+    def __call__(self, model: nn.Module, few: Split, step: int) -> None:
+        if step in MARKS:
+            self.at["train"][step].append(score(model, few.x, few.y))
+            self.at["test"][step].append(score(model, few.test_x, few.test_y))
+
+    def curve(self, t: Texts, part: str) -> Curve:
+        """Mean over the seeds at each of the steps, with its interval."""
+        return over_seeds_curve(t, part, MARKS, [self.at[part][step] for step in MARKS])
+
+
+def over_seeds_curve(t: Texts, key: str, x: Sequence[float], values: Sequence[Sequence[float]]) -> Curve:
+    """The mean of several values at each x, with its 95 % interval."""
+    intervals = [t_interval(those) for those in values]
+    lows, highs = zip(*intervals, strict=True)
+    return t.curve(key, x, [statistics.fmean(those) for those in values], low=lows, high=highs)
+
+
+LESSON = Lesson("overfitting", experiment, seconds=9.0)

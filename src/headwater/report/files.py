@@ -1,0 +1,48 @@
+"""What is written to files and streams: JSON with every message in words as well, and files that are never half."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from headwater.records import InputError, Message, decode
+from headwater.report.words import Words
+
+
+def with_text(data: Any, words: Words) -> Any:
+    """``data`` with a ``text`` beside the ``id`` and ``values`` of every message."""
+    if isinstance(data, list):
+        return [with_text(item, words) for item in data]
+    if not isinstance(data, dict):
+        return data
+    if data.keys() == {"id", "values"}:
+        return {**data, "text": words.say(decode(Message, data))}
+    return {key: with_text(item, words) for key, item in data.items()}
+
+
+def strict_json(data: Any) -> str:
+    """Strict JSON of what :func:`~headwater.records.encode` gave."""
+    written = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    # A lone surrogate in a name has no UTF-8 form; its backslash form is its JSON form as well.
+    return written.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def write_whole(target: Path, content: str) -> None:
+    """Write beside ``target`` and rename over it: a reader sees the old file or the new one, never half of one.
+
+    Raises:
+        InputError: If the folder is not there.
+    """
+    if not target.parent.is_dir():
+        raise InputError(f"no folder {str(target.parent)!r} to save {target.name!r} in; make it first.")
+    temporary = target.with_name(f".{target.name[:64]}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "x", encoding="utf-8", errors="replace", newline="\n") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
