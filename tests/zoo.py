@@ -811,7 +811,7 @@ class Checkpointed(nn.Module):
     """Blocks whose insides are computed again in the backward pass.
 
     A reentrant checkpoint runs them without a graph first: the gradient goes through tensors that are made in the
-    backward pass, and the sites, which are those of the forward pass, see none.
+    backward pass.
     """
 
     def __init__(self, reentrant: bool) -> None:
@@ -857,7 +857,7 @@ class _Couple(torch.autograd.Function):
 
 
 class RevNet(nn.Module):
-    """Reversible blocks: their insides see no gradient, for the same reason as those of a reentrant checkpoint."""
+    """Reversible blocks: the gradient goes through tensors made in the backward pass, as in a reentrant checkpoint."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -18,11 +18,13 @@ from torch.utils.hooks import RemovableHandle
 from headwater.api import diagnosed
 from headwater.kernels.ledger import Ledger
 from headwater.probes.activation_window import ActivationWindow
+from headwater.probes.advice import show_advice
+from headwater.probes.catalogue import ModuleInfo, module_infos
 from headwater.probes.choose import Choice, Sites
 from headwater.probes.measure import check_watchable
 from headwater.probes.names import unwrapped
 from headwater.probes.parameters import SAMPLE, ParameterProbe
-from headwater.probes.recorder import PATIENCE, ModuleInfo, in_one_line, module_infos, show_advice
+from headwater.probes.recorder import PATIENCE, in_one_line
 from headwater.probes.sampled_step import SampledStep
 from headwater.probes.schedule import Level, Schedule
 from headwater.records import Event, Flow, HeadwaterError, InputError, Message, WatchInfo

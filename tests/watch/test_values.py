@@ -211,6 +211,7 @@ def test_light_steps_of_a_model_with_functions_show_them_too() -> None:
         (["stem", nn.ReLU, "blocks.1"], ["stem", "blocks.0.2", "blocks.1.2", "blocks.1"]),
         (1, ["stem", "head"]),
         (2, ["stem", "blocks.0", "add#1", "blocks.1", "add#2", "head"]),
+        ("add", ["add#1", "add#2"]),
         (["stem", "blocks.?", "add"], ["stem", "blocks.0", "add#1", "blocks.1", "add#2"]),
     ],
     ids=str,

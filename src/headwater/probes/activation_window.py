@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from headwater.probes.activation_state import ActivationState
-from headwater.probes.recorder import SiteRecord
 from headwater.probes.rows import site_names
+from headwater.probes.site_record import SiteRecord
 from headwater.records import Flow, SiteFlow
 
 

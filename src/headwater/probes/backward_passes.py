@@ -25,8 +25,8 @@ class BackwardPasses:
         self._filled_since_call = False
 
     def attach(self) -> None:
-        """Start to listen."""
-        for parameter in self._trained:
+        """Start to listen; may be called again."""
+        for parameter in self._trained if not self._handles else ():
             self._handles.append(parameter.register_post_accumulate_grad_hook(self._note_filled))
 
     def detach(self) -> None:

@@ -8,15 +8,21 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from headwater.kernels.ledger import Ledger
 from headwater.probes.classify import node_kind
-from headwater.probes.recorder import SiteRecord
+from headwater.probes.site_record import SiteRecord
 from headwater.records import Path, PathStep
 
+_CHECKPOINT = "CheckpointFunctionBackward"  # of torch.utils.checkpoint with use_reentrant=True
 _JOIN_TOLERANCE = 1e-9  # decades; below, two ways of adding up the same numbers differ by rounding
+
+
+_Edge = tuple[Any, int]
+"""A node that sends gradient, and through which of its inputs; below 0 stand the roots of the graph in a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -58,30 +64,54 @@ class BackwardGraph:
     """
 
     def __init__(self, roots: list[Any], sites: list[SiteRecord], ledger: Ledger) -> None:
-        self._sites = [site for site in sites if site.out_nodes]
+        self._sites = sites
         self._ledger = ledger
-        self._consumers = _consumers(roots)
-        self._owner = _owners(self._sites)
+        self._consumers: dict[Any, list[_Edge]] = {}
+        self._alias: dict[Any, Any] = {}  # inputs of a checkpoint's own graph, to what made them outside
+        self._inside: dict[Any, list[Any]] = defaultdict(list)  # roots of a checkpoint's own graph, by its node
+        self._on_the_way: set[Any] = set()  # from the sites to the loss, the sites' own nodes included
+        self._owner: dict[Any, SiteRecord] = {}
         self._rows_at_node: dict[Any, list[int]] = defaultdict(list)
-        self._rows_at_edge: dict[tuple[Any, int], list[int]] = defaultdict(list)
+        self._rows_at_edge: dict[_Edge, list[int]] = defaultdict(list)
         self._at_node: dict[Any, _Strength] = {}
-        self._at_edge: dict[tuple[Any, int], _Strength] = {}
+        self._at_edge: dict[_Edge, _Strength] = {}
         self._handles: list[RemovableHandle] = []
-        on_the_way = self._nodes_above_first_site()
-        for node in on_the_way:
-            self._handles.append(node.register_hook(self._hook(node, on_the_way)))
+        self._follow(roots)
+        self._hook_the_way()
 
     @property
     def leaves(self) -> list[Tensor]:
         """The leaf tensors whose ``.grad`` the backward pass adds to, the model's parameters among them."""
         return [node.variable for node in self._consumers if hasattr(node, "variable")]
 
+    def enter(self, roots: list[Any]) -> None:
+        """A reentrant checkpoint has run its forward again, in the backward pass: the way leads through that graph.
+
+        Args:
+            roots: Nodes of what the module returned that ran again.
+        """
+        checkpoint = torch._C._current_autograd_node()
+        if checkpoint not in self._consumers:
+            return
+        new = self._follow(roots)
+        inside = self._inside[checkpoint]
+        for index, root in enumerate(inside):
+            if len(self._consumers[root]) > 1:  # the checkpoint's function went on from there
+                self._consumers[root].remove((checkpoint, -1 - index))
+        for root in roots:
+            if root in new:
+                inside.append(root)
+                self._consumers[root].append((checkpoint, -len(inside)))
+        self._connect_input(checkpoint, new)
+        self._hook_the_way()
+
     def close(self) -> None:
         """Take the hooks off and let the graph go."""
         for handle in self._handles:
             handle.remove()
-        self._consumers.clear()
-        self._owner.clear()
+        for known in (self._consumers, self._owner, self._alias, self._inside):
+            known.clear()
+        self._on_the_way.clear()
         for found in (self._rows_at_node, self._rows_at_edge, self._at_node, self._at_edge):
             found.clear()
         for site in self._sites:
@@ -94,6 +124,7 @@ class BackwardGraph:
             names: Site names by ``id`` of their records.
         """
         self._read()
+        self._owner = _owners(self._sites)
         by_node = {node: site for site in self._sites for node in site.out_nodes}
         first = next((site for site in self._sites if any(map(self._is_alive, site.out_nodes))), None)
         if first is None:
@@ -114,10 +145,48 @@ class BackwardGraph:
             steps=tuple(reversed(steps)),
         )
 
-    def _nodes_above_first_site(self) -> set[Any]:
-        """Every node a site's gradient passes through on its way from the loss, the site's own included."""
+    def _follow(self, roots: list[Any]) -> set[Any]:
+        """Note for each node under the roots which ones send it gradient; gives those that were not known before."""
+        waiting = [root for root in dict.fromkeys(roots) if root not in self._consumers]
+        new = set(waiting)
+        self._consumers.update({root: [] for root in waiting})
+        while waiting:
+            node = waiting.pop()
+            for index, source in self._sources(node):
+                if source not in self._consumers:
+                    self._consumers[source] = []
+                    new.add(source)
+                    waiting.append(source)
+                self._consumers[source].append((node, index))
+        return new
+
+    def _sources(self, node: Any) -> list[tuple[int, Any]]:
+        """What a node sends gradient to, by index of its inputs."""
+        sources = ((index, source) for index, (source, _) in enumerate(node.next_functions))
+        return [(index, self._alias.get(source, source)) for index, source in sources if source is not None]
+
+    def _connect_input(self, checkpoint: Any, new: set[Any]) -> None:
+        """A checkpoint detaches its input: join both ends again, if there is one only."""
+        outside = self._sources(checkpoint)
+        cut = [node for node in new if hasattr(node, "variable") and not isinstance(node.variable, nn.Parameter)]
+        if len(outside) != 1 or len(cut) != 1:
+            return
+        index, source = outside[0]
+        self._alias[cut[0]] = source
+        consumers = self._consumers[source]
+        consumers[:] = [edge for edge in consumers if edge != (checkpoint, index)]
+        consumers.extend(self._consumers.pop(cut[0]))
+
+    def _hook_the_way(self) -> None:
+        """Measure at every node that a site's gradient passes through on its way from the loss."""
+        for node in self._way() - self._on_the_way:
+            self._on_the_way.add(node)
+            self._handles.append(node.register_hook(self._hook(node)))
+
+    def _way(self) -> set[Any]:
         seen: set[Any] = set()
         waiting = [node for site in self._sites for node in site.out_nodes if node in self._consumers]
+        waiting += [node for node in self._consumers if _node_name(node) == _CHECKPOINT]  # sites may turn up inside
         while waiting:
             node = waiting.pop()
             if node in seen:
@@ -126,15 +195,14 @@ class BackwardGraph:
             waiting.extend(consumer for consumer, _ in self._consumers.get(node, ()))
         return seen
 
-    def _hook(self, node: Any, on_the_way: set[Any]) -> Any:
+    def _hook(self, node: Any) -> Any:
         """Measures what arrives at a node, and what it sends to those that others send to as well."""
-        sources = [source for source, _ in node.next_functions]
-        wanted = [i for i, source in enumerate(sources) if source in on_the_way and len(self._consumers[source]) > 1]
 
         def measure(grad_inputs: tuple[Tensor | None, ...], grad_outputs: tuple[Tensor | None, ...]) -> None:
             self._measure(self._rows_at_node[node], grad_outputs)
-            for index in wanted:
-                self._measure(self._rows_at_edge[node, index], grad_inputs[index : index + 1])
+            for index, source in self._sources(node):
+                if source in self._on_the_way and len(self._consumers[source]) > 1:
+                    self._measure(self._rows_at_edge[node, index], grad_inputs[index : index + 1])
 
         return measure
 
@@ -161,7 +229,7 @@ class BackwardGraph:
         Known after :meth:`path`, for a join whose shortcut is the very tensor its branch started from.
         """
         for join in site.out_nodes:
-            for index, (source, _) in enumerate(join.next_functions):
+            for index, source in self._sources(join):
                 others = [edge for edge in self._consumers.get(source, ()) if edge[0] is not join]
                 if others and (join, index) in self._at_edge:
                     logs = [self._sent(edge).log10_energy for edge in [(join, index), *others]]
@@ -173,9 +241,9 @@ class BackwardGraph:
     def _is_alive(self, node: Any) -> bool:
         return self._at_node.get(node, _NOTHING).log10_rms > -math.inf
 
-    def _walk(self, node: Any) -> tuple[list[Any], list[tuple[Any, int]]]:
+    def _walk(self, node: Any) -> tuple[list[Any], list[_Edge]]:
         nodes: list[Any] = [node]
-        edges: list[tuple[Any, int]] = []
+        edges: list[_Edge] = []
         while True:
             candidates = [edge for edge in self._consumers.get(nodes[-1], ()) if self._energy(edge) > -math.inf]
             if not candidates:
@@ -183,24 +251,31 @@ class BackwardGraph:
             edges.append(max(candidates, key=self._energy))
             nodes.append(edges[-1][0])
 
-    def _energy(self, edge: tuple[Any, int]) -> float:
+    def _energy(self, edge: _Edge) -> float:
         return self._sent(edge).log10_energy
 
-    def _sent(self, edge: tuple[Any, int]) -> _Strength:
+    def _sent(self, edge: _Edge) -> _Strength:
         """The gradient that went along an edge; the only one to a node is all that arrives there."""
         if edge in self._at_edge:
             return self._at_edge[edge]
-        source = edge[0].next_functions[edge[1]][0]
+        source = self._source(edge)
         return self._at_node.get(source, _NOTHING) if len(self._consumers[source]) == 1 else _NOTHING
 
-    def _join_step(self, node: Any, edge: tuple[Any, int]) -> PathStep | None:
+    def _source(self, edge: _Edge) -> Any:
+        node, index = edge
+        if index < 0:
+            return self._inside[node][-1 - index]
+        source = node.next_functions[index][0]
+        return self._alias.get(source, source)
+
+    def _join_step(self, node: Any, edge: _Edge) -> PathStep | None:
         gain = self._at_node[node].log10_rms - self._sent(edge).log10_rms
         if abs(gain) < _JOIN_TOLERANCE:
             return None
         count_gain = _log10_ratio(self._at_node[node].count, self._sent(edge).count)
         return PathStep(None, _node_name(node), "other", "join", gain, log10_count_gain=count_gain)
 
-    def _operation_step(self, edge: tuple[Any, int], names: dict[int, str]) -> PathStep | None:
+    def _operation_step(self, edge: _Edge, names: dict[int, str]) -> PathStep | None:
         consumer = edge[0]
         gain = self._sent(edge).log10_rms - self._at_node[consumer].log10_rms
         count_gain = _log10_ratio(self._sent(edge).count, self._at_node[consumer].count)
@@ -230,23 +305,6 @@ def _append(steps: list[PathStep], step: PathStep | None) -> None:
 
 def _log10_ratio(after: int, before: int) -> float:
     return math.log10(after / before) if after != before else 0.0
-
-
-def _consumers(roots: list[Any]) -> dict[Any, list[tuple[Any, int]]]:
-    """For each node under the roots: which nodes send it gradient, and through which of their inputs."""
-    consumers: dict[Any, list[tuple[Any, int]]] = defaultdict(list)
-    consumers.update({root: [] for root in roots})
-    waiting, seen = list(consumers), set(consumers)
-    while waiting:
-        node = waiting.pop()
-        for index, (source, _) in enumerate(node.next_functions):
-            if source is None:
-                continue
-            consumers[source].append((node, index))
-            if source not in seen:
-                seen.add(source)
-                waiting.append(source)
-    return dict(consumers)
 
 
 def _owners(sites: list[SiteRecord]) -> dict[Any, SiteRecord]:

@@ -57,10 +57,12 @@ def measure(
         try:
             value = _forward(recorder, model, batch, loss)
             graph = BackwardGraph([value.grad_fn], recorder.sites, ledger)
+            recorder.on_revisited = graph.enter
             try:
                 set_aside(graph.leaves)
                 strangers = len(_strangers(graph.leaves, model, batch))
-                _backward(value, retain_graph=any(tensor.grad_fn is not None for tensor in tensors(batch)))
+                with recorder:  # reentrant checkpoints run their forwards again
+                    _backward(value, retain_graph=any(tensor.grad_fn is not None for tensor in tensors(batch)))
                 names = site_names(recorder.sites)
                 path = graph.path(names)
                 rows = site_flows(recorder, graph)

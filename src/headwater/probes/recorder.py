@@ -3,153 +3,39 @@
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 import time
-import warnings
 import weakref
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
-from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from headwater.kernels import generic
 from headwater.kernels.ledger import Ledger
 from headwater.probes import classify
-from headwater.probes.activation_state import ActivationState, activation_state
-from headwater.probes.attention import (
-    AttentionStatistics,
-    attention_statistics,
-    multihead_statistics,
-    softmax_statistics,
-)
+from headwater.probes.activation_state import activation_state
+from headwater.probes.advice import show_advice, silence_advice
+from headwater.probes.attention import multihead_statistics
 from headwater.probes.backward_passes import BackwardPasses
+from headwater.probes.catalogue import ModuleInfo, module_infos
 from headwater.probes.choose import Choice
-from headwater.probes.names import clean, unwrapped
+from headwater.probes.frame import Frame, Measured
+from headwater.probes.functions import FunctionSites
+from headwater.probes.site_record import GradientSink, SiteRecord
 from headwater.probes.time_steps import TimeSteps, rng_before
 from headwater.probes.tree import main_tensor, tensors
 from headwater.records import SiteKind, TimeGradient
-from headwater.records.site import Scalar
 from headwater.theory import Activation
 
-_ATTENTION_ARGUMENTS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
-# PyTorch's advice to whoever calls a compiled module while there are global hooks, which are ours and know.
-_ABOUT_GLOBAL_HOOKS = re.compile(r"Using `torch\.compile\(module\)` when there are global hooks")
-_SILENCE = ("ignore", _ABOUT_GLOBAL_HOOKS, UserWarning, None, 0)
 _CALL = nn.Module._call_impl.__code__
 CONVOLUTION_RANK = 4  # of (batch, channels, height, width)
 PATIENCE = 3  # failures of our own at one place after which it is left alone
-
-
-@dataclass(frozen=True)
-class ModuleInfo:
-    """What is known of a module before it runs."""
-
-    module: nn.Module
-    name: str
-    op: str
-    kind: SiteKind
-    activation: Activation | None
-    is_container: bool
-    is_torch_leaf: bool
-    chosen: bool
-    also_as_container: bool
-    is_chosen_torch_leaf: bool
-    parameters: tuple[str, ...]
-
-    @property
-    def is_quick(self) -> bool:
-        """Whether all there is to see of it can be seen after its call: it calls no other and overwrites nothing."""
-        return self.is_chosen_torch_leaf and not self.module.__dict__.get("inplace", False)
-
-
-@dataclass(eq=False, slots=True)
-class GradientSink:
-    """Takes the gradients that arrive at one tensor during the backward pass; keeps rows of a ledger only."""
-
-    recorder: Recorder | None
-    nested: bool = False  # of a pass that checkpointing runs inside another one
-    rows: list[int] = field(default_factory=list)
-    tasks: list[int] = field(default_factory=list)
-
-    def __call__(self, gradient: Tensor) -> None:
-        if self.recorder is not None and self.recorder.is_open:
-            self.recorder.note_gradient(self, gradient)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> GradientSink:
-        return GradientSink(None)
-
-    def __reduce__(self) -> Any:
-        return GradientSink, (None,)
-
-
-@dataclass(eq=False, slots=True)
-class SiteRecord:
-    """What a site showed, while the step is still running. Holds row numbers and graph nodes, never a tensor."""
-
-    info: ModuleInfo
-    op: str
-    kind: SiteKind
-    call: int
-    functional: bool
-    activation_id: str | None
-    activation_parameters: dict[str, Scalar]
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-    root_call: int  # the how-manieth call of the model or of a part of it from outside
-    passes: int = 0
-    activation: list[int] = field(default_factory=list)
-    input: list[int] = field(default_factory=list)
-    activation_grad: list[GradientSink] = field(default_factory=list)
-    other_grad: list[GradientSink] = field(default_factory=list)  # of the outputs beside the main one
-    input_grad: list[GradientSink] = field(default_factory=list)
-    states: list[ActivationState] = field(default_factory=list)
-    abs_cosine: float | None = None
-    effective_rank: float | None = None
-    unit_spread: float | None = None
-    weight_gain: float | None = None
-    attention: AttentionStatistics | None = None
-    time_steps: TimeSteps | None = None
-    time_gradients: tuple[TimeGradient, ...] = ()
-    out_nodes: tuple[Any, ...] = ()
-    in_nodes: tuple[Any, ...] = ()
-    needs_gradient: bool = False
-
-    @property
-    def base_name(self) -> str:
-        """The site's name without the number of the call."""
-        if not self.functional:
-            return self.info.name or self.op
-        return f"{self.info.name}/{self.op}" if self.info.name else self.op
-
-
-@dataclass(eq=False, slots=True)
-class _Measured:
-    """What is known of one tensor: its row, and the sink its gradient will arrive in."""
-
-    row: int
-    gradient: GradientSink
-
-
-@dataclass(eq=False, slots=True)
-class _Frame:
-    """One running module call."""
-
-    info: ModuleInfo
-    called_child: bool = False
-    input: Tensor | None = None
-    measured: _Measured | None = None
-    in_nodes: tuple[Any, ...] = ()
-    state: ActivationState | None = None
-    parameters: dict[str, Scalar] = field(default_factory=dict)
-    rng_state: Tensor | None = None
 
 
 class Recorder:
@@ -185,15 +71,17 @@ class Recorder:
         self.is_open = True
         self.on_output: Callable[[list[Any]], None] | None = None  # with the graph nodes of what the model returned
         self.on_next_pass: Callable[[], None] | None = None  # before a forward pass that is not the first
+        self.on_revisited: Callable[[list[Any]], None] | None = None  # with the nodes of what ran again in the backward
         self.spent_s = 0.0
         self.ledger = ledger
         self.thorough = thorough
         self.choice = choice
         self._infos = catalogue or module_infos(model, choice)
-        self._mode = _Functions(self) if functions else None
-        self._frames: list[_Frame] = []
+        self._mode = FunctionSites(self) if functions else None
+        self._frames: list[Frame] = []
         self._live = False
         self._revisiting = False
+        self._reentered = False  # whether what runs again is what the gradient goes through
         self._backward = BackwardPasses(model)
         self._failed: nn.Module | None = None
         self._root_calls: list[tuple[ModuleInfo, bool]] = []  # and whether the module was in training
@@ -205,7 +93,9 @@ class Recorder:
         self._handles: list[RemovableHandle] = []
         self._after_id = -1
         self._tensor_handles: list[RemovableHandle] = []
-        self._known: dict[int, tuple[weakref.ref[Tensor], int, _Measured]] = {}
+        self._known: dict[int, tuple[weakref.ref[Tensor], int, Measured]] = {}
+        self._nested: dict[int, tuple[weakref.ref[Tensor], int, GradientSink]] = {}
+        self._signals: dict[int, weakref.ref[Tensor]] = {}  # of operations that are no sites: a join of two may be one
         self._unit_axis: dict[int, int] = {}
 
     @property
@@ -263,6 +153,8 @@ class Recorder:
             handle.remove()
         self._tensor_handles.clear()
         self._known.clear()
+        self._signals.clear()
+        self._nested.clear()
         for record in self.sites:
             record.out_nodes = record.in_nodes = ()
             record.time_steps = None
@@ -272,6 +164,8 @@ class Recorder:
         self.sites.clear()
         self._by_key.clear()
         self._known.clear()
+        self._signals.clear()
+        self._nested.clear()
         self._root_calls.clear()
 
     def leave_out_idle_calls(self) -> None:
@@ -309,7 +203,7 @@ class Recorder:
                 sink.tasks.append(task)
         except Exception as error:
             self._note_failure("backward", error)
-            sink.recorder = None  # once is enough
+            sink.taker = None  # once is enough
         self.spent_s += time.perf_counter() - started
 
     def gradient_rows(self, sinks: list[GradientSink]) -> list[int]:
@@ -385,21 +279,21 @@ class Recorder:
             self._after_own(module, args, *rest)
         elif self._live and not self._revisiting:
             started = time.perf_counter()
-            self._try(_Frame(info), self._note_all, info, args, *rest)
+            self.attempt(Frame(info), self._note_all, info, args, *rest)
             self.spent_s += time.perf_counter() - started
         elif self._live:
-            self._try(_Frame(info), self._revisit, _Frame(info), rest[-1])
+            self.attempt(Frame(info), self._revisit, Frame(info), rest[-1])
 
     def _note_all(self, info: ModuleInfo, args: tuple[Any, ...], *rest: Any) -> None:
         """Input, activation and output of a module of torch's that overwrites nothing, in one go after its call."""
-        frame = _Frame(info)
+        frame = Frame(info)
         x = main_tensor(args or rest[0])
         if x is not None:
-            self._note_input(frame, x)
+            self.note_input(frame, x)
             if info.activation is not None:
                 parameters = classify.activation_parameters(info.activation, info.module)
-                self._note_activation(frame, info.activation, x, parameters)
-        self._add(frame, info.op, info.kind, rest[-1], functional=False, activation=info.activation)
+                self.note_activation(frame, info.activation, x, parameters)
+        self.add(frame, info.op, info.kind, rest[-1], functional=False, activation=info.activation)
 
     def _before_own(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None) -> None:
         info = self._infos.get(id(module))
@@ -412,10 +306,12 @@ class Recorder:
             self._begin(info)
         elif self._live:
             self._frames[-1].called_child = True
-        frame = _Frame(info)
+        frame = Frame(info)
         self._frames.append(frame)
         if self._live and not self._revisiting:
-            self._try(frame, self._note_call, frame, args)
+            self.attempt(frame, self._note_call, frame, args)
+        elif self._live:
+            self.attempt(frame, self._note_nested_call, frame, args)
         self.spent_s += time.perf_counter() - started
 
     def _was_interrupted(self, module: nn.Module) -> bool:
@@ -452,20 +348,23 @@ class Recorder:
         if self._mode is not None and not self._revisiting:
             self._mode.begin()
 
-    def _note_call(self, frame: _Frame, args: tuple[Any, ...]) -> None:
+    def _note_call(self, frame: Frame, args: tuple[Any, ...]) -> None:
         info = frame.info
         if self.thorough:
             frame.in_nodes = _nodes(args)
             frame.rng_state = rng_before(info.module)
-        if not info.chosen or (info.is_container and not info.also_as_container):
+        if info.is_container and not info.also_as_container:
+            return
+        if not info.chosen:
+            self.note_signal(args)
             return
         x = main_tensor(args)
         if x is None:
             return
-        self._note_input(frame, x)
+        self.note_input(frame, x)
         if info.activation is not None:
             parameters = classify.activation_parameters(info.activation, info.module)
-            self._note_activation(frame, info.activation, x, parameters)
+            self.note_activation(frame, info.activation, x, parameters)
 
     def _after_own(self, module: nn.Module, args: tuple[Any, ...], *rest: Any) -> None:
         """After a module, with keywords and output; after one that raised, PyTorch gives no keywords and ``None``."""
@@ -478,18 +377,28 @@ class Recorder:
         self._failed = (self._failed or module) if output is None else None
         if frame is not None and self._live:
             if self._revisiting:
-                self._try(frame, self._revisit, frame, output)
+                self.attempt(frame, self._revisit, frame, output)
+            elif not info.chosen and not frame.called_child:
+                self.attempt(frame, self.note_signal, output)
             elif info.chosen and not (frame.called_child and not info.also_as_container):
-                self._try(frame, self._note_output, frame, args, kwargs, output)
-            if not self._frames and not self._revisiting and self.on_output is not None:
-                self._try(frame, self.on_output, list(_nodes(output)))
+                self.attempt(frame, self._note_output, frame, args, kwargs, output)
+            if not self._frames:
+                self._announce(frame, output)
         if not self._frames:
             self._live = False
             if self._mode is not None:
                 self._mode.end()
         self.spent_s += time.perf_counter() - started
 
-    def _pop(self, info: ModuleInfo) -> _Frame | None:
+    def _announce(self, frame: Frame, output: Any) -> None:
+        """Tell who follows the graph that the model, or a part of it, has returned."""
+        if not self._revisiting and self.on_output is not None:
+            self.attempt(frame, self.on_output, list(_nodes(output)))
+        if self._reentered and self.on_revisited is not None:
+            self.attempt(frame, self.on_revisited, list(_nodes(output)))
+        self._reentered = False
+
+    def _pop(self, info: ModuleInfo) -> Frame | None:
         """The frame of a module; frames above it belong to calls that ended in an exception the user caught."""
         while self._frames:
             frame = self._frames.pop()
@@ -497,15 +406,15 @@ class Recorder:
                 return frame
         return None
 
-    def _note_output(self, frame: _Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+    def _note_output(self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         info = frame.info
         if frame.measured is None:
             self._note_late_input(frame, args, kwargs, output)
-        record = self._add(frame, info.op, info.kind, output, functional=False, activation=info.activation)
+        record = self.add(frame, info.op, info.kind, output, functional=False, activation=info.activation)
         if record is not None and self.thorough:
             self._look_closer(record, frame, args, kwargs, output)
 
-    def _note_late_input(self, frame: _Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+    def _note_late_input(self, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """The input of a module that takes keywords only, of which the hook before the call does not know.
 
         One that the module has overwritten, or hands on as it is, cannot be told from its output any more.
@@ -515,14 +424,14 @@ class Recorder:
             frame.in_nodes = _nodes((args, kwargs))
         if x is None or any(x is y for y in tensors(output)):
             return
-        self._note_input(frame, x)
+        self.note_input(frame, x)
         activation = frame.info.activation
         if activation is not None:
             parameters = classify.activation_parameters(activation, frame.info.module)
-            self._note_activation(frame, activation, x, parameters)
+            self.note_activation(frame, activation, x, parameters)
 
     def _look_closer(
-        self, record: SiteRecord, frame: _Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+        self, record: SiteRecord, frame: Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> None:
         """What only some modules have: weights of one matrix, time, attention."""
         module, x = frame.info.module, frame.input
@@ -539,7 +448,15 @@ class Recorder:
             read = {name: given[name] for name in ("query", "key", "key_padding_mask", "attn_mask") if name in given}
             record.attention = multihead_statistics(module, **read)
 
-    def _revisit(self, frame: _Frame, output: Any) -> None:
+    def _note_nested_call(self, frame: Frame, args: tuple[Any, ...]) -> None:
+        """A module runs again, this time with a graph; what is in-place will have changed its input afterwards."""
+        if self.thorough:
+            frame.in_nodes = _nodes(args)
+        x = main_tensor(args)
+        if frame.info.chosen and x is not None and x.requires_grad:
+            frame.nested_input = self._nested_sink(x)
+
+    def _revisit(self, frame: Frame, output: Any) -> None:
         """Reentrant checkpointing builds its graph only when it runs again: the gradient arrives there."""
         if frame.called_child or not frame.info.chosen:
             return
@@ -549,105 +466,50 @@ class Recorder:
         y = main_tensor(output)
         if record is None or record.needs_gradient or y is None or not y.requires_grad or self._calls[key] > 1:
             return
-        sink = GradientSink(self, nested=True)
-        record.activation_grad.append(sink)
-        self._tensor_handles.append(y.register_hook(sink))
+        self._reentered = True
+        record.activation_grad.append(self._nested_sink(y))
+        if frame.nested_input is not None and not record.input_needs_gradient:
+            record.input_grad.append(frame.nested_input)
+        if self.thorough:
+            record.out_nodes = _made_nodes(y, output, frame.in_nodes)
+            record.in_nodes = frame.in_nodes
+
+    def _nested_sink(self, x: Tensor) -> GradientSink:
+        """Takes the gradient of a tensor made inside a backward pass: one that several sites share is read once."""
+        known = self._nested.get(id(x))
+        if known is None or known[0]() is not x or known[1] != x._version:
+            known = weakref.ref(x), x._version, GradientSink(self, nested=True)
+            self._nested[id(x)] = known
+            self._tensor_handles.append(x.register_hook(known[2]))
+        return known[2]
 
     # Functions
 
-    def call(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run a torch function of the user's forward; an activation, a join or an attention is a site."""
-        if not self._live or not self._in_user_code():
-            return func(*args, **kwargs)
-        x = args[0] if args else kwargs.get("input", kwargs.get("query"))
-        if not isinstance(x, Tensor) or not (x.is_floating_point() or x.is_complex()):
-            return func(*args, **kwargs)
-        name = _function_name(func)
-        owner = self._frames[-1].info
-        if self.choice is not None and not self.choice.function(owner.name, name):
-            return func(*args, **kwargs)
-        activation = classify.functional_activation(func)
-        if activation is not None and x.is_floating_point():
-            return self._call_activation(func, args, kwargs, x, activation)
-        if name in classify.JOINS and self._joins(args):
-            return self._call_join(func, args, kwargs)
-        if name == "scaled_dot_product_attention":
-            return self._call_attention(func, args, kwargs)
-        if name == "softmax" and self.thorough and x.dim() == CONVOLUTION_RANK:
-            return self._call_softmax(func, args, kwargs, x)
-        return func(*args, **kwargs)
+    def user_code(self) -> ModuleInfo | None:
+        """Of the module whose own ``forward`` calls a function now; torch's modules and known activations are one."""
+        if not self._live or not self._frames or self._frames[-1].info.is_torch_leaf:
+            return None
+        return self._frames[-1].info
 
-    def _call_activation(
-        self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], x: Tensor, activation: Activation
-    ) -> Any:
-        frame = _Frame(self._frames[-1].info)
-        parameters = classify.call_parameters(activation, args, kwargs)
-        self._try(frame, self._note_function, frame, activation, x, parameters)
-        output = func(*args, **kwargs)
-        self._try(frame, self._add, frame, _function_name(func), "activation", output, True, activation)
-        return output
+    def note_signal(self, value: Any) -> None:
+        """What an operation made or took that was not chosen to be a site."""
+        x = main_tensor(value) if self.choice is not None and self.choice.globs else None
+        if x is not None:
+            self._signals[id(x)] = weakref.ref(x)
 
-    def _joins(self, args: tuple[Any, ...]) -> bool:
-        """Whether two signals that sites made or took are added, as a shortcut is to its branch."""
-        if len(args) != 2 or not all(isinstance(x, Tensor) and x.grad_fn is not None for x in args):
-            return False
-        known = (self._known.get(id(x)) for x in args)
-        same = all(entry is not None and entry[0]() is x for entry, x in zip(known, args, strict=True))
-        return same and args[0].shape == args[1].shape and args[0] is not args[1]
+    def knows_signal(self, x: Tensor) -> bool:
+        """Whether an operation has made or taken this very tensor."""
+        known, signal = self._known.get(id(x)), self._signals.get(id(x))
+        return (known is not None and known[0]() is x) or (signal is not None and signal() is x)
 
-    def _call_join(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        frame = _Frame(self._frames[-1].info)
+    def note_nodes(self, frame: Frame, arguments: Any) -> None:
+        """Where in the autograd graph a function begins."""
         if self.thorough:
-            frame.in_nodes = _nodes((args, kwargs))
-        output = func(*args, **kwargs)
-        self._try(frame, self._add, frame, "add", "join", output, True, None)
-        return output
-
-    def _call_attention(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        frame = _Frame(self._frames[-1].info)
-        if self.thorough:
-            frame.in_nodes = _nodes((args, kwargs))
-        output = func(*args, **kwargs)
-        self._try(frame, self._add_attention, frame, args, kwargs, output)
-        return output
-
-    def _add_attention(self, frame: _Frame, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        record = self._add(frame, "scaled_dot_product_attention", "attention", output, True, None)
-        if record is not None and self.thorough and not hasattr(output, "to_local"):
-            given = {**dict(zip(_ATTENTION_ARGUMENTS, args, strict=False)), **kwargs}
-            record.attention = attention_statistics(
-                **{name: value for name, value in given.items() if name not in ("value", "dropout_p")}
-            )
-
-    def _call_softmax(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], x: Tensor) -> Any:
-        """Scores of (batch, heads, queries, keys) on their way to becoming attention."""
-        frame = _Frame(self._frames[-1].info)
-        frame.in_nodes = _nodes((args, kwargs))
-        dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
-        statistics: list[AttentionStatistics] = []
-        if isinstance(dim, int) and dim % x.dim() == x.dim() - 1:
-            self._try(frame, lambda: statistics.append(softmax_statistics(x, dim)))
-        output = func(*args, **kwargs)
-        if statistics:
-            self._try(frame, self._add_softmax, frame, statistics[0], output)
-        return output
-
-    def _add_softmax(self, frame: _Frame, statistics: AttentionStatistics, output: Any) -> None:
-        record = self._add(frame, "softmax", "attention", output, True, None)
-        if record is not None:
-            record.attention = statistics
-
-    def _in_user_code(self) -> bool:
-        """Whether a function called now is a site of its own; torch's leaf modules and known activations are one."""
-        return bool(self._frames) and not self._frames[-1].info.is_torch_leaf
-
-    def _note_function(self, frame: _Frame, activation: Activation, x: Tensor, parameters: dict[str, Any]) -> None:
-        self._note_input(frame, x)
-        self._note_activation(frame, activation, x, parameters)
+            frame.in_nodes = _nodes(arguments)
 
     # Measuring
 
-    def _try(self, frame: _Frame, work: Callable[..., Any], *arguments: Any) -> None:
+    def attempt(self, frame: Frame, work: Callable[..., Any], *arguments: Any) -> None:
         """Our own work inside the user's forward: its torch calls are no sites, its errors no concern of the user's.
 
         What cannot be measured (a tensor under ``vmap``, a jagged one) is skipped, and the flow records the gap.
@@ -670,29 +532,32 @@ class Recorder:
     def _note_failure(self, where: str, error: Exception) -> None:
         self.failures.setdefault(where, in_one_line(error))
 
-    def _note_input(self, frame: _Frame, x: Tensor) -> None:
+    def note_input(self, frame: Frame, x: Tensor) -> None:
         """Measure the input now: an in-place operation will have overwritten it when the output is there."""
         frame.measured = self._measure(x, made_here=False)
         frame.input = x
         if self.thorough and not frame.in_nodes:
             frame.in_nodes = (x.grad_fn,) if x.grad_fn is not None else ()
 
-    def _note_activation(self, frame: _Frame, activation: Activation, x: Tensor, parameters: dict[str, Any]) -> None:
+    def note_activation(self, frame: Frame, activation: Activation, x: Tensor, parameters: dict[str, Any]) -> None:
         """Its state, with units where the last affine map of this rank put them; else where convolutions have them."""
         axis = self._unit_axis.get(x.dim(), 1 if x.dim() >= CONVOLUTION_RANK else -1)
         frame.state = activation_state(activation, generic.local(x.detach()), parameters, axis)
         frame.parameters = classify.scalar_parameters(parameters)
 
-    def _measure(self, tensor: Tensor, made_here: bool = True) -> _Measured:
+    def _measure(self, tensor: Tensor, made_here: bool = True) -> Measured:
         """Row and gradient of a tensor; measured once, though it is one site's output and the next one's input.
 
         A tensor that was changed in place since, which its version tells, is another one.
         """
         known = self._known.get(id(tensor))
         version = -1 if tensor.is_inference() else tensor._version
-        if known is not None and known[0]() is tensor and known[1] == version >= 0:
+        is_known = known is not None and known[0]() is tensor and known[1] == version >= 0
+        if known is not None and is_known and known[2].expects_gradient == tensor.requires_grad:
             return known[2]
-        measured = _Measured(self.ledger.measure(tensor), GradientSink(self))
+        # What a checkpoint runs without a graph has one once the checkpoint hands it on: the same numbers, another end.
+        row = known[2].row if known is not None and is_known else self.ledger.measure(tensor)
+        measured = Measured(row, GradientSink(self), tensor.requires_grad)
         self._known[id(tensor)] = weakref.ref(tensor), version, measured
         if tensor.requires_grad:
             handle = tensor.register_hook(measured.gradient)
@@ -700,9 +565,9 @@ class Recorder:
                 self._tensor_handles.append(handle)
         return measured
 
-    def _add(
+    def add(
         self,
-        frame: _Frame,
+        frame: Frame,
         op: str,
         kind: SiteKind,
         output: Any,
@@ -724,6 +589,7 @@ class Recorder:
         if frame.measured is not None:
             record.input.append(frame.measured.row)
             record.input_grad.append(frame.measured.gradient)
+            record.input_needs_gradient = record.input_needs_gradient or frame.measured.expects_gradient
         if frame.state is not None:
             record.states.append(frame.state)
         if self.thorough:
@@ -737,7 +603,7 @@ class Recorder:
         return record
 
     def _record(
-        self, frame: _Frame, op: str, kind: SiteKind, functional: bool, activation: Activation | None, y: Tensor
+        self, frame: Frame, op: str, kind: SiteKind, functional: bool, activation: Activation | None, y: Tensor
     ) -> SiteRecord:
         """The record of this call: a new one, or that of the same call on the micro-batch before."""
         key = (frame.info.name, op if functional else "")
@@ -790,92 +656,9 @@ class _OwnHook:
         return _OwnHook, ()
 
 
-class _Functions(TorchFunctionMode):
-    """Shows a recorder the torch functions that are called while a model's forward runs."""
-
-    def __init__(self, recorder: Recorder) -> None:
-        super().__init__()
-        self._recorder = recorder
-        self._entered = False
-
-    def begin(self) -> None:
-        if not self._entered:
-            self._entered = True
-            self.__enter__()
-
-    def end(self) -> None:
-        """Leave, unless a mode of the user's was begun since and is still there: then look at nothing any more."""
-        if self._entered and torch.overrides._get_current_function_mode() is self:
-            self._entered = False
-            self.__exit__(None, None, None)
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        return self._recorder.call(func, args, kwargs or {})
-
-
-def module_infos(model: nn.Module, choice: Choice | None) -> dict[int, ModuleInfo]:
-    """What is known of each module before it runs, by ``id``.
-
-    Args:
-        model: Whose modules.
-        choice: Which of them are sites; all by default.
-    """
-    model = unwrapped(model)
-    names = {id(module): clean(name) for name, module in model.named_modules()}
-    return {id(module): _info(module, names[id(module)], choice) for module in classify.operations(model)}
-
-
-def _info(module: nn.Module, name: str, choice: Choice | None) -> ModuleInfo:
-    """What is known of a module; parameters include those of children it never calls: attention has ``out_proj``."""
-    activation = classify.activation_of(module)
-    is_container = classify.is_container(module)
-    of_torch = classify.module_type(module).__module__.startswith("torch.nn.")
-    chosen = choice is None or choice.module(name, module, not is_container)
-    return ModuleInfo(
-        module=module,
-        name=name,
-        op=classify.module_type(module).__name__,
-        kind=classify.module_kind(module),
-        activation=activation,
-        is_container=is_container,
-        is_torch_leaf=activation is not None or (of_torch and not is_container),
-        chosen=chosen,
-        also_as_container=choice is not None and chosen and is_container,
-        is_chosen_torch_leaf=chosen and of_torch and not is_container,
-        parameters=tuple(f"{name}.{own}" if name else own for own, _ in module.named_parameters()),
-    )
-
-
-def silence_advice() -> None:
-    """Keep PyTorch's advice about global hooks from the user.
-
-    Straight into the list: ``filterwarnings`` would have Python forget which warnings it has shown once already, and
-    the user would see those of the model again at every measured step.
-    """
-    if isinstance(warnings.filters, list):
-        warnings.filters.insert(0, _SILENCE)
-
-
-def show_advice() -> None:
-    """Take that filter out again, and leave all others as they are.
-
-    There may be several: a ``catch_warnings`` that began and ended in the middle of a measured step has put one back.
-    """
-    while isinstance(warnings.filters, list) and _SILENCE in warnings.filters:
-        warnings.filters.remove(_SILENCE)
-
-
 def in_one_line(error: Exception) -> str:
     """What went wrong, without the pages that PyTorch may add."""
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-
-
-def _function_name(func: Callable[..., Any]) -> str:
-    """Its name without the underscore of an in-place variant; ``__iadd__`` and the like as they are."""
-    name = str(getattr(func, "__name__", ""))
-    return name if name.startswith("__") else name.rstrip("_")
 
 
 def _made_nodes(y: Tensor, output: Any, in_nodes: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from headwater.probes.activation_state import ActivationState
 from headwater.probes.graph import BackwardGraph
-from headwater.probes.recorder import GradientSink, Recorder, SiteRecord
+from headwater.probes.recorder import Recorder
+from headwater.probes.site_record import GradientSink, SiteRecord
 from headwater.records import Message, Moments, ParameterFlow, Site, SiteFlow
 
 

@@ -10,11 +10,12 @@ import torch
 from torch import nn
 
 from headwater.kernels.ledger import Ledger
+from headwater.probes.catalogue import ModuleInfo
 from headwater.probes.choose import Choice
 from headwater.probes.eager import eager
 from headwater.probes.graph import BackwardGraph
 from headwater.probes.parameters import ParameterProbe, Readings
-from headwater.probes.recorder import ModuleInfo, Recorder
+from headwater.probes.recorder import Recorder
 from headwater.probes.rows import followed_share, gaps, site_flows, site_names, with_parameters
 from headwater.records import Flow, Path, SiteFlow
 
@@ -191,7 +192,8 @@ class SampledStep:
             self._graph.close()
         for site, out_nodes, in_nodes in kept:  # of which closing has let go
             site.out_nodes, site.in_nodes = out_nodes, in_nodes
-        self._graph = BackwardGraph(list(dict.fromkeys(self._roots)), sites, self._ledger)
+        self._graph = BackwardGraph(self._roots, sites, self._ledger)
+        self.recorder.on_revisited = self._graph.enter
 
     def _finish_time_steps(self) -> None:
         """Follow gradients through time with the weights as they were; the optimizer is about to change them."""
