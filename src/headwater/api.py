@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from importlib.metadata import version
+from itertools import chain
 from typing import Any, overload
 
 import torch
 from torch import nn
 from torch.nn.modules.loss import _Loss
 
-from headwater.diagnosis import diagnose
+from headwater.judging import diagnosed
 from headwater.prediction import predict as _prediction_of
 from headwater.probes.choose import Sites
 from headwater.probes.first_inputs import first_inputs
 from headwater.probes.measure import check_trainable, measure
 from headwater.probes.preserve import random_states, restore_random_states
-from headwater.records import Diagnosis, Experiment, Finding, Flow, InputError, Prescription, Proof, RunInfo
+from headwater.records import Experiment, Flow, InputError, Prescription, Proof
+from headwater.rehearsing import rehearse
 from headwater.remedies import proof as _proof
 from headwater.remedies.order import Order, order_of_flow, order_of_model
-from headwater.remedies.remedy import NotApplicableError
-from headwater.remedies.surgery import apply_remedies, patch
-from headwater.remedies.trial import copied, endless, made, make_optimizer, seed_everything, train_step
+from headwater.remedies.surgery import apply_remedies
+from headwater.remedies.trial import copied, endless, made, make_optimizer, seed_everything
 from headwater.report import Prediction, Report
 
 Progress = Callable[[str, int, int], None]
@@ -71,12 +69,12 @@ def check(
     try:
         if isinstance(model, Experiment):
             _refuse_extra(batch, loss)
-            subject, flow = _measure_experiment(model, steps, seed, sites, progress)
+            subject, start, flow = _measure_experiment(model, steps, seed, sites, progress)
         else:
-            subject, flow = model, _measure_model(model, batch, loss, steps, sites)
+            subject, start, flow = model, None, _measure_model(model, batch, loss, steps, sites)
     finally:
         restore_random_states(states)
-    return diagnosed(subject, flow, seed, time.perf_counter() - started)
+    return diagnosed(subject, flow, seed, time.perf_counter() - started, start)
 
 
 def predict(
@@ -142,19 +140,6 @@ def _predict_experiment(
             inputs = taken[0]
     prediction = Prediction.of(_prediction_of(model, input_shape, inputs=inputs))
     return prediction.beside(measure(model, batch, experiment.loss)) if measured else prediction
-
-
-def diagnosed(model: nn.Module, flow: Flow, seed: int | None = None, wall_time_s: float = 0.0) -> Report:
-    """What a measurement of a model means.
-
-    Args:
-        model: That was measured.
-        flow: What was measured.
-        seed: The measurement ran under, ``None`` if it was left alone.
-        wall_time_s: Seconds the measurement took.
-    """
-    diagnosis = _with_code(diagnose(flow), model, flow)
-    return Report(run=_run_info(model, seed, wall_time_s), diagnosis=diagnosis, flow=flow)
 
 
 def prescribe(report: Report) -> tuple[Prescription, ...]:
@@ -273,7 +258,8 @@ def _is_criterion(loss: Any) -> bool:
 
 def _measure_experiment(
     experiment: Experiment, steps: int, seed: int | None, sites: Sites | None, progress: Progress | None
-) -> tuple[nn.Module, Flow]:
+) -> tuple[nn.Module, Flow | None, Flow]:
+    """The model, what was measured before it was trained (``None`` if it was not), and what was measured last."""
     if not isinstance(steps, int) or steps < 0:
         raise InputError(f"steps counts training steps: a whole number from 0, got {steps!r}.")
     if seed is not None:
@@ -284,47 +270,15 @@ def _measure_experiment(
         model = copied(model)
     stream = endless(experiment, seed)
     if not steps and experiment.optimizer is None:
-        return model, measure(model, next(stream), experiment.loss, sites=sites)
+        return model, None, measure(model, next(stream), experiment.loss, sites=sites)
     optimizer = make_optimizer(experiment, model)
-    for done in range(steps):
-        train_step(model, next(stream), experiment.loss, optimizer)
-        if progress is not None:
-            progress("progress.train", done + 1, steps)
-    return model, measure(model, next(stream), experiment.loss, optimizer, steps, sites)
-
-
-def _with_code(diagnosis: Diagnosis, model: nn.Module, flow: Flow) -> Diagnosis:
-    """The diagnosis with each prescription's change written out for this model."""
-    order = order_of_flow(flow)
-
-    def coded(finding: Finding) -> Finding:
-        return replace(finding, prescriptions=tuple(_coded(p, model, order) for p in finding.prescriptions))
-
-    return replace(diagnosis, findings=tuple(coded(finding) for finding in diagnosis.findings))
-
-
-def _coded(prescription: Prescription, model: nn.Module, order: Order) -> Prescription:
-    try:
-        return replace(prescription, code=patch(model, prescription.remedies, order))
-    except NotApplicableError as error:
-        # The advice stands where only the surgery cannot reach: the code then says what to change by hand.
-        return replace(prescription, code=f"# {error}")
-
-
-def _run_info(model: nn.Module, seed: int | None, wall_time_s: float) -> RunInfo:
-    parameters = list(model.parameters())
-    return RunInfo(
-        headwater=version("headwater"),
-        torch=torch.__version__,
-        python=platform.python_version(),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        model=type(model).__name__,
-        parameters=sum(parameter.numel() for parameter in parameters),
-        trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-        device=str(parameters[0].device),
-        seed=seed,
-        wall_time_s=wall_time_s,
-    )
+    if not steps:
+        return model, None, measure(model, next(stream), experiment.loss, optimizer, sites=sites)
+    first = next(stream)
+    start = measure(model, first, experiment.loss, sites=sites)
+    training = rehearse(experiment, model, optimizer, chain([first], stream), steps, progress)
+    flow = measure(model, next(stream), experiment.loss, optimizer, steps, sites)
+    return model, start, replace(flow, training=training)
 
 
 def _ids(remedies: str | Sequence[str] | Prescription) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch._compile import _disable_dynamo
 from torch.utils.hooks import RemovableHandle
 
-from headwater.api import diagnosed
+from headwater.judging import diagnosed
 from headwater.kernels.ledger import Ledger
 from headwater.probes.activation_window import ActivationWindow
 from headwater.probes.advice import show_advice
@@ -27,7 +27,8 @@ from headwater.probes.parameters import SAMPLE, ParameterProbe
 from headwater.probes.recorder import PATIENCE, in_one_line
 from headwater.probes.sampled_step import SampledStep
 from headwater.probes.schedule import Level, Schedule
-from headwater.records import Event, Flow, HeadwaterError, InputError, Message, WatchInfo
+from headwater.probes.trajectory import Trajectory
+from headwater.records import Event, Flow, HeadwaterError, InputError, Message, Score, Training, WatchInfo
 from headwater.report import Report
 
 Every = int | Literal["auto"]
@@ -82,6 +83,7 @@ class Watch:
         self._levels: deque[float] = deque(maxlen=_LEVELS)
         self._was_finite = True
         self._loss: float | Tensor | None = None
+        self._trajectory = Trajectory()
         self._events: list[Event] = []
         self._events_left_out = 0
         self._said: set[str] = set()
@@ -112,20 +114,50 @@ class Watch:
             self._depth = 0
             self._stop()
 
-    def log(self, *, loss: float | Tensor | None = None) -> None:
-        """Tell the loss of the current step; it is read, if at all, at the step's end.
+    def log(
+        self,
+        *,
+        loss: float | Tensor | None = None,
+        val_loss: float | Tensor | None = None,
+        metric: float | Tensor | None = None,
+        val_metric: float | Tensor | None = None,
+    ) -> None:
+        """Tell how the training goes; findings about its course, such as overfitting, rest on it.
 
         Args:
-            loss: A number or a tensor with one element.
+            loss: Of the current step, a number or a tensor with one element; read, if at all, at the step's end.
+            val_loss: Mean loss on data held out.
+            metric: On data it is trained on, higher is better.
+            val_metric: The same on data held out.
 
         Raises:
-            InputError: If it is neither.
+            InputError: If one of them is no single number.
         """
-        if isinstance(loss, Tensor) and loss.numel() != 1:
-            raise InputError(f"log(loss=...) takes one number, got a tensor of shape {list(loss.shape)}.")
-        if loss is not None and not isinstance(loss, (Tensor, int, float)):
-            raise InputError(f"log(loss=...) takes a number or a tensor with one element, got {type(loss).__name__}.")
-        self._loss = loss.detach() if isinstance(loss, Tensor) else loss
+        given = {"loss": loss, "val_loss": val_loss, "metric": metric, "val_metric": val_metric}
+        for name, value in given.items():
+            if isinstance(value, Tensor) and value.numel() != 1:
+                raise InputError(f"log({name}=...) takes one number, got a tensor of shape {list(value.shape)}.")
+            if value is not None and not isinstance(value, (Tensor, int, float)):
+                raise InputError(
+                    f"log({name}=...) takes a number or a tensor with one element, got {type(value).__name__}."
+                )
+        if loss is not None:
+            self._loss = loss.detach() if isinstance(loss, Tensor) else loss
+        if val_loss is not None or metric is not None or val_metric is not None:
+            seen, held_out, share, held_out_share = (None if v is None else float(v) for v in given.values())
+            self.score(Score(self.steps, seen, held_out, share, held_out_share))
+
+    def score(self, score: Score) -> None:
+        """Enter how well the model does now."""
+        self._trajectory.score(score)
+
+    def training(self, metric_name: str = "") -> Training | None:
+        """The course of the training so far, ``None`` if no step was measured and nothing was logged.
+
+        Args:
+            metric_name: What the metric is called.
+        """
+        return self._trajectory.record(metric_name)
 
     # What was seen
 
@@ -189,7 +221,7 @@ class Watch:
     def _flow_of(self, step: SampledStep | None) -> Flow:
         if step is None:
             raise HeadwaterError(self._why_nothing())
-        return self._window.applied(step.flow())
+        return replace(self._window.applied(step.flow()), training=self._trajectory.record())
 
     def _why_nothing(self) -> str:
         names = ", ".join(type(optimizer).__name__ for optimizer in self._optimizers)
@@ -290,6 +322,7 @@ class Watch:
             self._functions = step.recorder.functions_seen() if step.thorough else self._functions
             self._window.add(step.recorder.sites)
             self._latest = step
+            self._trajectory.add(step.in_short())
             self._thorough = step if step.thorough else self._thorough
             self._look(step)
         except Exception as error:

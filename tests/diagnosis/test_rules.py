@@ -42,7 +42,9 @@ def symptoms(report: Report) -> list[str]:
 
 
 def the(report: Report, symptom: str) -> Finding:
-    (finding,) = [f for f in report.findings if f.symptom == symptom]
+    """The finding of one rule by itself, whatever else explains it."""
+    (rule,) = [rule for rule in RULES if rule.symptom == symptom]
+    (finding,) = diagnose(report.flow, (rule,)).findings
     return finding
 
 
@@ -364,7 +366,7 @@ def test_head_that_starts_at_zero_cannot_be_told_and_is_healthy_after_a_step(
 ) -> None:
     report = check(seeded(zero_head, seed), vectors(), optimizer=optimizer)
     assert report.verdict == "cannot_tell"
-    assert report.findings == ()
+    assert symptoms(report) == ["gated_by_design"]
     assert "unchecked.zero_gradient" in [message.id for message in report.diagnosis.unchecked]
     assert check(seeded(zero_head, seed), vectors(), optimizer=sgd(), steps=1).verdict == "healthy"
 
@@ -372,8 +374,9 @@ def test_head_that_starts_at_zero_cannot_be_told_and_is_healthy_after_a_step(
 @pytest.mark.parametrize("model", [ReZero, LoRA, lambda: ReZero(blocks=12)], ids=["rezero", "lora", "rezero-deep"])
 @pytest.mark.parametrize("seed", range(3))
 def test_branches_that_start_at_zero_are_not_flagged(model: Callable[[], nn.Module], seed: int) -> None:
-    assert check(seeded(model, seed), vectors()).findings == ()
-    assert check(seeded(model, seed), vectors(), optimizer=sgd()).findings == ()
+    for report in (check(seeded(model, seed), vectors()), check(seeded(model, seed), vectors(), optimizer=sgd())):
+        assert report.verdict in ("healthy", "cannot_tell")
+        assert symptoms(report) == ["gated_by_design"]
     assert check(seeded(model, seed), vectors(), optimizer=sgd(), steps=5).verdict == "healthy"
 
 
@@ -391,7 +394,8 @@ def test_findings_are_ordered_by_severity() -> None:
     flow = check(model, vectors(), optimizer=sgd()).flow
     for rules in (RULES, RULES[::-1]):
         severities = [finding.severity for finding in diagnose(flow, rules).findings]
-        assert severities == ["critical", "critical", "warning"]
+        assert severities == sorted(severities, key=["critical", "warning", "info"].index)
+        assert severities.count("critical") == 2
 
 
 def test_every_symptom_is_either_checked_or_says_why_not() -> None:

@@ -54,7 +54,7 @@ def test_every_record_is_tried() -> None:
     assert {cls.__name__ for cls in RECORDS} == {
         *("Arm", "Cause", "Diagnosis", "Evidence", "Finding", "Flow", "Message", "Moments", "ParameterFlow", "Path"),
         *("PathStep", "Prescription", "Proof", "RunInfo", "Site", "SiteFlow", "Waterfall", "WaterfallBar"),
-        *("Event", "TimeGradient", "WatchInfo"),
+        *("Event", "TimeGradient", "WatchInfo", "Consequence", "Score", "Setup", "Training", "TrainingStep"),
     }
 
 

@@ -1,20 +1,24 @@
 """Run the rules over a flow and give one verdict."""
 
+from dataclasses import replace
+
+from headwater.diagnosis.folding import folded
 from headwater.diagnosis.rule import Observation, Rule, needs_path
 from headwater.diagnosis.rules import RULES
 from headwater.diagnosis.waterfall import waterfall
 from headwater.records import Diagnosis, Finding, Flow, Message, Verdict
 
 FOLLOWED_SHARE = 0.5  # of the trained weights; below, what was seen does not speak for the network
-_SEVERITY_ORDER = {"critical": 0, "warning": 1, "info": 2}
 
 
-def diagnose(flow: Flow, rules: tuple[Rule, ...] = RULES) -> Diagnosis:
+def diagnose(flow: Flow, rules: tuple[Rule, ...] = RULES, start: Flow | None = None) -> Diagnosis:
     """What is wrong with the network that ``flow`` was measured on.
 
     Args:
         flow: One measured step.
-        rules: Which symptoms to look for; within one severity, findings keep their order.
+        rules: Which symptoms to look for.
+        start: What was measured before the training that led there. What was wrong then counts where something is
+            wrong now, and is then the likelier root; what the training has healed does not.
 
     Returns:
         ``findings`` if a rule found anything of severity warning or worse, ``cannot_tell`` if the gradient could not
@@ -22,8 +26,13 @@ def diagnose(flow: Flow, rules: tuple[Rule, ...] = RULES) -> Diagnosis:
     """
     observation = Observation(flow, waterfall(flow))
     blocked = {rule.symptom: rule.blocked(observation) for rule in rules}
-    findings = [f for rule in rules if blocked[rule.symptom] is None for f in rule.look(observation)]
-    findings.sort(key=lambda finding: _SEVERITY_ORDER[finding.severity])
+    found = [f for rule in rules if blocked[rule.symptom] is None for f in _looked(rule, observation)]
+    before = _found_before(start, rules)
+    began = frozenset(finding.symptom for finding in (found if start is None else before))
+    if any(finding.severity != "info" for finding in found):
+        now = {finding.symptom for finding in found}
+        found += [finding for finding in before if finding.symptom not in now]
+    findings = folded(found, began)
     return Diagnosis(
         verdict=_verdict(findings, observation),
         findings=tuple(findings),
@@ -31,6 +40,19 @@ def diagnose(flow: Flow, rules: tuple[Rule, ...] = RULES) -> Diagnosis:
         checked=tuple(symptom for symptom, reason in blocked.items() if reason is None),
         unchecked=_unchecked(blocked, flow),
     )
+
+
+def _looked(rule: Rule, observation: Observation) -> list[Finding]:
+    return [replace(finding, step=observation.flow.step) for finding in rule.look(observation)]
+
+
+def _found_before(start: Flow | None, rules: tuple[Rule, ...]) -> list[Finding]:
+    """What was wrong before the training."""
+    if start is None:
+        return []
+    observation = Observation(start, waterfall(start))
+    able = [rule for rule in rules if rule.blocked(observation) is None]
+    return [finding for rule in able for finding in _looked(rule, observation)]
 
 
 def _unchecked(blocked: dict[str, Message | None], flow: Flow) -> tuple[Message, ...]:
@@ -53,7 +75,8 @@ def _verdict(findings: list[Finding], observation: Observation) -> Verdict:
     if any(finding.severity != "info" for finding in findings):
         return "findings"
     seen = needs_path(observation) is None and observation.flow.followed_share >= FOLLOWED_SHARE
-    return "healthy" if seen and not _gradient_is_zero(observation.flow) else "cannot_tell"
+    stuck = any(finding.symptom == "underfitting" for finding in findings)
+    return "healthy" if seen and not stuck and not _gradient_is_zero(observation.flow) else "cannot_tell"
 
 
 def _gradient_is_zero(flow: Flow) -> bool:

@@ -52,6 +52,16 @@ def for_dead_units(flow: Flow) -> tuple[Prescription, ...]:
     return prescription("activation.leaky_relu", "init.he"), prescription("init.he")
 
 
+def for_collapse(flow: Flow) -> tuple[Prescription, ...]:
+    """Against inputs that merge with depth: isometry where the activation allows it, else one bent to allow it."""
+    families = {ACTIVATIONS[name].family for name in hidden_activations(flow)}
+    if families == {"rectifier"}:
+        return prescription("init.mirrored"), prescription("activation.tailored")
+    if hidden_activations(flow) <= {"tanh", "softsign", "hardtanh"}:
+        return prescription("init.orthogonal"), prescription("activation.tailored")
+    return (prescription("activation.tailored"),)
+
+
 def hidden_activations(flow: Flow) -> set[str]:
     """Ids of the activations that have an affine map after them; what follows the last one is the output's own."""
     return {row.site.activation for row in before_last_affine(flow) if row.site.activation is not None}

@@ -71,6 +71,21 @@ def unit_spread(output: Tensor) -> float | None:
     return spread if math.isfinite(spread) else None
 
 
+def feature_scales(samples: Tensor, axis: int) -> tuple[float | None, float | None]:
+    """``feature_decades`` and ``feature_offset`` of samples; the meanings are those in ``reference``."""
+    rows = samples.detach().to(torch.float64).movedim(axis, -1).reshape(-1, samples.shape[axis])
+    rows = rows[torch.isfinite(rows).all(dim=1)]
+    if len(rows) < 2 or not rows.shape[1]:
+        return None, None
+    sizes = rows.square().mean(dim=0).sqrt()
+    sizes = sizes[sizes > 0].sort().values
+    low, high = math.floor(0.1 * (len(sizes) - 1)), math.ceil(0.9 * (len(sizes) - 1))
+    decades = float((sizes[high] / sizes[low]).log10()) if len(sizes) else None
+    spread, mean = rows.std(dim=0, correction=1), rows.mean(dim=0).abs()
+    varies = spread > 0
+    return decades, float((mean[varies] / spread[varies]).max()) if bool(varies.any()) else None
+
+
 def sign_coherence(gradient: Tensor) -> float | None:
     """Share of same-signed entries per unit of (units, ...); the meaning is ``reference.sign_coherence``."""
     if not gradient.numel():

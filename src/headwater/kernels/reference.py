@@ -92,6 +92,34 @@ def unit_spread(output: Array) -> float | None:
     return float(np.std(np.mean(output, axis=0), ddof=1)) if output.size and output.shape[1] > 1 else None
 
 
+def feature_decades(samples: Array) -> float | None:
+    """log₁₀ of a large over a small feature's rms, where a tenth of them is larger and a tenth smaller.
+
+    Features that are zero do not count.
+
+    Args:
+        samples: (samples, features), finite ones only are looked at.
+    """
+    rows = samples[np.isfinite(samples).all(axis=1)]
+    sizes = sorted(float(np.sqrt(np.mean(column**2))) for column in rows.T) if len(rows) > 1 else []
+    sizes = [size for size in sizes if size > 0]
+    if not sizes:
+        return None
+    last = len(sizes) - 1
+    return math.log10(sizes[math.ceil(0.9 * last)] / sizes[math.floor(0.1 * last)])
+
+
+def feature_offset(samples: Array) -> float | None:
+    """Largest |mean| over standard deviation of a feature that varies; dimensionless.
+
+    Args:
+        samples: (samples, features), finite ones only are looked at.
+    """
+    rows = samples[np.isfinite(samples).all(axis=1)]
+    columns = [column for column in rows.T if len(rows) > 1 and np.std(column, ddof=1) > 0]
+    return max((abs(float(np.mean(c))) / float(np.std(c, ddof=1)) for c in columns), default=None)
+
+
 def abs_cosine(samples: Array) -> float | None:
     """Mean |cos| over pairs of the first 64 samples; 1 where all inputs have merged into one direction.
 

@@ -58,7 +58,10 @@ def measure(
             value = _forward(recorder, model, batch, loss)
             graph = BackwardGraph([value.grad_fn], recorder.sites, ledger)
             recorder.on_revisited = graph.enter
+            assert recorder.setup is not None
             try:
+                recorder.setup.note_loss([value.grad_fn], {node for site in recorder.sites for node in site.out_nodes})
+                recorder.setup.note_targets(batch, recorder.sites[-1].shape)
                 set_aside(graph.leaves)
                 strangers = len(_strangers(graph.leaves, model, batch))
                 with recorder:  # reentrant checkpoints run their forwards again
@@ -71,6 +74,7 @@ def measure(
         finally:
             recorder.close()
         parameters.read(ledger)
+        recorder.setup.note_optimizer(optimizer)
         if optimizer is not None:
             parameters.keep()
             step(optimizer, lambda: _closure(model, batch, loss))
@@ -88,6 +92,7 @@ def measure(
         step=steps_before,
         followed_share=followed_share(rows, found),
         gaps=tuple(gaps(recorder, rows, strangers)),
+        setup=recorder.setup.setup(),
     )
 
 

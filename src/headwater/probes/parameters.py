@@ -125,6 +125,27 @@ class Readings:
         """
         return tuple(self._flow(key, reading, ledger) for key, reading in self.by_parameter.items())
 
+    def joint_cosine(self) -> float | None:
+        """Cosine of all gradients together with those of the step before; ``None`` where that was not kept."""
+        product, square, previous = self._sums(slice(1, 4))
+        norms = math.sqrt(square) * math.sqrt(previous)
+        return product / norms if norms and math.isfinite(product / norms) else None
+
+    def joint_update_ratio(self) -> float | None:
+        """‖Δw‖/‖w‖ over all weights together; ``None`` without a step."""
+        weight, update = self._sums(slice(4, 6))
+        return math.sqrt(update / weight) if weight and math.isfinite(update / weight) else None
+
+    def _sums(self, columns: slice) -> list[float]:
+        """Sums over the parameters; where only a part of one was kept, it stands for the whole."""
+        readings = list(self.by_parameter.values())
+        if not readings:
+            return [0.0] * (columns.stop - columns.start)
+        weights = np.array([reading.subject.count / max(1, reading.subject.kept) for reading in readings])
+        with np.errstate(all="ignore"):  # NaN and Inf are the model's
+            sums = np.nansum(readings[0].numbers[:, columns] * weights[:, None], axis=0)
+        return [float(value) for value in sums]
+
     def gradient_rows(self) -> list[int]:
         """The ledger's rows of all gradients."""
         return [row for reading in self.by_parameter.values() for row in reading.gradient_rows]

@@ -27,6 +27,7 @@ from headwater.probes.catalogue import ModuleInfo, module_infos
 from headwater.probes.choose import Choice
 from headwater.probes.frame import Frame, Measured
 from headwater.probes.functions import FunctionSites
+from headwater.probes.setup import SetupProbe, module_settings
 from headwater.probes.site_record import GradientSink, SiteRecord
 from headwater.probes.time_steps import TimeSteps, rng_before
 from headwater.probes.tree import main_tensor, tensors
@@ -73,6 +74,7 @@ class Recorder:
         self.on_next_pass: Callable[[], None] | None = None  # before a forward pass that is not the first
         self.on_revisited: Callable[[list[Any]], None] | None = None  # with the nodes of what ran again in the backward
         self.spent_s = 0.0
+        self.setup = SetupProbe() if thorough else None
         self.ledger = ledger
         self.thorough = thorough
         self.choice = choice
@@ -350,6 +352,8 @@ class Recorder:
 
     def _note_call(self, frame: Frame, args: tuple[Any, ...]) -> None:
         info = frame.info
+        if self.setup is not None and len(self._frames) == 1:
+            self.setup.note_input(args)
         if self.thorough:
             frame.in_nodes = _nodes(args)
             frame.rng_state = rng_before(info.module)
@@ -619,6 +623,7 @@ class Recorder:
                 functional=functional,
                 activation_id=activation.id if activation else None,
                 activation_parameters=frame.parameters,
+                settings=module_settings(frame.info.module) if self.thorough and not functional else {},
                 shape=y.shape,
                 dtype=y.dtype,
                 root_call=len(self._root_calls) - 1,

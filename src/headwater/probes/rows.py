@@ -105,6 +105,7 @@ def _site_flow(
             module=record.info.name,
             activation=record.activation_id,
             activation_parameters=record.activation_parameters,
+            settings=record.settings,
             parameters=() if record.functional else record.info.parameters,
             shape=tuple(record.shape),
             dtype=str(record.dtype).removeprefix("torch."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import ExitStack
 from typing import Any
@@ -17,7 +18,7 @@ from headwater.probes.graph import BackwardGraph
 from headwater.probes.parameters import ParameterProbe, Readings
 from headwater.probes.recorder import Recorder
 from headwater.probes.rows import followed_share, gaps, site_flows, site_names, with_parameters
-from headwater.records import Flow, Path, SiteFlow
+from headwater.records import Flow, Path, Setup, SiteFlow, TrainingStep
 
 _FOLLOWED_CALLS = 8  # of the model from outside in one micro-batch
 
@@ -88,6 +89,8 @@ class SampledStep:
         """
         started = time.perf_counter()
         self.recorder.leave()
+        if self.recorder.setup is not None and not self.optimizer:
+            self.recorder.setup.note_optimizer(optimizer)
         self.optimizer = self.optimizer or type(optimizer).__name__
         own = [p for group in optimizer.param_groups for p in group["params"]]
         if self.recorder.saw_backward or not has_closure:
@@ -159,6 +162,18 @@ class SampledStep:
             return None
         return self._ledger.log10_rms_of_all(rows)
 
+    def in_short(self) -> TrainingStep:
+        """What the step showed of all parameters together."""
+        scale = math.log10(self.grad_scale) if self.grad_scale > 0 else 0.0
+        level = self.log10_gradient()
+        return TrainingStep(
+            step=self.number,
+            loss=self.loss,
+            log10_gradient=None if level is None else level - scale,
+            gradient_cosine=self.readings.joint_cosine(),
+            update_ratio=self.readings.joint_update_ratio(),
+        )
+
     def flow(self) -> Flow:
         """Everything the step showed."""
         if self._flow is None:
@@ -174,6 +189,7 @@ class SampledStep:
                 step=self.number,
                 followed_share=followed_share(rows, parameters),
                 gaps=tuple(gaps(self.recorder, rows, strangers=0)),
+                setup=self.recorder.setup.setup() if self.recorder.setup is not None else Setup(),
             )
         return self._flow
 

@@ -56,6 +56,7 @@ class SiteRecord:
     functional: bool
     activation_id: str | None
     activation_parameters: dict[str, Scalar]
+    settings: dict[str, Scalar]
     shape: tuple[int, ...]
     dtype: torch.dtype
     root_call: int  # the how-manieth call of the model or of a part of it from outside

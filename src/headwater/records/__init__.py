@@ -7,6 +7,7 @@ from headwater.records.errors import HeadwaterError as HeadwaterError
 from headwater.records.errors import InputError as InputError
 from headwater.records.experiment import Experiment as Experiment
 from headwater.records.finding import Cause as Cause
+from headwater.records.finding import Consequence as Consequence
 from headwater.records.finding import Diagnosis as Diagnosis
 from headwater.records.finding import Evidence as Evidence
 from headwater.records.finding import Finding as Finding
@@ -26,7 +27,11 @@ from headwater.records.moments import Moments as Moments
 from headwater.records.proof import Arm as Arm
 from headwater.records.proof import Proof as Proof
 from headwater.records.run_info import RunInfo as RunInfo
+from headwater.records.setup import Setup as Setup
 from headwater.records.site import Site as Site
 from headwater.records.site import SiteKind as SiteKind
+from headwater.records.training import Score as Score
+from headwater.records.training import Training as Training
+from headwater.records.training import TrainingStep as TrainingStep
 from headwater.records.watch_info import Event as Event
 from headwater.records.watch_info import WatchInfo as WatchInfo

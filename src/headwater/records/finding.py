@@ -64,6 +64,23 @@ class Prescription:
 
 
 @dataclass(frozen=True)
+class Consequence:
+    """A symptom that another finding explains.
+
+    Attributes:
+        symptom: Such as ``not_updating``.
+        severity: How bad it would be on its own.
+        sites: Where, in execution order.
+        message: What it is in one sentence.
+    """
+
+    symptom: str
+    severity: Severity
+    sites: tuple[str, ...]
+    message: Message
+
+
+@dataclass(frozen=True)
 class Finding:
     """One thing that is wrong.
 
@@ -75,6 +92,8 @@ class Finding:
         causes: Most important first.
         prescriptions: Best first.
         message: The finding in one sentence.
+        consequences: Symptoms that go away with this one.
+        step: Optimizer steps taken before it was seen.
     """
 
     symptom: str
@@ -84,6 +103,8 @@ class Finding:
     causes: tuple[Cause, ...]
     prescriptions: tuple[Prescription, ...]
     message: Message
+    consequences: tuple[Consequence, ...] = ()
+    step: int = 0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from headwater.records.codec import decode, encode
 from headwater.records.message import Message
 from headwater.records.moments import Moments
+from headwater.records.setup import Setup
 from headwater.records.site import Site, SiteKind
+from headwater.records.training import Training
 
 if TYPE_CHECKING:
     import pandas
@@ -219,6 +221,8 @@ class Flow:
         step: Optimizer steps taken before this measurement.
         followed_share: Share of the weights with a gradient whose site the gradient was measured at.
         gaps: What could not be measured, and why.
+        setup: Input, loss and optimizer around the network, as far as they were seen.
+        training: The steps before this one, ``None`` where none was taken or watched.
     """
 
     SCHEMA: ClassVar[str] = "headwater/flow/1"
@@ -232,6 +236,8 @@ class Flow:
     step: int = 0
     followed_share: float = 1.0
     gaps: tuple[Message, ...] = field(default=())
+    setup: Setup = field(default=Setup())
+    training: Training | None = None
 
     def site(self, name: str) -> SiteFlow:
         """The row of the site called ``name``.

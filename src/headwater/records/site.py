@@ -26,6 +26,7 @@ class Site:
         shape: Shape of the output, batch first.
         dtype: Element type of the output, such as ``float32``.
         activation_parameters: The slopes or bounds the activation really used; of slopes per channel their rms.
+        settings: What decides on how the operation treats its input: a dropout's ``p``, a normalisation's ``training``.
         functional: Whether it is a function called inside a ``forward``, which no module stands for.
     """
 
@@ -40,3 +41,4 @@ class Site:
     dtype: str = "float32"
     functional: bool = False
     activation_parameters: dict[str, Scalar] = field(default_factory=dict)
+    settings: dict[str, Scalar] = field(default_factory=dict)

@@ -29,7 +29,7 @@ MOST_LINES = 25  # a report fits on one screen of a classic terminal
 INDENT = 2
 MOST_GROUPS = 6
 # Labels that stand under each other.
-LABELS = (("report.number", "report.cause", "report.fix"), ("report.checked", "report.unchecked"))
+LABELS = (("report.number", "report.cause", "report.brings", "report.fix"), ("report.checked", "report.unchecked"))
 BAR_CELLS = 18
 LEAST_DECADES = 4.0  # that the bars span: small differences should look small
 
@@ -113,18 +113,21 @@ def _head(report: "Report", page: _Page) -> list[Text]:
 
 def _finding(finding: Finding, page: _Page, sentence_lines: int, sites: set[str]) -> list[Text]:
     words, colour = page.words, COLOURS.get(finding.severity, "")
+    place = _place(finding, page, sites)
     title = Text.assemble(
         (f"{glyph(finding.severity)} {words.severity(finding.severity)}", colour),
         " · ",
         (words.symptom(finding.symptom), "bold"),
-        " · ",
-        _place(finding, page, sites),
+        f" · {place}" if place else "",
     )
     found = [fit(title, page.width), *_wrapped(words.say(finding.message), page, sentence_lines)]
     if finding.evidence:
         found.append(_row("report.number", _evidence(finding.evidence, page), page))
     if finding.causes:
         found.append(_row("report.cause", _causes(finding.causes, page), page))
+    if finding.consequences:
+        symptoms = dict.fromkeys(words.symptom(consequence.symptom) for consequence in finding.consequences)
+        found.append(_row("report.brings", _fitting(list(symptoms), page), page))
     if finding.prescriptions:
         best = finding.prescriptions[0]
         found.append(_row("report.fix", words.remedies(best.remedies) or words.say(best.why), page))

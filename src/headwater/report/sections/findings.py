@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from headwater.i18n import number
-from headwater.records import Cause, Evidence, Finding, Prescription, Proof
+from headwater.records import Cause, Consequence, Evidence, Finding, Prescription, Proof
 from headwater.report.markup import Html, el
 from headwater.report.sections.parts import bar, pill
 from headwater.report.words import MOST_FINDINGS, Words, glyph, verdict_status
@@ -63,6 +63,7 @@ def _finding(finding: Finding, words: Words) -> Html:
         if finding.evidence
         else None,
         _causes(finding.causes, words) if finding.causes else None,
+        _consequences(finding.consequences, words) if finding.consequences else None,
         _remedies(finding.prescriptions, words) if finding.prescriptions else None,
         class_=f"finding {finding.severity}",
     )
@@ -103,6 +104,19 @@ def _causes(causes: tuple[Cause, ...], words: Words) -> Html:
             )
         )
     return el("div", el("h3", words("report.cause")), el("ul", *rows), class_="causes")
+
+
+def _consequences(consequences: tuple[Consequence, ...], words: Words) -> Html:
+    """What goes away with the finding."""
+    rows = [
+        el(
+            "li",
+            el("span", el("b", words.symptom(c.symptom)), class_="cause"),
+            el("span", words.say(c.message), class_="why"),
+        )
+        for c in consequences
+    ]
+    return el("div", el("h3", words("report.brings_head")), el("ul", *rows), class_="causes")
 
 
 def _remedies(prescriptions: tuple[Prescription, ...], words: Words) -> Html:

@@ -1,0 +1,78 @@
+"""One root, one headline: symptoms that another one explains are folded under it.
+
+A symptom can explain another only if it was there as early: what a training made of the weights is no reason for what
+they were before it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from headwater.records import Consequence, Finding
+
+_BROKEN_TRAINING = (
+    "underfitting lr_too_low not_updating oscillation rank_collapse dead_units saturation vanishing_through_time"
+)
+# In the order in which roots are looked for: what a user did comes before what the network does.
+_EXPLAINS = {
+    "loss_activation_mismatch": "underfitting lr_too_low vanishing saturation not_updating oscillation dead_units",
+    "symmetric_init": f"vanishing {_BROKEN_TRAINING} zigzag underflow",
+    "normalization_misuse": f"lr_too_high exploding {_BROKEN_TRAINING}",
+    "dropout_too_high": f"lr_too_high {_BROKEN_TRAINING}",
+    "lr_too_high": f"nonfinite overflow exploding vanishing underflow zigzag {_BROKEN_TRAINING}",
+    "unscaled_input": f"nonfinite overflow lr_too_high exploding {_BROKEN_TRAINING}",
+    "exploding": f"nonfinite overflow lr_too_high {_BROKEN_TRAINING}",
+    "saturation": f"vanishing underflow lr_too_high zigzag {_BROKEN_TRAINING}",
+    "dead_units": f"vanishing underflow lr_too_high zigzag {_BROKEN_TRAINING}",
+    "nonfinite": f"overflow underflow exploding vanishing lr_too_high {_BROKEN_TRAINING}",
+    "overflow": "nonfinite lr_too_high underfitting",
+    "vanishing": f"zigzag {_BROKEN_TRAINING}",
+    "underflow": f"zigzag {_BROKEN_TRAINING}",
+    "rank_collapse": "underfitting lr_too_low lr_too_high oscillation",
+    "linear_collapse": "underfitting",
+    "not_updating": "underfitting lr_too_low",
+    "oscillation": "underfitting",
+    "lr_too_low": "underfitting vanishing_through_time",
+    "vanishing_through_time": "underfitting lr_too_low",
+}
+EXPLAINS: dict[str, frozenset[str]] = {
+    symptom: frozenset(others.split()) - {symptom} for symptom, others in _EXPLAINS.items()
+}
+_ROOTS = list(EXPLAINS)
+_WORST_FIRST = ("critical", "warning", "info")
+
+
+def folded(findings: Sequence[Finding], began: frozenset[str]) -> list[Finding]:
+    """The findings with consequences under their roots, worst first.
+
+    Args:
+        findings: One or several of each symptom.
+        began: Symptoms that were there before the first step.
+    """
+    waiting = sorted(findings, key=lambda finding: _rank(finding, began))
+    headlines: list[Finding] = []
+    while waiting:
+        root, *rest = waiting
+        below = [finding for finding in rest if _is_explained(finding, root, began)]
+        waiting = [finding for finding in rest if finding not in below]
+        headlines.append(_with_consequences(root, below))
+    return sorted(headlines, key=lambda finding: _WORST_FIRST.index(finding.severity))
+
+
+def _rank(finding: Finding, began: frozenset[str]) -> tuple[bool, bool, int]:
+    """Findings that matter first, of those what was there early, of those the likelier root."""
+    rank = _ROOTS.index(finding.symptom) if finding.symptom in EXPLAINS else len(_ROOTS)
+    return finding.severity == "info", finding.symptom not in began, rank
+
+
+def _is_explained(finding: Finding, root: Finding, began: frozenset[str]) -> bool:
+    """Whether a root that matters accounts for a finding that did not come before it."""
+    came_first = finding.symptom in began and root.symptom not in began
+    return root.severity != "info" and finding.symptom in EXPLAINS.get(root.symptom, ()) and not came_first
+
+
+def _with_consequences(root: Finding, below: Sequence[Finding]) -> Finding:
+    if not below:
+        return root
+    severity = min((finding.severity for finding in (root, *below)), key=_WORST_FIRST.index)
+    consequences = tuple(Consequence(f.symptom, f.severity, f.sites, f.message) for f in below)
+    return replace(root, severity=severity, consequences=consequences)

@@ -1,0 +1,48 @@
+"""Dropout that leaves next to nothing: the noise it makes is many times the signal.
+
+What is kept is scaled by 1/(1 - p), so that the variance it adds is p/(1 - p) times the mean square: as much as the
+signal at p = 1/2, four times as much at 0.8.
+"""
+
+import math
+from collections.abc import Iterable
+
+from headwater.diagnosis.rule import Observation, Rule
+from headwater.records import Cause, Evidence, Finding, Message, SiteFlow
+from headwater.records.message import Value
+
+WARNING_P = 0.8
+CRITICAL_P = 0.9
+SOURCE = "noise of p/(1 - p) = 4 times the signal; 0.2 to 0.5 are usual (Srivastava et al. 2014, JMLR 15, A.4)"
+
+
+def _look(observation: Observation) -> Iterable[Finding]:
+    high = [row for row in observation.flow.sites if _share(row) >= WARNING_P]
+    if not high:
+        return
+    worst = max(high, key=_share)
+    share = _share(worst)
+    values: dict[str, Value] = {"site": worst.site.name, "percent": 100 * share, "layers": len(high)}
+    yield Finding(
+        symptom="dropout_too_high",
+        severity="critical" if share >= CRITICAL_P and len(high) > 1 else "warning",
+        sites=tuple(row.site.name for row in high),
+        evidence=(Evidence("dropout_share", share, WARNING_P, worst.site.name, SOURCE),),
+        causes=(Cause("dropout_high", None, Message("cause.dropout_high.why", {"noise": _noise(share)})),),
+        prescriptions=(),
+        message=Message("finding.dropout_too_high", values),
+    )
+
+
+def _noise(share: float) -> float:
+    """Variance of the noise over the mean square of the signal."""
+    return share / (1.0 - share) if share < 1.0 else math.inf
+
+
+def _share(row: SiteFlow) -> float:
+    """What a dropout that is on drops; 0 for all else."""
+    settings = row.site.settings
+    return float(settings.get("p", 0.0)) if settings.get("training") else 0.0
+
+
+RULE = Rule("dropout_too_high", _look)

@@ -1,0 +1,94 @@
+"""The last activation and the loss do not go together: one of them is applied twice, or the range is wrong.
+
+Cross-entropy takes logits and applies the softmax itself; so does binary cross-entropy with logits the sigmoid. And a
+head that is bounded can never reach targets beyond its bounds.
+"""
+
+import math
+from collections.abc import Iterable
+
+from headwater.diagnosis.rule import Observation, Rule
+from headwater.records import Cause, Evidence, Finding, Flow, Message
+from headwater.records.message import Value
+
+# What a head returns at most, by its activation; those that are not named here reach everything in at least one
+# direction that targets can lie in.
+RANGES = {
+    "sigmoid": (0.0, 1.0),
+    "tanh": (-1.0, 1.0),
+    "relu": (0.0, math.inf),
+    "relu6": (0.0, 6.0),
+    "softplus": (0.0, math.inf),
+    "softsign": (-1.0, 1.0),
+    "hardtanh": (-1.0, 1.0),
+}
+DISTANT_LOSSES = frozenset({"MseLoss", "SmoothL1Loss", "HuberLoss", "L1Loss", "Abs", "Pow"})
+ROOM = 0.01  # of the range: targets of 1.0 at a sigmoid are reached as nearly as one likes
+SOURCE = "torch.nn.CrossEntropyLoss and BCEWithLogitsLoss take logits (PyTorch documentation)"
+RANGE_SOURCE = "the range of the activation"
+
+
+def _look(observation: Observation) -> Iterable[Finding]:
+    flow = observation.flow
+    yield from (*_twice(flow), *_out_of_reach(flow))
+
+
+def _twice(flow: Flow) -> Iterable[Finding]:
+    operations = flow.setup.loss_operations
+    last = flow.sites[-1].site if flow.sites else None
+    if last is None:
+        return
+    head = {last.op.lower().replace("functional.", ""), last.activation or ""}
+    softmax = "Softmax" in operations or head & {"softmax"}
+    sigmoid = "Sigmoid" in operations or head & {"sigmoid"}
+    if "LogSoftmax" in operations and "NllLoss" in " ".join(operations) and softmax:
+        yield _finding(flow, "softmax", "CrossEntropyLoss", last.name)
+    if "LogSoftmax" in operations and "NllLoss" in " ".join(operations) and sigmoid and not softmax:
+        yield _finding(flow, "sigmoid", "CrossEntropyLoss", last.name)
+    if "BinaryCrossEntropyWithLogits" in operations and sigmoid:
+        yield _finding(flow, "sigmoid", "BCEWithLogitsLoss", last.name)
+
+
+def _finding(flow: Flow, activation: str, loss: str, site: str) -> Finding:
+    values: dict[str, Value] = {"activation": activation, "loss": loss, "site": site}
+    return Finding(
+        symptom="loss_activation_mismatch",
+        severity="warning",
+        sites=(site,),
+        evidence=(Evidence("loss_operations", " ← ".join(flow.setup.loss_operations), None, site, SOURCE),),
+        causes=(Cause("loss_mismatch", None, Message("cause.loss_mismatch.twice", values)),),
+        prescriptions=(),
+        message=Message("finding.loss_twice", values),
+    )
+
+
+def _out_of_reach(flow: Flow) -> Iterable[Finding]:
+    targets, last = flow.setup.targets, flow.sites[-1].site if flow.sites else None
+    if targets is None or last is None or last.activation not in RANGES:
+        return
+    if not DISTANT_LOSSES & set(flow.setup.loss_operations):
+        return
+    low, high = RANGES[last.activation]
+    room = ROOM * (min(high - low, 1.0))
+    if targets[0] >= low - room and targets[1] <= high + room:
+        return
+    values: dict[str, Value] = {"activation": last.op, "site": last.name, "low": targets[0], "high": targets[1]}
+    yield Finding(
+        symptom="loss_activation_mismatch",
+        severity="warning",
+        sites=(last.name,),
+        evidence=(
+            Evidence("target_min", targets[0], low, last.name, RANGE_SOURCE),
+            Evidence("target_max", targets[1], high, last.name, RANGE_SOURCE),
+        ),
+        causes=(Cause("loss_mismatch", None, Message("cause.loss_mismatch.range", values)),),
+        prescriptions=(),
+        message=Message("finding.loss_range", values),
+    )
+
+
+def _blocked(observation: Observation) -> Message | None:
+    return None if observation.flow.setup.loss_operations else Message("unchecked.no_operations")
+
+
+RULE = Rule("loss_activation_mismatch", _look, _blocked)

@@ -1,0 +1,60 @@
+"""Steps so long that they throw the loss up, or the weights somewhere from where nothing is learned any more."""
+
+import math
+import statistics
+from collections.abc import Iterable
+
+from headwater.diagnosis.progress import needs_steps, progress
+from headwater.diagnosis.rule import Observation, Rule
+from headwater.records import Cause, Evidence, Finding, Message, Training
+from headwater.records.message import Value
+
+WRECKING_RATIO = 0.1
+LONG_RATIO = 0.01
+SOURCE = "update/weight ratio: about 1e-3 is usual, above 1e-1 wrecks (CS231n notes; docs/thresholds.md)"
+LOSS_SOURCE = "mean of the first third of the losses, three standard errors"
+
+
+def _look(observation: Observation) -> Iterable[Finding]:
+    training = observation.flow.training
+    course = progress(training)
+    if training is None or course is None or course.learns:
+        return
+    ratios = [ratio for ratio in training.update_ratios() if math.isfinite(ratio)]
+    if not ratios:
+        return
+    largest, usual = max(ratios), statistics.median(ratios)
+    if not (largest > WRECKING_RATIO or (course.worsens and usual > LONG_RATIO)):
+        return
+    optimizer = observation.flow.optimizer or ""
+    values: dict[str, Value] = {"ratio": largest, "first": course.first, "last": course.last, "optimizer": optimizer}
+    yield Finding(
+        symptom="lr_too_high",
+        severity="critical" if course.worsens else "warning",
+        sites=(),
+        evidence=(
+            Evidence("update_ratio", largest, WRECKING_RATIO, source=SOURCE),
+            Evidence("median_update_ratio", usual, LONG_RATIO, source=SOURCE),
+            Evidence("last_loss", course.last, course.first, source=LOSS_SOURCE),
+            Evidence("learning_rate", _rate(observation)),
+        ),
+        causes=(Cause("learning_rate_high", None, Message("cause.learning_rate_high.why", values)),),
+        prescriptions=(),
+        message=Message("finding.lr_too_high", values),
+    )
+
+
+def _rate(observation: Observation) -> float | None:
+    rate = observation.flow.setup.optimizer.get("lr")
+    return float(rate) if rate is not None else None
+
+
+def _blocked(observation: Observation) -> Message | None:
+    return needs_steps(observation.flow.training) or _needs_ratios(observation.flow.training)
+
+
+def _needs_ratios(training: Training | None) -> Message | None:
+    return None if training is not None and training.update_ratios() else Message("unchecked.no_optimizer")
+
+
+RULE = Rule("lr_too_high", _look, _blocked)

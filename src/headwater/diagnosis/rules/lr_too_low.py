@@ -1,0 +1,44 @@
+"""Steps so short that the training does not get anywhere, though the gradient is there."""
+
+import statistics
+from collections.abc import Iterable
+
+from headwater.diagnosis.progress import progress
+from headwater.diagnosis.rule import Observation, Rule
+from headwater.diagnosis.rules import lr_too_high
+from headwater.records import Cause, Evidence, Finding, Message
+from headwater.records.message import Value
+
+SHORT_RATIO = 1e-4
+SOURCE = "update/weight ratio: about 1e-3 is usual (CS231n notes; docs/thresholds.md)"
+
+
+def _look(observation: Observation) -> Iterable[Finding]:
+    training = observation.flow.training
+    course = progress(training)
+    if training is None or course is None or course.learns or course.worsens:
+        return
+    usual = statistics.median(training.update_ratios())
+    if usual >= SHORT_RATIO:
+        return
+    values: dict[str, Value] = {
+        "ratio": usual,
+        "percent": 100 * usual * len(training.steps),
+        "steps": len(training.steps),
+        "optimizer": observation.flow.optimizer or "",
+    }
+    yield Finding(
+        symptom="lr_too_low",
+        severity="warning",
+        sites=(),
+        evidence=(
+            Evidence("median_update_ratio", usual, SHORT_RATIO, source=SOURCE),
+            Evidence("last_loss", course.last, course.first, source=lr_too_high.LOSS_SOURCE),
+        ),
+        causes=(Cause("learning_rate_low", None, Message("cause.learning_rate_low.short", values)),),
+        prescriptions=(),
+        message=Message("finding.lr_too_low", values),
+    )
+
+
+RULE = Rule("lr_too_low", _look, lr_too_high.RULE.blocked)

@@ -1,0 +1,61 @@
+"""Batch normalisation over too few values, or with statistics that nobody has gathered.
+
+Of n values the variance is known to a share of √(2/(n - 1)): of two it is anything, and what comes out is ±1 whatever
+went in. In eval mode it divides by running statistics, which before any training are 0 and 1.
+"""
+
+import math
+from collections.abc import Iterable
+
+from headwater.diagnosis.progress import progress
+from headwater.diagnosis.rule import Observation, Rule
+from headwater.records import Cause, Evidence, Finding, Message, Severity, SiteFlow
+from headwater.records.message import Value
+
+FEW = 4
+SOURCE = "the variance of n values is known to √(2/(n - 1)) of itself, 82 % at n = 4 (docs/thresholds.md)"
+
+
+def _look(observation: Observation) -> Iterable[Finding]:
+    few = [row for row in observation.flow.sites if _values(row) is not None and (_values(row) or 0) <= FEW]
+    if few:
+        worst = min(few, key=lambda row: _values(row) or 0)
+        count = _values(worst) or 0
+        yield _finding("few_values", few, Evidence("values_per_channel", count, FEW, worst.site.name, SOURCE), count)
+    stale = [row for row in observation.flow.sites if _uses_nothing_gathered(row)]
+    if stale:
+        evidence = Evidence("batches_seen", 0, 1, stale[0].site.name, "batches behind the statistics")
+        # Until something has gone wrong with it, dividing by 1 does no harm.
+        course = progress(observation.flow.training)
+        yield _finding("never_gathered", stale, evidence, 0, "warning" if course and not course.learns else "info")
+
+
+def _finding(
+    kind: str, rows: list[SiteFlow], evidence: Evidence, count: int, severity: Severity = "warning"
+) -> Finding:
+    values: dict[str, Value] = {"site": rows[0].site.name, "count": count, "layers": len(rows)}
+    return Finding(
+        symptom="normalization_misuse",
+        severity=severity,
+        sites=tuple(row.site.name for row in rows),
+        evidence=(evidence,),
+        causes=(Cause("normalization_misuse", None, Message(f"cause.normalization_misuse.{kind}", values)),),
+        prescriptions=(),
+        message=Message(f"finding.normalization_{kind}", values),
+    )
+
+
+def _values(row: SiteFlow) -> int | None:
+    """Values behind each channel's statistics, ``None`` where none are taken."""
+    if "batches_seen" not in row.site.settings or not row.site.settings["training"]:
+        return None
+    shape = row.site.shape
+    return math.prod(shape) // shape[1] if len(shape) > 1 and shape[1] else None
+
+
+def _uses_nothing_gathered(row: SiteFlow) -> bool:
+    settings = row.site.settings
+    return settings.get("batches_seen") == 0.0 and not settings["training"]
+
+
+RULE = Rule("normalization_misuse", _look)

@@ -1,0 +1,82 @@
+"""The model knows its training data by heart and is much worse on data it has not seen."""
+
+from collections.abc import Iterable
+
+from headwater.diagnosis.prescribing import prescription
+from headwater.diagnosis.rule import Observation, Rule
+from headwater.records import Cause, Evidence, Finding, Message, Score, Training
+from headwater.records.message import Value
+
+BY_HEART = 0.995
+GAP = 0.10
+RISE = 1.2  # of the held-out loss over its least
+TIMES = 2.0  # the training loss
+SOURCE = "nearly all of the training data right, a tenth less of the others (docs/thresholds.md)"
+LOSS_SOURCE = "held-out loss a fifth above its least and twice the training loss (docs/thresholds.md)"
+
+
+def _look(observation: Observation) -> Iterable[Finding]:
+    training = observation.flow.training
+    if training is None or not training.scores:
+        return
+    last = training.scores[-1]
+    if _is_share(last):
+        yield from _by_metric(training, last)
+    else:
+        yield from _by_loss(training, last)
+
+
+def _is_share(score: Score) -> bool:
+    """Whether the metric is one that ends at 1: an accuracy."""
+    known = [value for value in (score.metric, score.validation_metric) if value is not None]
+    return len(known) == len(("train", "held out")) and all(0.0 <= value <= 1.0 for value in known)
+
+
+def _by_metric(training: Training, last: Score) -> Iterable[Finding]:
+    seen, unseen = last.metric or 0.0, last.validation_metric or 0.0
+    if seen >= BY_HEART and seen - unseen >= GAP:
+        evidence = (
+            Evidence("training_metric", seen, BY_HEART, source=SOURCE),
+            Evidence("validation_metric", unseen, seen - GAP, source=SOURCE),
+        )
+        values: dict[str, Value] = {
+            "metric": training.metric_name or "accuracy",
+            "seen": 100 * seen,
+            "unseen": 100 * unseen,
+        }
+        yield _finding(evidence, Message("finding.overfitting", values))
+
+
+def _by_loss(training: Training, last: Score) -> Iterable[Finding]:
+    held_out = [score.validation_loss for score in training.scores if score.validation_loss is not None]
+    if last.loss is None or last.validation_loss is None or not held_out or last.loss <= 0:
+        return
+    least = min(held_out)
+    if least > 0 and last.validation_loss > RISE * least and last.validation_loss > TIMES * last.loss:
+        evidence = (
+            Evidence("validation_loss", last.validation_loss, RISE * least, source=LOSS_SOURCE),
+            Evidence("training_loss", last.loss, last.validation_loss / TIMES, source=LOSS_SOURCE),
+        )
+        values: dict[str, Value] = {"seen": last.loss, "unseen": last.validation_loss, "least": least}
+        yield _finding(evidence, Message("finding.overfitting_loss", values))
+
+
+def _finding(evidence: tuple[Evidence, ...], message: Message) -> Finding:
+    return Finding(
+        symptom="overfitting",
+        severity="warning",
+        sites=(),
+        evidence=evidence,
+        causes=(Cause("capacity_or_label_noise", None, Message("cause.capacity_or_label_noise.by_heart")),),
+        prescriptions=(prescription("regularisation.dropout"), prescription("regularisation.l2")),
+        message=message,
+    )
+
+
+def _blocked(observation: Observation) -> Message | None:
+    training = observation.flow.training
+    known = training is not None and any(score.validation_loss is not None for score in training.scores)
+    return None if known else Message("unchecked.no_validation")
+
+
+RULE = Rule("overfitting", _look, _blocked)

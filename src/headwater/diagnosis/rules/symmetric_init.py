@@ -1,0 +1,57 @@
+"""All units of a layer start alike, and what follows reads them alike: they stay copies of one unit for ever.
+
+It takes both: where the next layer's weights differ, the gradients do too, and the units part. So a layer that starts
+at zero between others (a head, the end of a branch, the B of LoRA) is none.
+"""
+
+from collections.abc import Iterable
+from itertools import pairwise
+
+from headwater.diagnosis.prescribing import prescription
+from headwater.diagnosis.rule import Observation, Rule
+from headwater.records import Cause, Evidence, Finding, Flow, Message, ParameterFlow
+
+SOURCE = "units with equal weights on both sides get equal gradients (Goodfellow, Bengio and Courville 2016, 8.4)"
+
+
+def _look(observation: Observation) -> Iterable[Finding]:
+    alike = _alike(observation.flow)
+    if not alike:
+        return
+    yield Finding(
+        symptom="symmetric_init",
+        severity="critical",
+        sites=tuple(site for site, _ in alike),
+        evidence=tuple(Evidence("weight_std", _std(weight), 0.0, site, SOURCE) for site, weight in alike[:1]),
+        causes=(Cause("init_mismatch", None, Message("cause.init_mismatch.symmetric", {"layers": len(alike)})),),
+        prescriptions=(prescription("init.xavier"), prescription("init.he")),
+        message=Message("finding.symmetric_init", {"site": alike[0][0], "layers": len(alike)}),
+    )
+
+
+def _alike(flow: Flow) -> list[tuple[str, ParameterFlow]]:
+    """Layers of more than one unit whose weights are one number, and the next one's too, with no shortcut between."""
+    weights = {name: p for p in flow.parameters for name in (p.name, *p.aliases) if len(p.shape) > 1}
+    order: list[tuple[str, ParameterFlow | None]] = []
+    for row in flow.sites:
+        if row.site.kind == "join":
+            order.append((row.site.name, None))
+        if row.site.kind == "affine":
+            order += [(row.site.name, weights[name]) for name in row.site.parameters[:1] if name in weights]
+    return [
+        (site, weight)
+        for (site, weight), (_, following) in pairwise(order)
+        if weight is not None and following is not None and _is_one_number(weight) and _is_one_number(following)
+        if weight.shape[0] > 1 and weight.trainable
+    ]
+
+
+def _is_one_number(weight: ParameterFlow) -> bool:
+    return weight.value.min is not None and weight.value.min == weight.value.max and not weight.value.nonfinite_count
+
+
+def _std(weight: ParameterFlow) -> float | None:
+    return weight.value.std
+
+
+RULE = Rule("symmetric_init", _look)

@@ -1,0 +1,68 @@
+"""From a measurement to a report: the diagnosis, and each prescription's change written out for this very model."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+import torch
+from torch import nn
+
+from headwater.diagnosis import diagnose
+from headwater.records import Diagnosis, Finding, Flow, Prescription, RunInfo
+from headwater.remedies.order import Order, order_of_flow
+from headwater.remedies.remedy import NotApplicableError
+from headwater.remedies.surgery import patch
+from headwater.report import Report
+
+
+def diagnosed(
+    model: nn.Module, flow: Flow, seed: int | None = None, wall_time_s: float = 0.0, start: Flow | None = None
+) -> Report:
+    """What a measurement of a model means.
+
+    Args:
+        model: That was measured.
+        flow: What was measured.
+        seed: The measurement ran under, ``None`` if it was left alone.
+        wall_time_s: Seconds the measurement took.
+        start: What was measured before the training that led there, if there was one.
+    """
+    diagnosis = _with_code(diagnose(flow, start=start), model, flow)
+    return Report(run=_run_info(model, seed, wall_time_s), diagnosis=diagnosis, flow=flow)
+
+
+def _with_code(diagnosis: Diagnosis, model: nn.Module, flow: Flow) -> Diagnosis:
+    """The diagnosis with each prescription's change written out for this model."""
+    order = order_of_flow(flow)
+
+    def coded(finding: Finding) -> Finding:
+        return replace(finding, prescriptions=tuple(_coded(p, model, order) for p in finding.prescriptions))
+
+    return replace(diagnosis, findings=tuple(coded(finding) for finding in diagnosis.findings))
+
+
+def _coded(prescription: Prescription, model: nn.Module, order: Order) -> Prescription:
+    try:
+        return replace(prescription, code=patch(model, prescription.remedies, order))
+    except NotApplicableError as error:
+        # The advice stands where only the surgery cannot reach: the code then says what to change by hand.
+        return replace(prescription, code=f"# {error}")
+
+
+def _run_info(model: nn.Module, seed: int | None, wall_time_s: float) -> RunInfo:
+    parameters = list(model.parameters())
+    return RunInfo(
+        headwater=version("headwater"),
+        torch=torch.__version__,
+        python=platform.python_version(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        model=type(model).__name__,
+        parameters=sum(parameter.numel() for parameter in parameters),
+        trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        device=str(parameters[0].device),
+        seed=seed,
+        wall_time_s=wall_time_s,
+    )

@@ -1,0 +1,121 @@
+"""What surrounds a network in one step: its input, the loss's operations and targets, the optimizer's settings."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+
+from headwater.kernels import generic
+from headwater.kernels.ledger import moments
+from headwater.probes.tree import main_tensor, tensors
+from headwater.records import Setup
+from headwater.records.site import Scalar
+
+_BACKWARD = re.compile(r"(Backward)?\d*$")
+_CHANNELS_RANK = 3  # of (batch, channels, positions…), from which on a feature is a channel
+
+
+class SetupProbe:
+    """Collects a :class:`Setup` from those who see its parts."""
+
+    def __init__(self) -> None:
+        self._described: dict[str, Any] = {}
+
+    def note_input(self, arguments: Any) -> None:
+        """What the model is called with first; it is looked at now, for the model may overwrite it."""
+        x = main_tensor(arguments)
+        if "input" in self._described or x is None or not x.is_floating_point() or hasattr(x, "to_local"):
+            return
+        axis = 1 if x.dim() > _CHANNELS_RANK else -1
+        decades, offset = generic.feature_scales(x, axis) if x.dim() > 1 else (None, None)
+        self._described |= {"input": moments(x), "feature_decades": decades, "feature_offset": offset}
+
+    def note_loss(self, roots: Iterable[Any], site_nodes: set[Any]) -> None:
+        """The graph under the loss.
+
+        Args:
+            roots: Node of the loss.
+            site_nodes: Those of the sites' outputs; what stands before the first of them is the loss's own.
+        """
+        self._described["operations"] = dict(Counter(map(operation_name, _under(roots, set()))))
+        self._described["loss_operations"] = tuple(map(operation_name, _under(roots, site_nodes)))
+
+    def note_targets(self, batch: Any, output_shape: tuple[int, ...]) -> None:
+        """What the batch holds in the shape of the model's output."""
+        wanted = _without_ones(output_shape)
+        found = [t for t in tensors(batch) if t.is_floating_point() and t.numel() and _without_ones(t.shape) == wanted]
+        if found and not any(t.is_meta for t in found):
+            self._described["targets"] = float(found[-1].min()), float(found[-1].max())
+
+    def note_optimizer(self, optimizer: torch.optim.Optimizer | None) -> None:
+        """Settings of its first group."""
+        if optimizer is not None and optimizer.param_groups:
+            self._described["optimizer"] = settings(optimizer)
+
+    def setup(self) -> Setup:
+        """All that was seen."""
+        return Setup(**self._described)
+
+
+def settings(optimizer: torch.optim.Optimizer) -> dict[str, Scalar]:
+    """The numbers among the settings of an optimizer's first group; pairs are taken apart, as ``betas_0``."""
+    found: dict[str, Scalar] = {}
+    for name, value in optimizer.param_groups[0].items():
+        if isinstance(value, (bool, int, float)) or (isinstance(value, Tensor) and value.numel() == 1):
+            found[name] = float(value)
+        elif isinstance(value, tuple) and all(isinstance(item, (int, float)) for item in value):
+            found |= {f"{name}_{index}": float(item) for index, item in enumerate(value)}
+    return found
+
+
+def module_settings(module: nn.Module) -> dict[str, Scalar]:
+    """What decides on how a module treats its input: dropout's share, the mode of a normalisation."""
+    if isinstance(module, _DropoutNd):
+        return {"p": float(module.p), "training": float(module.training)}
+    if isinstance(module, _BatchNorm):
+        seen = module.num_batches_tracked
+        return {
+            "training": float(module.training),
+            "batches_seen": float(seen) if isinstance(seen, Tensor) else -1.0,
+        }
+    return {}
+
+
+def operation_name(node: Any) -> str:
+    """An autograd node's name as one would call the operation: ``AddmmBackward0`` is ``Addmm``.
+
+    A product or quotient of which only one factor has a gradient is a ``Scale``: dropout's mask, a constant.
+    """
+    name = _BACKWARD.sub("", str(node.name()).rsplit("::", 1)[-1])
+    if name in ("Mul", "Div") and sum(source is not None for source, _ in node.next_functions) == 1:
+        return "Scale"
+    return name
+
+
+def _under(roots: Iterable[Any], stop: set[Any]) -> list[Any]:
+    """The nodes under some, nearest first, without those at which the walk stops and without leaves."""
+    found: list[Any] = []
+    waiting = [root for root in roots if root is not None]
+    seen = set(waiting)
+    while waiting:
+        following = []
+        for node in waiting:
+            if node in stop or hasattr(node, "variable"):
+                continue
+            found.append(node)
+            new = [source for source, _ in node.next_functions if source is not None and source not in seen]
+            seen.update(new)
+            following += new
+        waiting = following
+    return found
+
+
+def _without_ones(shape: Iterable[int]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)

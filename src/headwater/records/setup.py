@@ -1,0 +1,31 @@
+"""What surrounds a network while it is trained, as far as one step shows it."""
+
+from dataclasses import dataclass, field
+
+from headwater.records.moments import Moments
+from headwater.records.site import Scalar
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Input, loss and optimizer.
+
+    Attributes:
+        input: Moments of the first floating-point tensor the model is called with; ``None`` if there is none (token
+            numbers), or it was not seen.
+        feature_decades: log₁₀ of a large over a small feature's rms, where a tenth is larger and a tenth smaller.
+        feature_offset: Largest |mean| / spread of a feature of the input.
+        operations: How often each operation stands in the graph from the model's first site to the loss, by autograd's
+            name without ``Backward``.
+        loss_operations: Those between the model's last site and the loss, nearest the loss first.
+        targets: Smallest and largest element of the batch's tensors that have the shape of the model's output.
+        optimizer: Settings of the optimizer's first group: ``lr``, ``weight_decay``, ``momentum``, …
+    """
+
+    input: Moments | None = None
+    feature_decades: float | None = None
+    feature_offset: float | None = None
+    operations: dict[str, int] = field(default_factory=dict)
+    loss_operations: tuple[str, ...] = ()
+    targets: tuple[float, float] | None = None
+    optimizer: dict[str, Scalar] = field(default_factory=dict)

@@ -1,0 +1,92 @@
+"""Train a copy for a few steps and write down how it goes: what the findings about a training's course rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from headwater.probes.preserve import random_states, restore_random_states
+from headwater.records import Experiment, Score, Training
+from headwater.remedies.trial import made, train_step
+from headwater.watching import Watch, watch
+
+Progress = Callable[[str, int, int], None]
+
+_MEASURED = 200  # steps, about
+_SCORED = 8  # batches of the training that the model is scored on afterwards
+_SCORES = 4  # on the way, beside the first
+
+
+def rehearse(
+    experiment: Experiment,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    stream: Iterator[Any],
+    steps: int,
+    progress: Progress | None = None,
+) -> Training | None:
+    """Train a model for some steps.
+
+    Args:
+        experiment: Its loss, and what it is scored with.
+        model: Trained in place.
+        optimizer: Over its parameters.
+        stream: Of batches.
+        steps: How many.
+        progress: ``progress("progress.train", done, total)`` after each step.
+
+    Returns:
+        What the steps showed: each of them up to 200, of more an odd interval's, so that a gradient which turns round
+        at every step is seen to.
+    """
+    seen: list[Any] = []
+    due = {round(steps * part / _SCORES) for part in range(1, _SCORES + 1)}
+    with watch(model, optimizer, every=2 * (steps // (2 * _MEASURED)) + 1) as observed:
+
+        def logged(model: nn.Module, batch: Any) -> Any:
+            value = experiment.loss(model, batch)
+            if isinstance(value, Tensor) and value.numel() == 1:
+                observed.log(loss=value)
+            return value
+
+        for done in range(1, steps + 1):
+            batch = next(stream)
+            if len(seen) < _SCORED:
+                seen.append(batch)
+            if done == 1:
+                _score(experiment, model, seen, observed)
+            train_step(model, batch, logged, optimizer)
+            if done in due:
+                _score(experiment, model, seen, observed)
+            if progress is not None:
+                progress("progress.train", done, steps)
+    return observed.training(experiment.metric_name)
+
+
+def _score(experiment: Experiment, model: nn.Module, seen: list[Any], observed: Watch) -> None:
+    """How well the model does in eval mode; random states and train mode are left alone."""
+    if experiment.validation is None:
+        return
+    states = random_states()
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            held_out = list(made(experiment, "validation"))
+            losses = [_mean_loss(experiment, model, batches) for batches in (seen, held_out)]
+            metrics: list[float | None] = [None, None]
+            if experiment.metric is not None:
+                metrics = [float(experiment.metric(model, batches)) for batches in (seen, held_out)]
+        observed.score(Score(observed.steps, losses[0], losses[1], metrics[0], metrics[1]))
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        restore_random_states(states)
+
+
+def _mean_loss(experiment: Experiment, model: nn.Module, batches: list[Any]) -> float | None:
+    losses = [float(experiment.loss(model, batch)) for batch in batches]
+    return sum(losses) / len(losses) if losses else None
