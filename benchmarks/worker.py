@@ -56,6 +56,11 @@ class Worker:
             raise CrashError(value)
         return value
 
+    @property
+    def alive(self) -> bool:
+        """Whether its process can take another job."""
+        return self._process.is_alive()
+
     def close(self) -> None:
         """Let it end; a process that does not is ended."""
         with suppress(OSError):  # it may have ended already

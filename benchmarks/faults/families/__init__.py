@@ -1,0 +1,24 @@
+"""All programs, one file per family of networks."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from benchmarks.faults.program import Program
+
+FAMILIES = ("mlp", "cnn", "recurrent")
+
+
+def programs(families: tuple[str, ...] = FAMILIES) -> dict[str, Program]:
+    """Programs of some families by id, each healthy one before those made from it.
+
+    Raises:
+        ValueError: If two have one id.
+    """
+    known: dict[str, Program] = {}
+    for family in families:
+        for program in import_module(f"benchmarks.faults.families.{family}").PROGRAMS:
+            if program.id in known:
+                raise ValueError(f"two programs are called {program.id}: give one of them another name.")
+            known[program.id] = program
+    return known

@@ -1,0 +1,180 @@
+"""The results as Markdown, and as the page docs/faults.md: prose of ours around tables that are only ever generated."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+from benchmarks.faults.diagnosers import DIAGNOSERS
+from benchmarks.faults.metrics import Row, by, from_dict
+from benchmarks.faults.program import Program
+from benchmarks.options import RESULTS, say
+from benchmarks.tables import between, machine_line, table
+
+PAGE = RESULTS.parent / "faults.md"
+OURS = "headwater"
+LABELS = {name: diagnoser.label for name, diagnoser in DIAGNOSERS.items()} | {
+    "grad_flow_fitted": "plot_grad_flow, limit from the other families"
+}
+
+Result = dict[str, Any]
+
+
+def write(result: Result, verified: Result) -> None:
+    """Rewrite what stands between the page's markers."""
+    from benchmarks.faults.families import programs  # brings torch, which no table needs
+
+    text = PAGE.read_text(encoding="utf-8")
+    rows = [from_dict(row) for row in result["rows"]]
+    parts = {
+        "faults": table_of(result),
+        "families": families_table(result),
+        "kinds": symptoms_table(rows, programs()),
+        "misses": misses(rows, programs()),
+    }
+    if verified:
+        parts["verified"] = verified_table(verified)
+    for name, content in parts.items():
+        text = between(text, name, content)
+    PAGE.write_text(text, encoding="utf-8")
+    say(f"written: {PAGE}")
+
+
+def table_of(result: Result) -> str:
+    """The one table to look at."""
+    heads = ["", "faults detected", "symptom right", "cause right", "place right"]
+    heads += ["false alarms per 100 healthy runs", "no opinion", "seconds per run"]
+    cells = [score_row(name, score) for name, score in result["scores"].items()]
+    counts = next(iter(result["scores"].values()))
+    line = (
+        f"{result['programs']} programs, {result['seeds']} seeds: {counts['detected']['runs']} faulty and "
+        f"{counts['false_alarms']['runs']} healthy runs of each diagnoser, in {result['minutes']:.0f} minutes."
+    )
+    return "\n\n".join([machine_line(result), line, table(heads, cells)])
+
+
+def score_row(name: str, score: Result) -> list[str]:
+    """One diagnoser."""
+    shares = [percent(score[part]) for part in ("detected", "symptom", "cause", "site")]
+    crashed = score["crashes"]["hits"]
+    return [LABELS[name], *shares, percent(score["false_alarms"], ""), str(crashed or "-"), f"{score['seconds']:.2f}"]
+
+
+def percent(share: Result, unit: str = " %") -> str:
+    """A share with its interval, in hundredths."""
+    if not share["runs"]:
+        return "-"
+    low, high = (100 * end for end in share["interval"])
+    return f"{100 * share['share']:.1f}{unit} ({low:.1f} to {high:.1f})"
+
+
+def families_table(result: Result) -> str:
+    """headwater and the best of the others on each family."""
+    heads = ["family", "runs faulty / healthy", "detected", "symptom", "cause", "place", "false alarms per 100"]
+    heads += ["detected less false alarms, best other"]
+    cells = []
+    for family, ours in result["families"][OURS].items():
+        shares = [short(ours[part]) for part in ("detected", "symptom", "cause", "site")]
+        runs = f"{ours['detected']['runs']} / {ours['false_alarms']['runs']}"
+        others = {name: part[family] for name, part in result["families"].items() if name != OURS and family in part}
+        cells.append([family, runs, *shares, short(ours["false_alarms"], ""), best(others)])
+    return table(heads, cells)
+
+
+def short(share: Result, unit: str = " %") -> str:
+    """A share without its interval."""
+    return f"{100 * share['share']:.0f}{unit}" if share["runs"] else "-"
+
+
+def best(others: dict[str, Result]) -> str:
+    """Who warns of faults more than of nothing, and by how much."""
+
+    def margin(name: str) -> float:
+        return others[name]["detected"]["share"] - others[name]["false_alarms"]["share"]
+
+    name = max(others, key=margin)
+    return f"{100 * margin(name):.0f} points ({LABELS[name]})"
+
+
+def symptoms_table(rows: list[Row], known: dict[str, Program]) -> str:
+    """What headwater does with each planted symptom."""
+    own = [row for row in rows if row.diagnoser == OURS and row.faulty]
+    kinds: dict[str, list[Row]] = {}
+    for row in own:
+        fault = known[row.program].fault
+        assert fault is not None
+        kinds.setdefault(f"`{fault.symptoms[0]}`, by `{fault.causes[0]}`", []).append(row)
+    cells = [
+        [
+            kind,
+            str(len(by(part, "program"))),
+            of(part, "alarm"),
+            of(part, "symptom_right"),
+            of(part, "cause_right"),
+            names(Counter(row.symptom or ("no opinion" if row.crash else "nothing") for row in part)),
+        ]
+        for kind, part in sorted(kinds.items())
+    ]
+    heads = ["planted", "programs", "detected", "symptom right", "cause right", "put first"]
+    return table(heads, cells)
+
+
+def of(rows: list[Row], what: str) -> str:
+    """So many of so many."""
+    return f"{sum(bool(getattr(row, what)) for row in rows)} of {len(rows)}"
+
+
+def names(counts: Counter[str]) -> str:
+    """Most frequent first."""
+    return ", ".join(f"{name} {count}" if len(counts) > 1 else name for name, count in counts.most_common())
+
+
+def misses(rows: list[Row], known: dict[str, Program]) -> str:
+    """Programs that headwater got wrong, by name."""
+    own = [row for row in rows if row.diagnoser == OURS]
+    missed = Counter(row.program for row in own if row.faulty and not row.alarm)
+    wrong = Counter(row.program for row in own if row.faulty and row.alarm and not row.cause_right)
+    cried = Counter(row.program for row in own if not row.faulty and row.alarm)
+    lines = [
+        f"**Missed** (seeds): {listed(missed)}.",
+        f"**Detected, with another cause first**: {listed(wrong)}.",
+        f"**False alarms**: {listed(cried)}.",
+    ]
+    return "\n\n".join(lines)
+
+
+def listed(counts: Counter[str]) -> str:
+    """Programs with the number of seeds."""
+    return ", ".join(f"`{name}` ({count})" for name, count in counts.items()) or "none"
+
+
+def verified_table(verified: Result) -> str:
+    """How well the programs are what they say, per family."""
+    families: dict[str, list[Result]] = {}
+    for id_, facts in verified["programs"].items():
+        families.setdefault(id_.partition("/")[0], []).append(facts)
+    cells = []
+    for family, all_facts in families.items():
+        healthy = [facts for facts in all_facts if "twin" not in facts]
+        faulty = [facts for facts in all_facts if "twin" in facts]
+        above = [min(facts["metrics"]) - facts["chance"] for facts in healthy]
+        lost = [facts["harm"] / (facts["twin_mean"] - facts["chance"]) for facts in faulty]
+        held = sum(facts["holds"] for facts in all_facts)
+        cells.append(
+            [
+                family,
+                str(len(healthy)),
+                f"{least(above):.2f}",
+                str(len(faulty)),
+                f"{100 * least(lost):.0f} %",
+                f"{held} of {len(all_facts)}",
+            ]
+        )
+    heads = ["family", "healthy", "worst seed above chance", "faulty", "least harm, of what the twin learns", "hold"]
+    return table(heads, cells)
+
+
+def least(values: list[float]) -> float:
+    """The smallest, NaN of none."""
+    return min(values, default=math.nan)
