@@ -19,12 +19,17 @@ SATURATED = Fault(
 )
 LARGE_LOGITS = Fault(("bad_init_large", "saturation", "exploding"), ("weights_too_large", "init_mismatch"))
 RANK_COLLAPSE = Fault(("rank_collapse", "vanishing"), ("depth_without_shortcut", "init_mismatch"))
+NO_SHORTCUT = Fault(
+    ("vanishing", "rank_collapse", "underflow"), ("activation_derivative", "depth_without_shortcut", "weights_too_small")
+)
 DEAD_BY_BIAS = Fault(("dead_units",), ("dead_relu", "init_mismatch"))
 DEAD_BY_RATE = Fault(
     ("dead_units", "lr_too_high", "oscillation", "nonfinite"), ("learning_rate_high", "dead_relu"), None
 )
 SYMMETRIC = Fault(("symmetric_init", "bad_init_small"), ("init_mismatch", "weights_too_small"))
-ZERO_GRADIENT = Fault(("symmetric_init", "not_updating", "vanishing"), ("init_mismatch", "weights_too_small"))
+ZEROS = Fault(
+    ("symmetric_init", "bad_init_small", "not_updating", "vanishing"), ("init_mismatch", "weights_too_small")
+)
 LINEAR = Fault(("linear_collapse", "underfitting"), ("no_nonlinearity",))
 UNSCALED = Fault(("unscaled_input",), ("data_scale",))
 SOFTMAX_TWICE = Fault(("loss_activation_mismatch",), ("loss_mismatch",))
@@ -36,12 +41,17 @@ RATE_HIGH = Fault(
 RATE_LOW = Fault(("lr_too_low", "not_updating"), ("learning_rate_low",))
 OSCILLATION = Fault(("oscillation", "zigzag", "lr_too_high"), ("learning_rate_high",))
 WRONG_PARAMETERS = Fault(("not_updating",), ("optimizer_params",))
+DETACHED_STATE = Fault(("vanishing_through_time", "not_updating"), ("detached_graph",))
 DETACHED = Fault(("not_updating",), ("detached_graph",))
 FROZEN = Fault(("not_updating",), ("frozen",))
 DROPOUT = Fault(("dropout_too_high", "underfitting"), ("dropout_high",))
 WEIGHT_DECAY = Fault(("underfitting", "double_regularization", "vanishing"), ("weight_decay_high",))
 NORMALIZATION = Fault(("normalization_misuse",), ("normalization_misuse",))
 THROUGH_TIME = Fault(("vanishing_through_time", "vanishing"), ("recurrent_weights", "activation_derivative"))
+SATURATED_TIME = Fault(
+    ("saturation", "bad_init_large", "exploding"),
+    ("weights_too_large", "saturated_activation", "init_mismatch", "recurrent_weights"),
+)
 EXPLODING_TIME = Fault(
     ("exploding", "bad_init_large", "saturation", "nonfinite", "overflow"),
     ("recurrent_weights", "weights_too_large", "saturated_activation", "init_mismatch"),
@@ -51,5 +61,7 @@ UNDERFITTING = Fault(("underfitting",), ("capacity_or_label_noise",))
 # Labels that have nothing to do with their inputs are learnt by heart, or not at all.
 SHUFFLED_LABELS = Fault(("underfitting", "overfitting"), ("capacity_or_label_noise",))
 NAN = Fault(("nonfinite", "overflow", "underflow"), ("numeric_overflow", "numeric_underflow", "loss_mismatch"))
+# Adam's epsilon of 1e-8 is 0 in float16, and so is the square of a small gradient: 0 / 0.
+ADAM_IN_HALF = Fault(("nonfinite", "underflow", "overflow"), ("numeric_underflow", "numeric_overflow"))
 OVERFLOW = Fault(("overflow", "nonfinite"), ("numeric_overflow", "data_scale"))
 UNDERFLOW = Fault(("underflow", "not_updating", "vanishing"), ("numeric_underflow",))

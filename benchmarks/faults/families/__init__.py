@@ -6,7 +6,7 @@ from importlib import import_module
 
 from benchmarks.faults.program import Program
 
-FAMILIES = ("mlp", "cnn", "recurrent")
+FAMILIES = ("mlp", "cnn", "resnet", "recurrent", "transformer", "autoencoder", "gan", "lora", "regression")
 
 
 def programs(families: tuple[str, ...] = FAMILIES) -> dict[str, Program]:

@@ -122,8 +122,9 @@ deep = healthy("he-10", 0.85, channels=(12,) * 10, pools=(4,), draw=he, optimize
 lenet = healthy("lenet-tanh", 0.9, activation=nn.Tanh, draw=xavier, optimizer=sgd(0.05, momentum=0.9))
 grouped = healthy("group-norm-silu", 0.9, channels=(16, 16, 16), norm=groups, activation=nn.SiLU, optimizer=adamw(3e-3))
 dropped = healthy("dropout", 0.9, channels=(16, 32), dropout=0.4)
-separable = healthy("separable", 0.85, channels=(16, 24, 24), separable=True, norm=nn.BatchNorm2d, average=True, steps=150)
+separable = healthy("separable", 0.85, channels=(16, 24, 24, 24, 24), separable=True, norm=nn.BatchNorm2d, average=True, steps=150)
 averaged = healthy("averaged-gelu", 0.8, channels=(16, 32, 32), average=True, activation=nn.GELU, draw=he, steps=150)
+pairs = healthy("group-norm-pairs", 0.75, norm=groups, batch_size=2, steps=300, optimizer=adam(2e-3))
 momentum = healthy("wide-momentum", 0.9, channels=(32, 32), optimizer=sgd(0.05, momentum=0.9), draw=he)
 
 PROGRAMS = (
@@ -133,7 +134,7 @@ PROGRAMS = (
     plain.but("rate-high", kinds.RATE_HIGH, optimizer=adam(3.0)),
     plain.but("labels-shuffled", kinds.SHUFFLED_LABELS, images=lambda: data.images().shuffled_targets(), watched=120),
     batch_norm,
-    batch_norm.but("batches-of-two", kinds.NORMALIZATION.at("1", "5"), batch_size=2),
+    pairs,
     batch_norm.but("copy", kinds.WRONG_PARAMETERS, optimizer=of_a_copy(adam(3e-3))),
     deep,
     deep.but("sigmoid", kinds.SIGMOID_DEPTH.at(*between(0, 10)), activation=nn.Sigmoid),
@@ -152,7 +153,7 @@ PROGRAMS = (
     separable.but("evaluating", kinds.NORMALIZATION, change=evaluating),
     averaged,
     averaged.but("head-only", kinds.WRONG_PARAMETERS.at(*between(0, 8)), optimizer=of_the_last(adam(3e-3), 2)),
-    averaged.but("frozen", kinds.FROZEN.at("0", "3", "2"), change=frozen("0", "3")),
+    averaged.but("frozen", kinds.FROZEN.at("0", "3", "6"), change=frozen("0", "3", "6")),
     momentum,
     momentum.but("dead", kinds.DEAD_BY_BIAS.at("3", "4"), change=biased(-30.0, "3")),
     momentum.but("rate-high", kinds.RATE_HIGH, optimizer=sgd(5.0, momentum=0.9)),

@@ -130,6 +130,25 @@ def in_half(model: nn.Module, batch: Any) -> Tensor:
     return nn.functional.cross_entropy(model(batch[0].half()), batch[1])
 
 
+def in_half_scaled(factor: float) -> Loss:
+    """The same with the loss scaled by a factor that is never taken out again."""
+    return lambda model, batch: factor * in_half(model, batch)
+
+
+def clamped_logarithm(model: nn.Module, batch: Any) -> Tensor:
+    """Binary cross-entropy written out, the probability kept away from 0 and 1."""
+    return _logarithms(torch.sigmoid(model(batch[0])).clamp(1e-6, 1 - 1e-6), batch[1])
+
+
+def bare_logarithm(model: nn.Module, batch: Any) -> Tensor:
+    """The same without the clamp: 0 · log 0 is NaN."""
+    return _logarithms(torch.sigmoid(model(batch[0])), batch[1])
+
+
+def _logarithms(probability: Tensor, wanted: Tensor) -> Tensor:
+    return -(wanted * probability.log() + (1 - wanted) * (1 - probability).log()).mean()
+
+
 def half_accuracy(model: nn.Module, batches: Any) -> float:
     """Accuracy of a network in float16."""
     return accuracy(model, [(x.half(), y) for x, y in batches])
@@ -157,6 +176,7 @@ tanh = healthy("tanh-xavier-10", 0.85, depth=10, activation=nn.Tanh, draw=xavier
 tanh_deep = healthy(
     "tanh-orthogonal-40", 0.85, steps=100, depth=40, activation=nn.Tanh, draw=orthogonal, optimizer=adam(5e-4)
 )
+tanh_sgd = healthy("tanh-sgd", 0.9, activation=nn.Tanh, optimizer=sgd(0.3))
 sigmoid = healthy("sigmoid-shallow", 0.85, depth=2, activation=nn.Sigmoid, optimizer=adam(1e-2))
 gelu = healthy("gelu-6-momentum", 0.9, depth=6, activation=nn.GELU, draw=he, optimizer=sgd(0.05, momentum=0.9))
 silu = healthy("silu-8-adamw", 0.85, depth=8, width=96, activation=nn.SiLU, draw=he, optimizer=adamw(2e-3))
@@ -185,6 +205,20 @@ spirals = healthy("spirals", 0.9, chance=0.5, steps=400, depth=4, activation=nn.
 spirals_relu = healthy("spirals-relu", 0.9, chance=0.5, steps=400, depth=4, draw=he, optimizer=adam(5e-3), **SPIRALS)
 wine = healthy("wine-sgd", 0.9, chance=0.4, depth=2, width=16, optimizer=sgd(0.1), batch_size=32, **WINE)
 textbook = healthy("textbook-loss", 0.9, loss=log_of_probabilities)
+half = healthy(
+    "half-sgd", 0.9, width=128, loss=in_half, metric=half_accuracy, optimizer=sgd(0.1), change=halved
+)
+clamped = healthy(
+    "tumours-clamped-logarithm",
+    0.9,
+    chance=0.63,
+    depth=2,
+    width=32,
+    optimizer=sgd(2.0),
+    **(BINARY | {"loss": clamped_logarithm}),
+)
+pairs = healthy("layer-norm-pairs", 0.6, steps=400, depth=4, norm=nn.LayerNorm, batch_size=2)
+norm_deep = healthy("batch-norm-14", 0.8, depth=14, norm=nn.BatchNorm1d, optimizer=adam(2e-3))
 two_layers = healthy("two-layers-small-batch", 0.85, depth=2, width=32, batch_size=16, optimizer=sgd(0.05))
 
 FIRST_HALF_12 = between(0, 12)
@@ -192,16 +226,16 @@ FIRST_HALF_12 = between(0, 12)
 PROGRAMS = (
     relu,
     relu.but("softmax-before-loss", kinds.SOFTMAX_TWICE.at("5", "4"), head=Softmax, optimizer=sgd(0.1)),
-    relu.but("one-unit", kinds.UNDERFITTING, width=1, watched=150),
+    relu.but("two-units", kinds.UNDERFITTING, width=2, watched=150),
     relu.but("labels-shuffled", kinds.SHUFFLED_LABELS, digits=lambda: data.digits().shuffled_targets(), watched=150),
     relu.but("labels-noisy", kinds.SHUFFLED_LABELS, digits=lambda: data.digits().noisy(0.9, 10), watched=150),
     relu.but("rate-low", kinds.RATE_LOW, optimizer=adam(1e-7)),
-    relu.but("zeros", kinds.SYMMETRIC.at("0", "2", "4"), draw=constant(0.0)),
+    relu.but("zeros", kinds.ZEROS.at("0", "2", "4"), draw=constant(0.0)),
     wide,
     wide.but("rate-high", kinds.RATE_HIGH, optimizer=sgd(20.0)),
     wide.but("rate-low", kinds.RATE_LOW, optimizer=sgd(1e-5)),
     wide.but("bytes", kinds.UNSCALED, digits=data.digit_bytes),
-    wide.but("dead-by-rate", kinds.DEAD_BY_RATE, optimizer=sgd(4.0)),
+    wide.but("dead-by-rate", kinds.DEAD_BY_RATE, optimizer=adam(0.3)),
     relu_he,
     relu_he.but("sigmoid", kinds.SIGMOID_DEPTH.at(*FIRST_HALF_12), activation=nn.Sigmoid, draw=xavier),
     relu_he.but("weights-small", kinds.SMALL_WEIGHTS.at(*FIRST_HALF_12), draw=normal(0.02)),
@@ -211,6 +245,8 @@ PROGRAMS = (
     tanh.but("unit-normal", kinds.SATURATED.at(*between(0, 18)), draw=normal(1.0)),
     tanh.but("head-only", kinds.WRONG_PARAMETERS.at(*between(0, 18)), optimizer=of_the_last(adam(), 2)),
     tanh.but("sigmoid", kinds.SIGMOID_DEPTH.at(*between(0, 10)), activation=nn.Sigmoid),
+    tanh_sgd,
+    tanh_sgd.but("oscillating", kinds.OSCILLATION, optimizer=sgd(10.0)),
     tanh_deep,
     tanh_deep.but("default-weights", kinds.SMALL_WEIGHTS.at(*between(0, 40)), draw=None),
     tanh_deep.but("he-relu-100", kinds.RANK_COLLAPSE.at("*"), depth=100, activation=nn.ReLU, draw=he),
@@ -229,8 +265,10 @@ PROGRAMS = (
     leaky,
     leaky.but("dead", kinds.DEAD_BY_BIAS.at("4", "5"), activation=nn.ReLU, change=biased(-30.0, "4")),
     batch_norm,
-    batch_norm.but("batches-of-two", kinds.NORMALIZATION.at("[14]", "4", "7", "1[0369]"), batch_size=2),
-    batch_norm.but("evaluating", kinds.NORMALIZATION.at("1", "4", "7", "10", "13", "16", "19"), change=evaluating),
+    norm_deep,
+    norm_deep.but("evaluating", kinds.NORMALIZATION.at(*map(str, range(1, 39, 3))), change=evaluating),
+    pairs,
+    pairs.but("batch-norm", kinds.NORMALIZATION.at("1", "4", "7"), norm=nn.BatchNorm1d),
     layer_norm,
     layer_norm.but("dropout", kinds.DROPOUT, dropout=0.95),
     dropout,
@@ -239,16 +277,10 @@ PROGRAMS = (
     light_dropout.but("dead", kinds.DEAD_BY_BIAS.at("0", "1"), change=biased(-40.0, "0")),
     sparse,
     bfloat16,
-    bfloat16.but(
-        "half-overflow",
-        kinds.OVERFLOW,
-        digits=data.digit_bytes,
-        loss=in_half,
-        metric=half_accuracy,
-        draw=normal(3.0),
-        optimizer=sgd(0.05),
-        change=halved,
-    ),
+    half,
+    half.but("scaled-loss", kinds.OVERFLOW, loss=in_half_scaled(2.0**16)),
+    half.but("adam", kinds.ADAM_IN_HALF, optimizer=adam()),
+    half.but("small-loss", kinds.UNDERFLOW, loss=in_half_scaled(1.6e-6), optimizer=sgd(6.25e4)),
     decayed,
     decayed.but("too-much", kinds.WEIGHT_DECAY, optimizer=adam(2e-3, weight_decay=3.0)),
     clipped_gradients,
@@ -256,7 +288,13 @@ PROGRAMS = (
     converged.but("forty-samples", kinds.OVERFITTING, digits=lambda: data.digits().first(40), watched=300),
     tumours,
     tumours.but("raw-features", kinds.UNSCALED, digits=data.cancer_raw, optimizer=sgd(0.01)),
-    tumours.but("sigmoid-before-loss", kinds.SOFTMAX_TWICE.at("5", "4"), head=nn.Sigmoid),
+    tumours.but(
+        "sigmoid-before-loss",
+        kinds.SOFTMAX_TWICE.at("5", "4"),
+        head=nn.Sigmoid,
+        metric=probability_accuracy,
+        optimizer=sgd(0.02),
+    ),
     probabilities,
     spirals,
     spirals.but("no-activation", kinds.LINEAR, activation=None),
@@ -265,6 +303,7 @@ PROGRAMS = (
     wine,
     wine.but("raw-features", kinds.UNSCALED, digits=data.wine_raw),
     textbook,
-    textbook.but("log-of-zero", kinds.NAN, digits=data.digit_bytes, draw=normal(1.0)),
+    clamped,
+    clamped.but("log-of-zero", kinds.NAN, loss=bare_logarithm),
     two_layers,
 )
