@@ -14,6 +14,7 @@ ORDER = [
     "kernels",
     "probes",
     "prediction",
+    "tracing",
     "diagnosis",
     "remedies",
     "report",

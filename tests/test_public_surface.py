@@ -18,12 +18,14 @@ PUBLIC = {
     "Prescription",
     "Proof",
     "Report",
+    "Trace",
     "__version__",
     "apply",
     "check",
     "predict",
     "prescribe",
     "prove",
+    "trace",
     "watch",
 }
 

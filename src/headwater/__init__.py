@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from headwater.api import predict as predict
     from headwater.api import prescribe as prescribe
     from headwater.api import prove as prove
+    from headwater.api import trace as trace
     from headwater.records import Cause as Cause
     from headwater.records import Experiment as Experiment
     from headwater.records import Finding as Finding
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from headwater.records import Proof as Proof
     from headwater.report import Prediction as Prediction
     from headwater.report import Report as Report
+    from headwater.report import Trace as Trace
     from headwater.watching import watch as watch
 
 __version__ = "0.1.0"
@@ -37,11 +39,13 @@ _HOMES = {
     "Prescription": "headwater.records",
     "Proof": "headwater.records",
     "Report": "headwater.report",
+    "Trace": "headwater.report",
     "apply": "headwater.api",
     "check": "headwater.api",
     "predict": "headwater.api",
     "prescribe": "headwater.api",
     "prove": "headwater.api",
+    "trace": "headwater.api",
     "watch": "headwater.watching",
 }
 
@@ -56,12 +60,14 @@ __all__ = [
     "Prescription",
     "Proof",
     "Report",
+    "Trace",
     "__version__",
     "apply",
     "check",
     "predict",
     "prescribe",
     "prove",
+    "trace",
     "watch",
 ]
 

@@ -17,14 +17,16 @@ from headwater.prediction import predict as _prediction_of
 from headwater.probes.choose import Sites
 from headwater.probes.first_inputs import first_inputs
 from headwater.probes.measure import check_trainable, measure
-from headwater.probes.preserve import random_states, restore_random_states
+from headwater.probes.preserve import preserved, random_states, restore_random_states
 from headwater.records import Experiment, Flow, InputError, Prescription, Proof
+from headwater.records.trace import RATE
 from headwater.rehearsing import rehearse
 from headwater.remedies import proof as _proof
 from headwater.remedies.order import Order, order_of_flow, order_of_model
 from headwater.remedies.surgery import apply_remedies
 from headwater.remedies.trial import copied, endless, made, make_optimizer, seed_everything
-from headwater.report import Prediction, Report
+from headwater.report import Prediction, Report, Trace
+from headwater.tracing import Subject, derive, of_experiment, of_model
 
 Progress = Callable[[str, int, int], None]
 
@@ -229,6 +231,68 @@ def prove(
     if not isinstance(experiment, Experiment):
         raise InputError(f"prove() takes an Experiment, which can be started again; got {type(experiment).__name__}.")
     return _proof.prove(experiment, _ids(remedies), seeds, steps, progress)
+
+
+def trace(
+    model: nn.Module | Experiment,
+    x: Any = None,
+    y: Any = None,
+    loss: Callable[[Any, Any], Any] | None = None,
+    parameter: str | None = None,
+    *,
+    rate: float = RATE,
+    seed: int | None = None,
+) -> Trace:
+    """The chain rule of one gradient, factor by factor, checked against autograd.
+
+    A chain of single units shows every factor of ∂p_n/∂w_1 = Π ∂a_i/∂p_{i-1} · Π w_i · x; a small network every unit
+    and every weight, of the first sample; a larger one what each operation does to the gradient and what its Jacobian
+    could do. All is computed on a copy in float64: the model, its ``.grad`` and the random states stay as they are.
+
+    Args:
+        model: A module, or an Experiment, whose first batch and loss are taken.
+        x: The model's input: a tensor or numbers, a tuple or dictionary of arguments.
+        y: What the output should be: numbers with a fraction make the loss the mean squared error, whole numbers
+            (classes) cross entropy. Without it the output itself is differentiated, or the sum of the outputs.
+        loss: ``loss(output, y) -> scalar tensor``, in place of these.
+        parameter: The weight whose gradient is explained, ``"0.weight"`` or one element of it, ``"0.weight[0,1]"``; by
+            default the first.
+        rate: α of the step w ← w - α ∂L/∂w that a small network shows.
+        seed: Of what the model draws (dropout), and with an Experiment of weights and data; by default the random
+            states as they are.
+
+    Raises:
+        InputError: If the model rejects x, the loss is no scalar, an operation has no derivative, or a number is not
+            finite; the message names the culprit and the corrected call.
+
+    Example:
+        >>> chain = nn.Sequential(nn.Linear(1, 1), nn.Sigmoid(), nn.Linear(1, 1))
+        >>> found = trace(chain, 1.0)
+        >>> [factor.kind for factor in found.factors], found.holds
+        (['activation', 'weight', 'input'], True)
+    """
+    started = time.perf_counter()
+    states = random_states()
+    try:
+        subject, traced = _subject(model, x, y, loss, seed)
+        with preserved(traced, (x, y)):
+            derivation = derive(subject, parameter, rate)
+    finally:
+        restore_random_states(states)
+    return Trace.of(derivation, _run_info(traced, seed, time.perf_counter() - started))
+
+
+def _subject(model: Any, x: Any, y: Any, loss: Any, seed: int | None) -> tuple[Subject, nn.Module]:
+    """What is traced, and the user's model behind it."""
+    if seed is not None:
+        seed_everything(seed)
+    if not isinstance(model, Experiment):
+        return of_model(model, x, y, loss), model
+    if x is not None or y is not None or loss is not None:
+        raise InputError("an Experiment brings its own batches and loss: hw.trace(experiment), nothing else.")
+    made_model: nn.Module = made(model, "model")
+    check_trainable(made_model)
+    return of_experiment(made_model, next(endless(model, seed)), model), made_model
 
 
 def _refuse_extra(batch: Any, loss: Any) -> None:

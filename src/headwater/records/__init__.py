@@ -30,6 +30,15 @@ from headwater.records.run_info import RunInfo as RunInfo
 from headwater.records.setup import Setup as Setup
 from headwater.records.site import Site as Site
 from headwater.records.site import SiteKind as SiteKind
+from headwater.records.trace import Comparison as Comparison
+from headwater.records.trace import Derivation as Derivation
+from headwater.records.trace import Descent as Descent
+from headwater.records.trace import Factor as Factor
+from headwater.records.trace import LayerGain as LayerGain
+from headwater.records.trace import ScalarPath as ScalarPath
+from headwater.records.trace import Signed as Signed
+from headwater.records.trace import Stage as Stage
+from headwater.records.trace import WeightGradient as WeightGradient
 from headwater.records.training import Score as Score
 from headwater.records.training import Training as Training
 from headwater.records.training import TrainingStep as TrainingStep

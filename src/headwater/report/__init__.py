@@ -2,3 +2,4 @@
 
 from headwater.report.payload import Report as Report
 from headwater.report.prediction import Prediction as Prediction
+from headwater.report.trace import Trace as Trace

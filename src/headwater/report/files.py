@@ -3,11 +3,14 @@
 import json
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from headwater.records import InputError, Message, decode
 from headwater.report.words import Words
+
+Payload = TypeVar("Payload")
 
 
 def with_text(data: Any, words: Words) -> Any:
@@ -26,6 +29,28 @@ def strict_json(data: Any) -> str:
     written = json.dumps(data, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
     # A lone surrogate in a name has no UTF-8 form; its backslash form is its JSON form as well.
     return written.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def read(path: str | os.PathLike[str], from_dict: Callable[[dict[str, Any]], Payload], kind: str) -> Payload:
+    """What was saved as JSON.
+
+    Args:
+        path: The file.
+        from_dict: Makes the payload of its data.
+        kind: What it should be: ``report`` or ``trace``.
+
+    Raises:
+        InputError: If there is no such file, or it is of another kind.
+    """
+    try:
+        return from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InputError(f"cannot read {os.fspath(path)!r}: {error.strerror or error}.") from error
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+        raise InputError(
+            f"{os.fspath(path)!r} is no headwater {kind}: {error}. "
+            f'{kind.capitalize()}.load reads what {kind}.save("{kind}.json") wrote.'
+        ) from error
 
 
 def write_whole(target: Path, content: str) -> None:

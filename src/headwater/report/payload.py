@@ -1,6 +1,5 @@
 """The report: everything a reader needs, and every form it takes."""
 
-import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from headwater.records import (
     decode,
     encode,
 )
-from headwater.report.files import strict_json, with_text, write_whole
+from headwater.report.files import read, strict_json, with_text, write_whole
 from headwater.report.words import Words
 
 if TYPE_CHECKING:
@@ -87,16 +86,7 @@ class Report:
         Raises:
             InputError: If there is no such file, or it is no report.
         """
-        try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
-            return cls.from_dict(data)
-        except OSError as error:
-            raise InputError(f"cannot read {os.fspath(path)!r}: {error.strerror or error}.") from error
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
-            raise InputError(
-                f"{os.fspath(path)!r} is no headwater report: {error}. "
-                'Report.load reads what report.save("report.json") wrote.'
-            ) from error
+        return read(path, cls.from_dict, "report")
 
     def save(self, path: str | os.PathLike[str], language: str | None = None) -> Path:
         """Write the report; a reader sees the old file or the new one, never half of one.

@@ -1,7 +1,7 @@
-"""The JSON Schemas of a report and of lessons, generated from the records, and the tables that document them.
+"""The JSON Schemas of reports, lessons and traces, generated from the records, and the tables that document them.
 
-They stand in ``report.schema.json`` and ``lessons.schema.json`` beside this file, so that they can be read without
-Python; a test compares.
+They stand in ``report.schema.json``, ``lessons.schema.json`` and ``trace.schema.json`` beside this file, so that they
+can be read without Python; a test compares.
 """
 
 import dataclasses
@@ -17,11 +17,14 @@ from headwater.records.codec import NON_FINITE
 from headwater.records.flow import COLUMNS
 from headwater.report.lessons import PARTS, LessonsReport
 from headwater.report.payload import Report
+from headwater.report.trace import Trace
 
 ID = "urn:headwater:report:1"
 FILE = "report.schema.json"
 LESSONS_ID = "urn:headwater:lessons:1"
 LESSONS_FILE = "lessons.schema.json"
+TRACE_ID = "urn:headwater:trace:1"
+TRACE_FILE = "trace.schema.json"
 NUMBER = {"anyOf": [{"type": "number"}, {"enum": list(NON_FINITE)}]}
 # Columns of the flat table that are no attribute of SiteFlow under the same name.
 COLUMN_NOTES = {
@@ -79,6 +82,12 @@ def lessons_schema() -> dict[str, Any]:
     return {"$id": LESSONS_ID, "title": "headwater lessons", **schema}
 
 
+@cache
+def trace_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of :meth:`Trace.to_dict`."""
+    return {"$id": TRACE_ID, "title": "headwater trace", **_documented(Trace)}
+
+
 def stored_schema(file: str = FILE) -> dict[str, Any]:
     """The schema as it was shipped."""
     stored: dict[str, Any] = json.loads(files("headwater.report").joinpath(file).read_text(encoding="utf-8"))
@@ -99,6 +108,12 @@ def lesson_field_tables() -> str:
     """The same for lessons; a message is as in a report."""
     definitions = lessons_schema()["$defs"]
     return "\n".join(_field_table(name, definitions[name]) for name in definitions if name != "Message")
+
+
+def trace_field_tables() -> str:
+    """The same for a trace; what a report holds as well is told there."""
+    definitions, known = trace_schema()["$defs"], report_schema()["$defs"]
+    return "\n".join(_field_table(name, definitions[name]) for name in definitions if name not in known)
 
 
 def _documented(root: type) -> dict[str, Any]:
@@ -133,10 +148,10 @@ def _records(root: Any) -> dict[str, type]:
 
 
 def _attribute_notes(record: type) -> dict[str, str]:
-    """What a record's docstring says of each attribute."""
-    _, _, section = (inspect.getdoc(record) or "").partition("Attributes:\n")
-    section = section.split("\n\n")[0]
-    found = re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, flags=re.MULTILINE)
+    """What a record's docstring says of each attribute; of one that has more than another, also that one's."""
+    sections = [inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2] for kind in reversed(record.__mro__)]
+    parts = [section.split("\n\n")[0] for section in sections]
+    found = [one for part in parts for one in re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", part, flags=re.MULTILINE)]
     return {name: re.sub(r"\s+", " ", note).replace("``", "`").replace("`None`", "`null`") for name, note in found}
 
 

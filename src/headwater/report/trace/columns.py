@@ -1,0 +1,84 @@
+"""Columns of a trace in a terminal: numbers that stand under each other, and bars on a log axis."""
+
+import math
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from headwater.report.lines import fit, padded, wrap
+from headwater.report.words import Words
+
+INDENT = 2
+MOST_ROWS = 40  # the middle of a longer table is left out, visibly
+BAR_CELLS = 14
+LEAST_DECADES = 4.0  # that the bars span: small differences should look small
+_BARS = ("█", "▏", "⊘")
+Row = list[str]
+
+
+def paragraph(content: str, width: int, indent: int = INDENT, hanging: int = 0) -> list[Text]:
+    """``content`` on as many lines as it takes, those after the first set in by ``hanging`` more."""
+    parts = wrap(content, width - indent - hanging, 12)
+    return [Text(" " * (indent + (hanging if place else 0)) + part) for place, part in enumerate(parts)]
+
+
+def dimmed(lines: list[Text]) -> list[Text]:
+    """The same lines, said more quietly."""
+    return [Text(line.plain, "dim") for line in lines]
+
+
+def middle_out(body: list[Row], words: Words) -> list[Row]:
+    """The first and the last rows of a long table, and how many lie between."""
+    if len(body) <= MOST_ROWS:
+        return body
+    half = MOST_ROWS // 2
+    rest = len(body) - 2 * half
+    return [*body[:half], [words("trace.more_rows", count=rest)], *body[-half:]]
+
+
+def aligned(head: Row, body: list[Row], width: int, text_columns: int = 0) -> list[Text]:
+    """Columns that stand under each other: text to the left, numbers to the right; the last is as long as it is.
+
+    Args:
+        head: One word for each column.
+        body: Rows; one of a single cell runs across all columns.
+        width: Of the terminal.
+        text_columns: How many of the first hold text.
+    """
+    if not body:
+        return []
+    whole = [row for row in body if len(row) == len(head)]
+    widths = [max(cell_len(row[column]) for row in (head, *whole)) for column in range(len(head))]
+
+    def line(row: Row, style: str = "") -> Text:
+        if len(row) != len(head):
+            return Text("  " + row[0], "dim")
+        cells = [
+            padded(text, widths[i]) if i < text_columns or text.startswith(_BARS) else to_the_right(text, widths[i])
+            for i, text in enumerate(row)
+        ]
+        return fit(Text(("  " + "  ".join(cells)).rstrip(), style), width)
+
+    return [line(head, "dim"), *map(line, body)]
+
+
+def to_the_right(text: str, cells: int) -> str:
+    """``text`` with blanks before it up to ``cells``; Korean letters take two each."""
+    return " " * (cells - cell_len(text)) + text
+
+
+def bar(level: float, levels: Sequence[float], cells: int = BAR_CELLS) -> str:
+    """A bar on a log axis; zero is no short bar but a sign of its own.
+
+    Args:
+        level: log₁₀ of what it shows.
+        levels: Those of all bars.
+        cells: Of the longest.
+    """
+    if level == -math.inf:
+        return "⊘"
+    finite = [one for one in levels if math.isfinite(one)]
+    high = max(finite)
+    low = min([*finite, high - LEAST_DECADES])
+    return "█" * round((level - low) / (high - low) * cells) or "▏"
