@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from headwater.cli.asked import command
 from headwater.cli.candidates import candidates
 
-NEEDED = "check needs an Experiment, or a function that returns one."
-NEEDED_FOR_MODEL = "check needs its data and loss too."
+NEEDED = "{command} needs an Experiment, or a function that returns one."
+NEEDED_FOR_MODEL = "{command} needs its data and loss too."
 WRAPPED = """
     from headwater import Experiment
 
@@ -19,12 +20,12 @@ WRAPPED = """
         loss=lambda model, batch: cross_entropy(model(batch[0]), batch[1]),
     )
 
-and run: headwater check {location}:experiment"""
+and run: headwater {command} {location}:experiment"""
 
 
 def no_location(target: str) -> str:
     """``:experiment``, or nothing at all."""
-    corrected = "A target is FILE.py:NAME or MODULE:NAME: headwater check train.py:experiment"
+    corrected = f"A target is FILE.py:NAME or MODULE:NAME: headwater {command()} train.py:experiment"
     return f"{target!r} names no file or module. {corrected}"
 
 
@@ -47,19 +48,19 @@ def not_an_experiment(location: str, name: str, value: Any) -> str:
     named = f"{location}:{name} is"
     if is_model(value):
         fresh = f"lambda: {type(value).__name__}(...)"
-        return f"{named} {_kind(value)}: {NEEDED_FOR_MODEL} {_wrapped(location, fresh)}"
+        return f"{named} {_kind(value)}: {NEEDED_FOR_MODEL.format(command=command())} {_wrapped(location, fresh)}"
     if isinstance(value, type):
-        return f"{named} a class: {NEEDED} {_wrapped(location, name)}"
-    return f"{named} {_kind(value)}: {NEEDED} {_wrapped(location, 'Net')}"
+        return f"{named} a class: {NEEDED.format(command=command())} {_wrapped(location, name)}"
+    return f"{named} {_kind(value)}: {NEEDED.format(command=command())} {_wrapped(location, 'Net')}"
 
 
 def needs_arguments(location: str, name: str, missing: list[str]) -> str:
-    """A function that check cannot call, as it knows no arguments for it."""
+    """A function that no command can call, as it knows no arguments for it."""
     arguments = ", ".join(f"{argument}=..." for argument in missing)
     return (
-        f"{location}:{name} needs arguments ({', '.join(missing)}), and check calls it with none. "
+        f"{location}:{name} needs arguments ({', '.join(missing)}), and {command()} calls it with none. "
         f"Give them defaults, or add to {location}\n\n    def experiment():\n        return {name}({arguments})\n\n"
-        f"and run: headwater check {location}:experiment"
+        f"and run: headwater {command()} {location}:experiment"
     )
 
 
@@ -67,10 +68,10 @@ def returned_something_else(location: str, name: str, value: Any) -> str:
     """A function that was called and gave back no experiment."""
     returned = f"{location}:{name} returned"
     if value is None:
-        return f"{returned} None: let it end in `return Experiment(...)`. Then: headwater check {location}:{name}"
+        return f"{returned} None: let it end in `return Experiment(...)`. Then: headwater {command()} {location}:{name}"
     if is_model(value):
-        return f"{returned} {_kind(value)}: {NEEDED_FOR_MODEL} {_wrapped(location, name)}"
-    return f"{returned} {_kind(value)}: {NEEDED} {_wrapped(location, 'Net')}"
+        return f"{returned} {_kind(value)}: {NEEDED_FOR_MODEL.format(command=command())} {_wrapped(location, name)}"
+    return f"{returned} {_kind(value)}: {NEEDED.format(command=command())} {_wrapped(location, 'Net')}"
 
 
 def is_model(value: Any) -> bool:
@@ -89,9 +90,9 @@ def _kind(value: Any) -> str:
 def _offer(location: str, names: list[str]) -> str:
     if not names:
         return f" {_wrapped(location, 'Net')}"
-    calls = "".join(f"\n    headwater check {location}:{name}" for name in names)
+    calls = "".join(f"\n    headwater {command()} {location}:{name}" for name in names)
     return f" Did you mean:{calls}"
 
 
 def _wrapped(location: str, model: str) -> str:
-    return f"Add to {location}\n{WRAPPED.format(model=model, location=location)}"
+    return f"Add to {location}\n{WRAPPED.format(model=model, location=location, command=command())}"

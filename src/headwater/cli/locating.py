@@ -8,6 +8,7 @@ import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
+from headwater.cli.asked import command
 from headwater.records import InputError
 
 
@@ -44,7 +45,7 @@ def find_module(module: str, name: str) -> Path:
             call = _call_of(file, module, name or "NAME")
             raise InputError(f"Python finds no module {module}, but there is a file {file}: {call}")
     raise InputError(
-        f"Python finds no module {module}. Install its package here, or name a file: headwater check FILE.py:"
+        f"Python finds no module {module}. Install its package here, or name a file: headwater {command()} FILE.py:"
         f"{name or 'NAME'}.{_nearest_file(path, name)}"
     )
 
@@ -75,16 +76,16 @@ def module_call(path: Path, name: str) -> str:
     root = folders[-1].parent
     parts = [folder.name for folder in reversed(folders)] + [path.stem] * (path.stem != "__init__")
     place = "." if root == Path.cwd() else shlex.quote(str(root))
-    return f"PYTHONPATH={place} headwater check {'.'.join(parts)}:{name}"
+    return f"PYTHONPATH={place} headwater {command()} {'.'.join(parts)}:{name}"
 
 
 def _call_of(file: Path, module: str, name: str) -> str:
     """How to check a file that was named as a module which Python does not find: if it lies in a package, still so."""
     if "." in module or file.name == "__init__.py":
-        return f"PYTHONPATH=. headwater check {module}:{name}"
+        return f"PYTHONPATH=. headwater {command()} {module}:{name}"
     if any(_import_levels(file)):
         return module_call(file, name)
-    return f"headwater check {file}:{name}"
+    return f"headwater {command()} {file}:{name}"
 
 
 def _import_levels(path: Path) -> list[int]:
@@ -100,4 +101,4 @@ def _nearest_file(path: Path, name: str) -> str:
     folder = path.parent if os.path.isdir(path.parent) else Path()
     stems = sorted(file.stem for file in folder.glob("*.py"))
     near = stems if len(stems) == 1 else difflib.get_close_matches(path.stem, stems, n=1)
-    return f" Did you mean this? headwater check {folder / near[0]}.py:{name or 'NAME'}" if near else ""
+    return f" Did you mean this? headwater {command()} {folder / near[0]}.py:{name or 'NAME'}" if near else ""

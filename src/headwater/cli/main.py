@@ -18,6 +18,7 @@ COMMANDS = {
     "check": "headwater.cli.check",
     "demo": "headwater.cli.demo",
     "predict": "headwater.cli.predict",
+    "trace": "headwater.cli.trace",
     "lessons": "headwater.cli.lessons",
 }
 
