@@ -77,3 +77,14 @@ class Through(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.function(self.layer(x))
+
+
+class Steps(nn.Module):
+    """A perceptron of one unit with a step for its activation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(1, 1), nn.Linear(1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second((self.first(x) > 0).to(x.dtype))

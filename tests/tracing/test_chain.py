@@ -121,8 +121,8 @@ def test_gradient_below_every_float_keeps_its_size() -> None:
 def test_float32_that_underflows_is_told() -> None:
     trace = hw.trace(scalar_chain(20, "sigmoid", init="normal"), 1.0)
     assert trace.gradient.log10 < -46
-    assert trace.single_precision is not None
-    assert trace.single_precision.sign == 0
+    assert trace.rounded is not None
+    assert trace.rounded.sign == 0
     assert "float32 gives exactly 0" in str(trace)
     assert "would not move" not in str(hw.trace(scalar_chain(3), 1.0))
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import headwater as hw
 from headwater.records import InputError
-from tests.tracing.cases import Through, lecture_net, mlp, resnet
+from tests.tracing.cases import Steps, Through, lecture_net, mlp, resnet
 
 LARGE = (6, 20)
 
@@ -239,3 +239,53 @@ def test_rate_is_a_positive_number(rate: object) -> None:
 def test_negative_index_counts_from_the_end() -> None:
     trace = hw.trace(lecture_net(), [1, -1], parameter="0.weight[-1,-2]")
     assert trace.parameter_name == "0.weight[1,0]"
+
+
+def test_step_function_is_said_to_have_no_derivative() -> None:
+    """A perceptron's step: nothing comes through it, and what is before it has no gradient."""
+    model = Steps()
+    told = refusal(model, 1.0, 0.0)
+    assert "no gradient reaches first.weight" in told
+    assert "ends at gt, which has no derivative" in told
+    assert "parameter='second.weight'" in told
+    assert "ends at gt" in refusal(model, 1.0, 0.0, parameter="first.weight")
+    assert hw.trace(model, 1.0, 0.0, parameter="second.weight").holds
+
+
+def test_mask_that_has_no_derivative_cuts_nothing_off() -> None:
+    assert hw.trace(Through(lambda t: t * (t > 0)), torch.randn(4, 3)).parameter == "layer.weight"
+
+
+def test_part_that_is_kept_out_of_the_graph_on_purpose_is_no_mistake() -> None:
+    class Frozen(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = nn.Linear(3, 30), nn.Linear(30, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            with torch.no_grad():
+                features = torch.tanh(self.body(x))
+            return self.head(features)
+
+    trace = hw.trace(Frozen(), torch.randn(5, 3))
+    assert trace.parameter == "head.weight"
+    assert trace.holds
+
+
+def test_model_kept_in_half_precision_is_told_what_that_gives() -> None:
+    torch.manual_seed(0)
+    model = mlp(3, 30, 4).half()
+    trace = hw.trace(model, torch.randn(5, 3).half(), torch.randint(4, (5,)))
+    assert (trace.dtype, trace.rounded_dtype) == ("float64", "float16")
+    assert trace.rounded is not None
+    assert 0 < abs(trace.rounded.value / trace.gradient.value - 1) < 1e-2
+    assert "float16 gives" in str(trace)
+
+
+def test_loss_that_computes_in_float32_is_told_and_no_disagreement() -> None:
+    model = mlp(3, 30, 4)
+    trace = hw.trace(
+        model, torch.randn(5, 3), torch.zeros(5).long(), lambda z, y: nn.functional.cross_entropy(z.float(), y)
+    )
+    assert trace.holds
+    assert "on the numbers are float32" in str(trace)

@@ -138,7 +138,7 @@ def test_sigmoid_layers_lose_what_theory_says() -> None:
 
 def test_block_with_a_shortcut_is_one_operation_and_its_inside_is_told() -> None:
     trace = hw.trace(resnet(), *batch(4, 1, 8, 8))
-    join = row(trace, "2/add_")
+    join = row(trace, "2/add_#1")
     assert join.inside == 5
     assert join.kind == "join"
     assert trace.way is not None
@@ -150,8 +150,8 @@ def test_block_with_a_shortcut_is_one_operation_and_its_inside_is_told() -> None
 
 def test_samples_that_act_on_each_other_are_told() -> None:
     x, y = batch(4, 1, 8, 8)
-    assert row(hw.trace(resnet(), x, y), "2/add_").note is not None
-    assert row(hw.trace(resnet().eval(), x, y), "2/add_").note is None
+    assert row(hw.trace(resnet(), x, y), "2/add_#1").note is not None
+    assert row(hw.trace(resnet().eval(), x, y), "2/add_#1").note is None
 
 
 def test_way_of_whole_numbers_ends_at_the_embedding() -> None:
@@ -168,8 +168,8 @@ def test_gradient_of_a_deep_network_is_no_zero_where_a_float_would_be() -> None:
     trace = hw.trace(model, *batch(4, 8, classes=8), parameter="0.weight")
     assert trace.gradient.value == 0.0
     assert -500 < trace.gradient.log10 < -308
-    assert trace.single_precision is not None
-    assert trace.single_precision.value == 0.0
+    assert trace.rounded is not None
+    assert trace.rounded.value == 0.0
     assert trace.log10_input_gradient is not None
     assert math.isfinite(trace.log10_input_gradient)
     assert trace.holds
@@ -187,8 +187,8 @@ def test_operation_that_lets_nothing_through_is_named() -> None:
 
     trace = hw.trace(Rounded(), torch.randn(2, 3), parameter="inner.weight")
     assert trace.gradient.sign == 0
-    assert row(trace, "round").log10_ratio == -math.inf
-    assert "round (round) lets nothing through" in str(trace)
+    assert row(trace, "round#1").log10_ratio == -math.inf
+    assert "round#1 (round) lets nothing through" in str(trace)
 
 
 def test_wrong_product_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

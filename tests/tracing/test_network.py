@@ -72,7 +72,7 @@ def test_step_moves_each_weight_against_its_gradient_and_the_loss_falls() -> Non
             assert weight.updated == weight.value - 0.5 * weight.gradient
             dict(moved.named_parameters())[weight.parameter][weight.index] = weight.updated
     x, y = torch.tensor([X]).double(), torch.tensor([Y]).double()
-    assert float(nn.functional.mse_loss(moved(x), y)) == pytest.approx(trace.descent.loss_after, rel=1e-12)
+    assert nn.functional.mse_loss(moved(x), y).item() == pytest.approx(trace.descent.loss_after, rel=1e-12)
     assert "the loss falls from 0.1958" in str(trace)
 
 
@@ -171,7 +171,7 @@ def test_unit_at_a_kink_is_told() -> None:
     found = {check.id: check for check in trace.checks}
     assert found["gradients"].status == "holds"
     assert found["central_differences"].status == "unresolved"
-    assert "exactly where its activation has no derivative" in str(trace)
+    assert "exactly where its activation has no derivative" in " ".join(str(trace).split())
 
 
 def test_network_that_is_too_large_to_read_goes_layer_by_layer() -> None:

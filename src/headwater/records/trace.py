@@ -193,7 +193,8 @@ class LayerGain:
         inputs: Elements of its input, of one sample.
         outputs: Elements of its output, of one sample.
         log10_gradient: log₁₀ of ‖∂L/∂input‖ over the whole batch, as it really is.
-        log10_ratio: log₁₀ of ‖∂L/∂input‖ / ‖∂L/∂output‖; these sum to the whole way's.
+        log10_ratio: log₁₀ of ‖∂L/∂input‖ / ‖∂L/∂output‖; these sum to the whole way's. ``-inf`` where nothing comes
+            through, ``None`` where nothing arrives.
         method: How J was got: ``exact`` from every row, ``diagonal`` from its diagonal (also exact), ``estimate`` from
             random vectors, ``none``.
         gain: ‖J‖_F / √outputs: what the norm of a gradient of random direction is multiplied by.
@@ -212,7 +213,7 @@ class LayerGain:
     inputs: int
     outputs: int
     log10_gradient: float
-    log10_ratio: float
+    log10_ratio: float | None
     method: JacobianMethod
     gain: float | None
     gain_error: float | None
@@ -233,7 +234,9 @@ class Derivation:
         parameter: Name of the parameter whose gradient is explained.
         index: Which of its elements; empty where the norm of all of them is meant.
         gradient: Its gradient, or the gradient's norm.
-        single_precision: The same as float32 gives it; ``None`` if that could not be run.
+        rounded: The same as the model's own type gives it, or float32 if that is float64; ``None`` if it could not be
+            run.
+        rounded_dtype: That type.
         dtype: What was computed with.
         sample: Which sample of the batch is traced, from 0; ``None`` for all.
         samples: Samples in the batch.
@@ -246,6 +249,7 @@ class Derivation:
         layers: Of a larger network, from the output to the input.
         way: Where operations run side by side, the way the gradient took through them, as ``hw.check`` follows it.
         log10_input_gradient: log₁₀ of the gradient's norm where ``layers`` end.
+        blocked: Where nothing comes through, as the derivative is exactly 0; ``None`` where the gradient is not 0.
         checks: Each number against another way to it.
         notes: What could not be done, and why.
     """
@@ -256,7 +260,8 @@ class Derivation:
     parameter: str
     index: tuple[int, ...]
     gradient: Signed
-    single_precision: Signed | None
+    rounded: Signed | None
+    rounded_dtype: str
     dtype: str
     sample: int | None
     samples: int
@@ -269,6 +274,7 @@ class Derivation:
     layers: tuple[LayerGain, ...]
     way: Path | None
     log10_input_gradient: float | None
+    blocked: Message | None
     checks: tuple[Comparison, ...]
     notes: tuple[Message, ...]
 

@@ -26,6 +26,7 @@ _RESHAPING = frozenset(
         *("contiguous", "clone", "to", "type", "double", "float", "requires_grad_", "__get__", "__set__"),
     )
 )
+_DETACHING = frozenset(("detach", "detach_", "item", "tolist", "numpy", "__array__", "__get__"))
 _AFFINE = ("linear", "bilinear", "matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "addmm", "einsum", "mv")
 _RESHAPING_MODULES = frozenset({"Flatten", "Unflatten", "Identity"})
 _LEAF_PACKAGES = ("torch.", "transformers.", "timm.", "diffusers.")
@@ -37,7 +38,7 @@ class Operation:
     """One operation of a forward pass.
 
     Attributes:
-        name: As ``named_modules()`` names the module; a function adds its own name (``block/relu``).
+        name: As ``named_modules()`` names the module; a function adds its own name and number (``block/relu#1``).
         op: Class name of the module, or name of the function.
         kind: What sort of operation it is.
         module: The module, ``None`` for a function.
@@ -65,6 +66,21 @@ class Operation:
     shape: torch.Size
 
 
+@dataclass(frozen=True)
+class Narrowed:
+    """Where numbers have become less precise than the model's.
+
+    Attributes:
+        name: Of the operation.
+        op: Class name of the module, or name of the function.
+        dtype: Of its output.
+    """
+
+    name: str
+    op: str
+    dtype: torch.dtype
+
+
 @dataclass(eq=False)
 class Capture:
     """What one forward pass showed.
@@ -75,6 +91,8 @@ class Capture:
         input: The leaf tensor the model was called with, ``None`` where its input is no floating-point tensor.
         output: Where the model's output stands in the graph.
         cut_off: Operations that took a tensor with a graph and gave numbers without one, as ``argmax`` does.
+        without_derivative: Those of them that were not asked to, as ``detach`` and ``no_grad`` are.
+        narrowed: The first operation whose numbers are of another type than the model's, as ``.float()`` makes them.
         nonfinite: The first operation that made NaN or Inf out of finite numbers.
         innermost: Name and module that were running when an exception ended the pass.
     """
@@ -84,6 +102,8 @@ class Capture:
     input: Tensor | None = None
     output: Tensor | None = None
     cut_off: list[str] = field(default_factory=list)
+    without_derivative: list[str] = field(default_factory=list)
+    narrowed: Narrowed | None = None
     nonfinite: str | None = None
     innermost: tuple[str, nn.Module] | None = None
     _names: dict[int, str] = field(default_factory=dict)
@@ -160,10 +180,18 @@ class Capture:
         op = getattr(function, "__name__", "")
         owner = self._stack[-1][0] if self._stack else ""
         y = main_tensor(result)
-        if had_graph and (y is None or not y.requires_grad) and op not in ("__get__", "size", "dim", "numel"):
-            self.cut_off.append(f"{owner}/{op}" if owner else op)
+        if had_graph and (y is None or not y.requires_grad):
+            if op not in _DETACHING and next(tensors(result), None) is None:
+                return  # a question about it, such as its size
+            name = f"{owner}/{op}" if owner else op
+            self.cut_off.append(name)
+            if torch.is_grad_enabled() and op not in _DETACHING:
+                self.without_derivative.append(name)
             return
-        if y is None or not had_graph or op in _RESHAPING:
+        if y is None or not had_graph:
+            return
+        self._note_type(f"{owner}/{op}" if owner else op, op, y)
+        if op in _RESHAPING:
             return
         activation = classify.functional_activation(function)
         parameters = classify.call_parameters(activation, args[0], args[1]) if activation else {}
@@ -185,20 +213,23 @@ class Capture:
         edge = _edge(y)
         if y is None or edge is None:
             return
-        self._note_finiteness(name, op, x, y)
+        self._note_finiteness(name, op, y)
+        self._note_type(name, op, y)
         if source is not None and edge.node is source.node:
             return  # it handed on its input: an Identity, a dropout that is off
         self._calls[name] += 1
         call = self._calls[name]
+        part = "model" if self._stack or module is self.model else "loss"
+        is_numbered = call > 1 or (module is None and part == "model")  # as sites are
         self.operations.append(
             Operation(
-                name=f"{name}#{call}" if call > 1 else name,
+                name=f"{name}#{call}" if is_numbered else name,
                 op=op,
                 kind=kind,
                 module=module,
                 activation=activation,
                 parameters=parameters,
-                part="model" if self._stack or module is self.model else "loss",
+                part=part,
                 source=source,
                 edge=edge,
                 x=x,
@@ -207,7 +238,12 @@ class Capture:
             )
         )
 
-    def _note_finiteness(self, name: str, op: str, x: Tensor | None, y: Tensor) -> None:
+    def _note_type(self, name: str, op: str, y: Tensor) -> None:
+        own = next((p.dtype for p in self.model.parameters() if p.is_floating_point()), y.dtype)
+        if self.narrowed is None and y.is_floating_point() and torch.finfo(y.dtype).eps > torch.finfo(own).eps:
+            self.narrowed = Narrowed(name, op, y.dtype)
+
+    def _note_finiteness(self, name: str, op: str, y: Tensor) -> None:
         if self.nonfinite is None and not bool(torch.isfinite(y.detach()).all()):
             self.nonfinite = f"{name} ({op})" if name != op else op
 

@@ -11,6 +11,7 @@ from headwater.records import Comparison, Message, Signed
 from headwater.records.trace import ComparisonStatus
 from headwater.tracing.differences import Difference, central
 from headwater.tracing.formulas import Bend, Step
+from headwater.tracing.passes import Pass
 from headwater.tracing.scaled import Scaled
 from headwater.tracing.subject import Subject
 
@@ -95,12 +96,12 @@ def _apart(value: float, reference: float) -> float:
 
 
 def against_differences(
-    subject: Subject, gradients: Iterable[tuple[str, tuple[int, ...], float]], at_kink: bool
+    done: Pass, gradients: Iterable[tuple[str, tuple[int, ...], float]], at_kink: bool
 ) -> Comparison | None:
     """Gradients against central differences of what the model computes when one weight is moved.
 
     Args:
-        subject: Whose copy is moved, and put back.
+        done: The pass, whose copy is moved and put back.
         gradients: Parameter, index and gradient of each weight.
         at_kink: Whether some unit sits where its activation has no derivative.
     """
@@ -108,17 +109,16 @@ def against_differences(
     chosen = wanted[:: math.ceil(len(wanted) / MOST_DIFFERENCES)] if wanted else []
     if not chosen:
         return None
-    parameters = dict(subject.model.named_parameters())
     scale = max(abs(gradient) for _, _, gradient in wanted)
     worst: tuple[float, float, float, float] | None = None  # excess, value, reference, error
     for name, index, gradient in chosen:
-        found = central(moved(subject, parameters[name], index))
+        found = central(moved(done.subject, done.parameter(name), index), eps=done.eps)
         off = _apart(gradient, found.value)
         if worst is None or off > worst[0]:
             worst = off, gradient, found.value, found.error
     assert worst is not None
     off, gradient, reference, error = worst
-    allowed = tolerance(GRADIENTS, str(subject.dtype).removeprefix("torch."))
+    allowed = tolerance(GRADIENTS, done.dtype)
     difference = relative(off, scale)
     status: ComparisonStatus = "holds"
     why: Message | None = None
@@ -168,11 +168,11 @@ def moved_along(subject: Subject, parameter: torch.Tensor, direction: torch.Tens
     return function
 
 
-def along_direction(subject: Subject, parameter: torch.Tensor, gradient: torch.Tensor, bends: bool) -> Comparison:
+def along_direction(done: Pass, parameter: torch.Tensor, gradient: torch.Tensor, bends: bool) -> Comparison:
     """The gradient's component along a random direction against central differences.
 
     Args:
-        subject: Whose copy is moved, and put back.
+        done: The pass, whose copy is moved and put back.
         parameter: Of the copy.
         gradient: Of it.
         bends: Whether the network has kinks, over which a difference cannot be extrapolated.
@@ -183,9 +183,10 @@ def along_direction(subject: Subject, parameter: torch.Tensor, gradient: torch.T
     value = float((gradient * direction).sum())
     scale = max(float(gradient.norm()) / math.sqrt(max(gradient.numel(), 1)), abs(value))
     # A large step resolves small gradients; a small one stays on one side of most kinks.
-    found = min((central(moved_along(subject, parameter, direction), step) for step in (0.02, 1e-3, 1e-5)), key=_error)
+    function = moved_along(done.subject, parameter, direction)
+    found = min((central(function, step, done.eps) for step in (0.02, 1e-3, 1e-5)), key=_error)
     off = _apart(value, found.value)
-    allowed = tolerance(1e-6, str(subject.dtype).removeprefix("torch."))
+    allowed = tolerance(1e-6, done.dtype)
     difference = relative(off, scale)
     status: ComparisonStatus = "holds"
     why: Message | None = None

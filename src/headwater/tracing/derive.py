@@ -26,7 +26,7 @@ from headwater.records.trace import RATE, TraceKind
 from headwater.tracing import checks
 from headwater.tracing.chain import chain_factors, rounded_by_autograd, sum_of_logs
 from headwater.tracing.choose import chosen
-from headwater.tracing.explained import by_autograd, in_single_precision, of_any, of_element
+from headwater.tracing.explained import by_autograd, in_dtype, of_any, of_element
 from headwater.tracing.formulas import Step, steps_of, uses_of, widths
 from headwater.tracing.layers import layer_checks, layer_gains
 from headwater.tracing.network import (
@@ -40,7 +40,7 @@ from headwater.tracing.network import (
     summed,
     weight_gradients,
 )
-from headwater.tracing.passes import Pass, passed
+from headwater.tracing.passes import Pass, dtype_name, lower_dtype, passed
 from headwater.tracing.scaled import Scaled
 from headwater.tracing.subject import Subject
 
@@ -61,7 +61,7 @@ def derive(subject: Subject, parameter: str | None = None, rate: float = RATE) -
     if not isinstance(rate, (int, float)) or not math.isfinite(rate) or rate <= 0:
         raise InputError(f"rate is the α of w ← w − α ∂L/∂w, a positive number, got {rate!r}: hw.trace(..., rate=0.1)")
     whole = passed(subject)
-    name, index = chosen(whole.subject.model, parameter, _used(whole))
+    name, index = chosen(whole.capture, parameter, _used(whole))
     name = whole.first_name(whole.parameter(name))
     single, steps = _one_sample(whole, subject)
     uses = len(uses_of(steps, name))
@@ -74,7 +74,7 @@ def derive(subject: Subject, parameter: str | None = None, rate: float = RATE) -
             return _chain(single, subject, steps, name, rate)
         if is_small(sizes, steps):
             return _network(single, subject, steps, name, index, rate)
-    return _layers(whole, name, index)
+    return _layers(whole, subject, name, index)
 
 
 def _used(done: Pass) -> set[str]:
@@ -123,7 +123,7 @@ def _chain(done: Pass, subject: Subject, steps: list[Step], name: str, rate: flo
     made = [
         checks.compared("product", product, reference, allowed, why, len(factors)),
         sum_of_logs(factors, product),
-        checks.against_differences(done.subject, [(name, index, gradient.value)], checks.sits_at_kink(steps)),
+        checks.against_differences(done, [(name, index, gradient.value)], checks.sits_at_kink(steps)),
     ]
     return _derivation(
         done,
@@ -137,6 +137,7 @@ def _chain(done: Pass, subject: Subject, steps: list[Step], name: str, rate: flo
         weights=weights,
         path_count=1,
         descent=descended(done, weights, rate),
+        blocked=next(((f.site, f.op) for f in reversed(factors) if f.kind == "activation" and not f.value), None),
         checks=made,
         notes=notes,
     )
@@ -149,6 +150,7 @@ def _network(
     errors = back_propagated(done, steps)
     weights = weight_gradients(steps, errors, rate)
     paths, count = scalar_paths(steps, errors, name, index)
+    stages = stages_of(steps, errors)
     gradients = summed(weights)
     own = gradients[name, index]
     names = {weight.parameter for weight in weights}
@@ -163,7 +165,7 @@ def _network(
         ),
         paths_check(paths, count, own, checks.tolerance(checks.PRODUCT, done.dtype)),
         checks.against_differences(
-            done.subject,
+            done,
             [(other, at, value) for (other, at), value in gradients.items()],
             checks.sits_at_kink(steps),
         ),
@@ -175,11 +177,14 @@ def _network(
         name,
         index,
         Signed.of(own),
-        stages=stages_of(steps, errors),
+        stages=stages,
         weights=weights,
         paths=paths,
         path_count=count,
         descent=descended(done, weights, rate),
+        blocked=None
+        if own
+        else next(((s.name, s.op) for s in reversed(stages) if s.slopes and not any(s.slopes)), None),
         checks=made,
         notes=_shared(weights),
     )
@@ -191,7 +196,7 @@ def _shared(weights: tuple[WeightGradient, ...]) -> tuple[Message, ...]:
     return tuple(Message("trace.note.shared", {"name": name, "uses": n}) for name, n in uses.items() if n > 1)
 
 
-def _layers(done: Pass, name: str, index: tuple[int, ...] | None) -> Derivation:
+def _layers(done: Pass, subject: Subject, name: str, index: tuple[int, ...] | None) -> Derivation:
     found = by_autograd(done, name, index or ())
     notes: list[Message] = []
     made: list[Comparison | None] = []
@@ -203,15 +208,12 @@ def _layers(done: Pass, name: str, index: tuple[int, ...] | None) -> Derivation:
     inside = sum(row.inside for row in rows)
     if inside:
         notes.append(Message("trace.note.inside", {"operations": inside}))
-    blocked = next((row for row in rows if row.log10_ratio == -math.inf), None)
-    if blocked is not None:
-        notes.append(Message("trace.note.blocked", {"site": blocked.name, "op": blocked.op}))
     size = sum(p.numel() for p in done.subject.model.parameters())
     if size <= MOST_SIZE_FOR_DIFFERENCES:
-        made.append(checks.along_direction(done.subject, done.parameter(name), found.tensor, _has_kinks(done)))
+        made.append(checks.along_direction(done, done.parameter(name), found.tensor, _has_kinks(done)))
     return _derivation(
         done,
-        done.subject,
+        subject,
         "layers",
         name,
         index or (),
@@ -219,6 +221,7 @@ def _layers(done: Pass, name: str, index: tuple[int, ...] | None) -> Derivation:
         layers=rows,
         way=_way(done) if inside or not rows else None,
         log10_input_gradient=gradients[-1].log10_norm if gradients else None,
+        blocked=next(((row.name, row.op) for row in rows if row.log10_ratio == -math.inf), None),
         checks=made,
         notes=tuple(notes),
         sample=None,
@@ -263,11 +266,13 @@ def _derivation(
     layers: tuple[LayerGain, ...] = (),
     way: Path | None = None,
     log10_input_gradient: float | None = None,
+    blocked: tuple[str, str] | None = None,
     sample: int | None = 0,
 ) -> Derivation:
-    samples = subject.samples if kind != "layers" else done.subject.samples
-    if kind != "layers" and samples > 1:
+    samples = subject.samples
+    if sample is not None and samples > 1:
         notes = (*notes, Message("trace.note.first_sample", {"samples": samples}))
+    rounded = lower_dtype(subject.model)
     return Derivation(
         kind=kind,
         target=done.subject.target(),
@@ -275,7 +280,8 @@ def _derivation(
         parameter=name,
         index=index,
         gradient=gradient,
-        single_precision=in_single_precision(done.subject, name, index),
+        rounded=in_dtype(done.subject, rounded, name, index),
+        rounded_dtype=dtype_name(rounded),
         dtype=done.dtype,
         sample=sample,
         samples=samples,
@@ -288,6 +294,7 @@ def _derivation(
         layers=layers,
         way=way,
         log10_input_gradient=log10_input_gradient,
+        blocked=Message("trace.blocked", {"site": blocked[0], "op": blocked[1]}) if blocked is not None else None,
         checks=tuple(check for check in checks if check is not None),
         notes=(*done.notes, *notes),
     )

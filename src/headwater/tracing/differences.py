@@ -23,12 +23,13 @@ class Difference:
     error: float
 
 
-def central(function: Callable[[float], float], step: float = 0.02) -> Difference:
+def central(function: Callable[[float], float], step: float = 0.02, eps: float = 2.0**-52) -> Difference:
     """The derivative of ``function`` at 0.
 
     Args:
         function: Of the distance moved; smooth around 0, or the error says that it is not.
         step: First and largest distance tried, in the units of h.
+        eps: Relative rounding of the function's values.
 
     Source:
         Ridders 1982, "Accurate computation of F′(x) and F′(x)F″(x)", Advances in Engineering Software 4(2).
@@ -43,7 +44,7 @@ def central(function: Callable[[float], float], step: float = 0.02) -> Differenc
         for before in table[-1] if table else []:
             row.append((row[-1] * factor - before) / (factor - 1))
             factor *= _SHRINK**2
-        rounding = max(abs(high), abs(low)) * 2.0**-52 / h
+        rounding = max(abs(high), abs(low)) * eps / h
         if table:
             for column in range(1, len(row)):
                 error = max(abs(row[column] - row[column - 1]), abs(row[column] - table[-1][column - 1]))

@@ -1,4 +1,4 @@
-"""The gradient that is explained, as autograd gives it: in one backward pass, operation by operation, in float32."""
+"""The gradient that is explained, as autograd gives it: in one backward pass, op by op, in another type."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def by_autograd(done: Pass, name: str, index: tuple[int, ...]) -> Explained:
     return Explained(found, index)
 
 
-def in_single_precision(subject: Subject, name: str, index: tuple[int, ...]) -> Signed | None:
-    """The same gradient as float32 gives it; ``None`` where the model does not run in that."""
+def in_dtype(subject: Subject, dtype: torch.dtype, name: str, index: tuple[int, ...]) -> Signed | None:
+    """The same gradient as another type gives it; ``None`` where the model does not run in that."""
     try:
-        plain = subject.converted(torch.float32)
+        plain = subject.converted(dtype)
         loss = plain.run()
         parameter = dict(plain.model.named_parameters(remove_duplicate=False))[name]
         gradient = torch.autograd.grad(loss, [parameter])[0].double()

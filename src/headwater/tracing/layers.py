@@ -83,26 +83,27 @@ def layer_checks(
         apart = walked.tensor * math.ldexp(1.0, walked.exponent) - whole
         difference = float(apart.norm() / whole.norm())
         made.append(held("walk", _power(walked.log10_norm), _power(reference), difference, allowed, whole.numel()))
-    total = math.fsum([gradients[0].log10_norm, *(row.log10_ratio for row in rows)])
+    ratios = [row.log10_ratio for row in rows if row.log10_ratio is not None]
+    total = math.fsum([gradients[0].log10_norm, *ratios])
     difference = 0.0 if total == reference else abs(total - reference) / max(abs(reference), 1.0)
     made.append(held("telescope", _power(total), _power(reference), difference, allowed, len(rows)))
-    bound = [row for row in rows if row.largest is not None and not row.largest_is_bound]
-    if bound:
-        made.append(_bound(bound, max(allowed, _BOUND)))
+    known = [row for row in rows if row.largest is not None and not row.largest_is_bound]
+    bounded = [(row.log10_ratio, row.largest) for row in known if row.log10_ratio is not None]
+    if bounded:
+        made.append(_bound(bounded, max(allowed, _BOUND)))
     return made
 
 
-def _bound(rows: list[LayerGain], allowed: float) -> Comparison:
+def _bound(rows: list[tuple[float, float | None]], allowed: float) -> Comparison:
     """No ratio exceeds the largest singular value; the one that comes nearest."""
-    worst = max(rows, key=_over)
-    return held(
-        "bound", _power(worst.log10_ratio), Signed.of(worst.largest or 0.0), max(_over(worst), 0.0), allowed, len(rows)
-    )
+    log10, largest = max(rows, key=lambda row: _over(*row))
+    over = _over(log10, largest)
+    return held("bound", _power(log10), Signed.of(largest or 0.0), max(over, 0.0), allowed, len(rows))
 
 
-def _over(row: LayerGain) -> float:
+def _over(log10_ratio: float, largest: float | None) -> float:
     """By what share of the largest singular value the ratio exceeds it; negative below it."""
-    ratio, largest = 10.0**row.log10_ratio, row.largest or 0.0
+    ratio = 10.0**log10_ratio
     return ratio / largest - 1.0 if largest else (-1.0 if ratio == 0 else math.inf)
 
 
@@ -121,9 +122,9 @@ def _jacobian(
         return Jacobian("none", note=Message("trace.note.no_jacobian", {"error": f"{type(error).__name__}: {error}"}))
 
 
-def _ratio(before: Gradient, after: Gradient) -> float:
+def _ratio(before: Gradient, after: Gradient) -> float | None:
     low, high = before.log10_norm, after.log10_norm
-    return low - high if high != float("-inf") else 0.0
+    return low - high if high > -math.inf else None
 
 
 def _is_batch(tensor: torch.Tensor, samples: int) -> bool:

@@ -40,7 +40,13 @@ class Pass:
     @property
     def dtype(self) -> str:
         """What is computed with: ``float64`` wherever the model runs in that."""
-        return _name(self.subject.dtype)
+        return dtype_name(self.subject.dtype)
+
+    @property
+    def eps(self) -> float:
+        """Relative rounding of what is differentiated."""
+        narrowed = self.capture.narrowed
+        return float(torch.finfo(narrowed.dtype if narrowed is not None else self.subject.dtype).eps)
 
     def parameter(self, name: str) -> nn.Parameter:
         """The copy's parameter of that name."""
@@ -70,20 +76,27 @@ def passed(subject: Subject) -> Pass:
     capture, loss, error = forward(double.model, double.run)
     notes: tuple[Message, ...] = ()
     if error is not None:
-        own = _floating_type(subject.model)
+        own = _own_dtype(subject.model)
         plain = subject.converted(own)
         again, loss, own_error = forward(plain.model, plain.run)
         if own_error is not None:
+            if again.cut_off and loss is None and "no graph" in str(own_error):  # a loss that was checked already
+                raise InputError(_no_graph(again)) from own_error
             name, module = again.innermost or ("", None)
             raise refused_by(own_error, name, module) if isinstance(own_error, InputError) else own_error
         cause = error.__cause__ or error
         told = f"{type(cause).__name__}: {cause}"
-        notes = (Message("trace.note.not_double", {"error": told, "dtype": _name(own)}),)
+        notes = (Message("trace.note.not_double", {"error": told, "dtype": dtype_name(own)}),)
         double, capture = plain, again
     assert loss is not None
     _refuse_nonfinite(double, capture, loss)
     if loss.grad_fn is None:
         raise InputError(_no_graph(capture))
+    narrowed = capture.narrowed
+    if narrowed is not None:
+        kind = dtype_name(narrowed.dtype)
+        note = Message("trace.note.narrowed", {"site": narrowed.name, "op": narrowed.op, "dtype": kind})
+        notes = (*notes, note)
     graph = Graph(loss)
     start = _start(capture)
     return Pass(double, capture, loss, graph, start, graph.segments(start, capture), notes)
@@ -97,11 +110,18 @@ def _start(capture: Capture) -> GradientEdge:
     return capture.operations[0].edge
 
 
-def _floating_type(model: nn.Module) -> torch.dtype:
+def _own_dtype(model: nn.Module) -> torch.dtype:
     return next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.get_default_dtype())
 
 
-def _name(dtype: torch.dtype) -> str:
+def lower_dtype(model: nn.Module) -> torch.dtype:
+    """The type a model is kept in, float32 where that is float64."""
+    own = _own_dtype(model)
+    return torch.float32 if own == torch.float64 else own
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """``float64``."""
     return str(dtype).removeprefix("torch.")
 
 

@@ -55,7 +55,9 @@ def _bare() -> Trace:
         parameter="0.weight",
         index=(0, 0),
         gradient=Signed.of(1.0),
-        single_precision=None,
+        rounded=None,
+        rounded_dtype="float32",
+        blocked=None,
         dtype="float64",
         sample=0,
         samples=1,
@@ -90,10 +92,11 @@ def chain(layers: int = 5, dead: bool = False) -> Trace:
     return replace(
         _bare(),
         gradient=value,
-        single_precision=Signed.of(value.value if log10 > -45 else 0.0),
+        rounded=Signed.of(value.value if log10 > -45 else 0.0),
         factors=factors,
         stages=stages,
         path_count=1,
+        blocked=Message("trace.blocked", {"site": "3", "op": "Sigmoid"}) if dead else None,
         checks=(
             Comparison("product", value, value, 1.5e-16, 1e-12, "holds", len(factors), None),
             Comparison("sum_of_logs", Signed.of(log10), Signed.of(log10), 0.0, 1e-12, "holds", len(factors), None),
@@ -111,7 +114,7 @@ def network() -> Trace:
         target=Message("trace.target.mse"),
         loss=0.1958,
         gradient=Signed.of(-0.04292),
-        single_precision=Signed.of(-0.04292),
+        rounded=Signed.of(-0.04292),
         samples=5,
         stages=(
             Stage("x", "", "input", (1.0, -1.0), (-0.03127, 0.01166), ()),
@@ -183,8 +186,9 @@ def layers(count: int = 3, blocked: bool = False) -> Trace:
         rows += [layer(f"{2 * index - 1}", "Linear", "affine", 0.58)]
     level, reached = 0.0, []
     for one in rows:
-        level += one.log10_ratio
-        reached.append(replace(one, log10_gradient=level))
+        arrives = level > -math.inf
+        level += one.log10_ratio if arrives else 0.0
+        reached.append(replace(one, log10_gradient=level, log10_ratio=one.log10_ratio if arrives else None))
     steps = (
         PathStep("9", "Linear", "affine", "operation", -0.2),
         PathStep(None, "MaxPool2DWithIndicesBackward0", "pooling", "operation", 0.1),
@@ -198,12 +202,13 @@ def layers(count: int = 3, blocked: bool = False) -> Trace:
         parameter="1.weight",
         index=(),
         gradient=end,
-        single_precision=end,
+        rounded=end,
         sample=None,
         samples=32,
         layers=tuple(reached),
         way=Path("1", "9", -1.3, -1.2, steps),
         log10_input_gradient=level,
+        blocked=Message("trace.blocked", {"site": "2", "op": "Sigmoid"}) if blocked else None,
         checks=(
             Comparison("walk", end, end, 0.0, 1e-10, "holds", 2048, None),
             Comparison("telescope", end, end, 0.0, 1e-10, "holds", len(rows), None),

@@ -23,6 +23,19 @@ def paragraph(content: str, width: int, indent: int = INDENT, hanging: int = 0) 
     return [Text(" " * (indent + (hanging if place else 0)) + part) for place, part in enumerate(parts)]
 
 
+def packed(parts: list[str], width: int, indent: int = INDENT, hanging: int = 0) -> list[Text]:
+    """``parts`` with dots between, broken between two of them where the line ends."""
+    lines = [""]
+    for part in parts:
+        joined = f"{lines[-1]} · {part}" if lines[-1] else part
+        if lines[-1] and cell_len(joined) > width - indent - hanging:
+            lines.append(part)
+        else:
+            lines[-1] = joined
+    first = paragraph(lines[0], width, indent, hanging)
+    return [*first, *(line for rest in lines[1:] for line in paragraph(rest, width, indent + hanging))]
+
+
 def dimmed(lines: list[Text]) -> list[Text]:
     """The same lines, said more quietly."""
     return [Text(line.plain, "dim") for line in lines]

@@ -52,6 +52,8 @@ def _lead(trace: Trace, words: Words) -> list[str]:
     told = [sentences.descent(trace, words)] if trace.descent is not None and trace.kind == "network" else []
     if trace.layers:
         told.append(sentences.takes_most(trace, words))
+    if trace.blocked is not None:
+        told.append(words.say(trace.blocked))
     return [*(line for line in told if line), *sentences.precision(trace, words)]
 
 

@@ -1,6 +1,7 @@
 """What the faces of a trace say in words: the verdict, the formulas, the checks."""
 
 import math
+from operator import itemgetter
 
 from headwater.i18n import has_text, number
 from headwater.records import Comparison, Derivation, Factor, LayerGain, ScalarPath, WeightGradient
@@ -113,20 +114,19 @@ def layers_legend(trace: Derivation, words: Words) -> list[str]:
 
 def takes_most(trace: Derivation, words: Words) -> str:
     """Which operation takes most of the gradient, and what each sort of operation comes to."""
-    model = [row for row in trace.layers if row.part == "model"]
-    if not model:
+    model = [(row.log10_ratio, row) for row in trace.layers if row.part == "model" and row.log10_ratio is not None]
+    if not model or trace.blocked is not None:
         return ""
-    worst = min(model, key=lambda row: row.log10_ratio)
+    log10, worst = min(model, key=itemgetter(0))
     kinds: dict[str, float] = {}
     for row in trace.layers:
         kind = "loss" if row.part == "loss" else row.kind
-        kinds[kind] = kinds.get(kind, 0.0) + row.log10_ratio
+        kinds[kind] = kinds.get(kind, 0.0) + (row.log10_ratio or 0.0)
     parts = ", ".join(f"{words(f'trace.by_{kind}')} {_decades(value)}" for kind, value in kinds.items())
-    lost = worst.log10_ratio < 0
     said = words(
-        "trace.takes_most" if lost else "trace.takes_none",
-        name=clean(f"{worst.name} ({worst.op})"),
-        ratio=number_from_log10(worst.log10_ratio),
+        "trace.takes_most" if log10 < 0 else "trace.takes_none",
+        name=operation(worst.name, worst.op),
+        ratio=number_from_log10(log10),
     )
     return f"{said} {words('trace.by_kind', parts=parts, total=_decades(sum(kinds.values())))}"
 
@@ -143,12 +143,18 @@ def path_sentence(path: ScalarPath, trace: Derivation) -> str:
     return f"{' · '.join(parts)} = {precise(path.product)}"
 
 
+def operation(name: str | None, op: str) -> str:
+    """``21 Linear``; a function, whose name says it already, alone; what is no site in brackets."""
+    if name is None:
+        return f"({clean(op)})"
+    name, op = clean(name), clean(op)
+    return name if name.rpartition("/")[2].partition("#")[0] == op else f"{name} {op}".strip()
+
+
 def layer_name(row: LayerGain, cells: int) -> str:
-    """``21 Linear``; a function, whose name says it already, alone."""
-    name, op = clean(row.name), clean(row.op)
+    """The operation, and how many more run inside: ``2/add#1 +5``."""
     inside = f" +{row.inside}" if row.inside else ""
-    short = name.rpartition("/")[2].partition("#")[0] == op
-    return shorten(name if short else f"{name} {op}", cells - len(inside)) + inside
+    return shorten(operation(row.name, row.op), cells - len(inside)) + inside
 
 
 def layer_gain(row: LayerGain) -> str:
@@ -177,8 +183,8 @@ def check_name(check: Comparison, words: Words) -> str:
     return words.name(name, check.id).replace("#", number(check.count))
 
 
-def check(check: Comparison, words: Words) -> str:
-    """Both numbers, how far apart they are, and why if they are."""
+def check(check: Comparison, words: Words) -> list[str]:
+    """Both numbers, how far apart they are, and whether that is too far."""
     difference = number(check.difference) if check.difference else "0"
     said = words(
         "trace.check_line",
@@ -188,21 +194,21 @@ def check(check: Comparison, words: Words) -> str:
         reference=exactly(check.reference),
         difference=difference,
     )
+    *numbers, apart = said.split(" · ")
     if check.status == "holds":
-        return said
+        return [*numbers, apart]
     ending = words(f"trace.check_{check.status}", tolerance=number(check.tolerance))
-    why = f" {words.say(check.why)}" if check.why is not None else ""
-    return f"{said} {ending}{why}"
+    return [*numbers, f"{apart} {ending}"]
 
 
 def precision(trace: Derivation, words: Words) -> list[str]:
-    """What float32 makes of the gradient."""
-    single = trace.single_precision
-    if single is None or trace.dtype != "float64":
+    """What the model's own type makes of the gradient."""
+    found, dtype = trace.rounded, trace.rounded_dtype
+    if found is None or trace.dtype == dtype or not trace.gradient.sign:
         return []
-    if single.sign == 0 and trace.gradient.sign != 0:
-        return [words("trace.single_zero")]
-    return [words("trace.single", value=of_signed(single))]
+    if not found.sign:
+        return [words("trace.rounded_to_zero", dtype=dtype)]
+    return [words("trace.rounded", dtype=dtype, value=of_signed(found))]
 
 
 def jacobian_notes(trace: Derivation, words: Words) -> list[str]:

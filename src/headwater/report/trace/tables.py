@@ -20,7 +20,7 @@ def factor_table(trace: Trace, words: Words) -> Html:
     rows = [
         [
             factor_symbol(factor, upper, output),
-            f"{clean(factor.site)} · {clean(factor.op)}",
+            sentences.operation(factor.site, factor.op),
             "–" if factor.at is None else precise(factor.at),
             precise(factor.value),
             decades(factor.log10) if math.isfinite(factor.log10) else "-Inf",
@@ -65,7 +65,7 @@ def unit_table(trace: Trace, words: Words) -> Html:
     for stage, symbol in zip(trace.stages, stage_symbols(trace.stages), strict=True):
         for index, value in enumerate(stage.values):
             slope = precise(stage.slopes[index]) if stage.slopes else "–"
-            where = "x" if stage.kind == "input" else f"{clean(stage.name)} · {clean(stage.op)}"
+            where = "x" if stage.kind == "input" else sentences.operation(stage.name, stage.op)
             rows.append([where, f"{symbol} ({index + 1})", precise(value), slope, precise(stage.gradients[index])])
     label = words("trace.units_table")
     return details(label, table(head, rows, text_columns=2, label=label))
@@ -105,11 +105,10 @@ def side_way(trace: Trace, words: Words) -> list[Html]:
     """The measured way through operations that run side by side."""
     if trace.way is None:
         return []
-    head = [words("trace.operation"), "", words("trace.ratio_rms"), words("report.decades")]
+    head = [words("trace.operation"), words("trace.ratio_rms"), words("trace.table_log10")]
     rows = [
         [
-            words.site(step.site) if step.site is not None else "–",
-            clean(step.op),
+            sentences.operation(step.site, step.op),
             number_from_log10(step.log10_gain),
             decades(step.log10_gain) if math.isfinite(step.log10_gain) else "-Inf",
         ]
@@ -117,5 +116,5 @@ def side_way(trace: Trace, words: Words) -> list[Html]:
     ]
     label = words("trace.way_head")
     caption = el("p", words("trace.way_caption"), class_="caption")
-    shown = table(head, rows, text_columns=2, label=label)
+    shown = table(head, rows, text_columns=1, label=label)
     return [el("section", el("h2", label), caption, shown, id="side-way")]

@@ -11,7 +11,7 @@ from headwater.report.lines import COLOURS, WIDEST, WIDTH, fit, padded
 from headwater.report.names import clean, shorten
 from headwater.report.numbers import decades, number_from_log10
 from headwater.report.trace import sentences
-from headwater.report.trace.columns import Row, aligned, bar, dimmed, middle_out, paragraph, to_the_right
+from headwater.report.trace.columns import Row, aligned, bar, dimmed, middle_out, packed, paragraph, to_the_right
 from headwater.report.trace.payload import Trace
 from headwater.report.trace.symbols import precise, stage_symbols, upper_symbol
 from headwater.report.words import Words, glyph
@@ -26,6 +26,8 @@ def lines(trace: Trace, words: Words, width: int = WIDTH) -> list[Text]:
     """The trace's lines, none wider than ``width`` cells."""
     width = min(max(width, 20), WIDEST)
     middle = {"chain": _chain, "network": _network, "layers": _layers}[trace.kind](trace, words, width)
+    if trace.blocked is not None:
+        middle.append(paragraph(words.say(trace.blocked), width))
     blocks = [_head(trace, words, width), *middle, _checks(trace, words, width), _notes(trace, words, width)]
     shown: list[Text] = []
     for block in blocks:
@@ -38,7 +40,7 @@ def _head(trace: Trace, words: Words, width: int) -> list[Text]:
     status = sentences.status(trace)
     told = paragraph(f"{glyph(status)} {sentences.headline(trace, words)}", width, 0)
     head = [Text(line.plain, COLOURS[status]) for line in told]
-    return [*head, *dimmed(paragraph(" · ".join(sentences.facts(trace, words)), width))]
+    return [*head, *dimmed(packed(sentences.facts(trace, words), width))]
 
 
 def _chain(trace: Trace, words: Words, width: int) -> list[list[Text]]:
@@ -123,7 +125,7 @@ def _units(trace: Trace, words: Words) -> list[Text]:
     upper = upper_symbol(trace)
     symbols = stage_symbols(trace.stages)
     for stage, symbol in zip(trace.stages, symbols, strict=True):
-        name = "" if stage.kind == "input" else shorten(f"{clean(stage.name)} {clean(stage.op)}", 14)
+        name = "" if stage.kind == "input" else shorten(sentences.operation(stage.name, stage.op), 14)
         rows: list[tuple[str, tuple[float, ...]]] = [(symbol, stage.values)]
         if stage.slopes:
             rows.append(("φ′", stage.slopes))
@@ -212,8 +214,8 @@ def _layers(trace: Trace, words: Words, width: int) -> list[list[Text]]:
     ]
     table = aligned(head, middle_out(body, words), width, text_columns=1)
     told = [part for line in sentences.layers_legend(trace, words) for part in paragraph(line, width)]
-    most = paragraph(sentences.takes_most(trace, words), width)
-    return [dimmed(told), table, most, _side_way(trace, words, width)]
+    most = sentences.takes_most(trace, words)
+    return [dimmed(told), table, paragraph(most, width) if most else [], _side_way(trace, words, width)]
 
 
 def _side_way(trace: Trace, words: Words, width: int) -> list[Text]:
@@ -222,13 +224,13 @@ def _side_way(trace: Trace, words: Words, width: int) -> list[Text]:
         return []
     body = [
         [
-            shorten(clean(f"{step.site or '–'} {step.op}"), 34),
+            shorten(sentences.operation(step.site, step.op), 34),
             number_from_log10(step.log10_gain),
             decades(step.log10_gain) if math.isfinite(step.log10_gain) else "-Inf",
         ]
         for step in trace.way.steps
     ]
-    head = [words("trace.operation"), words("trace.ratio_rms"), words("report.decades")]
+    head = [words("trace.operation"), words("trace.ratio_rms"), words("trace.table_log10")]
     caption = dimmed(paragraph(words("trace.way_caption"), width))
     return [*caption, *aligned(head, middle_out(body, words), width, text_columns=1)]
 
@@ -237,7 +239,10 @@ def _checks(trace: Trace, words: Words, width: int) -> list[Text]:
     """Every check, whatever it said."""
     shown: list[Text] = []
     for check in trace.checks:
-        told = paragraph(f"{sentences.check_glyph(check)} {sentences.check(check, words)}", width, hanging=2)
+        first, *others = sentences.check(check, words)
+        told = packed([f"{sentences.check_glyph(check)} {first}", *others], width, hanging=2)
+        if check.why is not None:
+            told += paragraph(words.say(check.why), width, indent=4)
         colour = COLOURS["critical"] if check.status == "fails" else ""
         shown += [Text(line.plain, colour) for line in told]
     return shown

@@ -69,7 +69,7 @@ def _chain_bars(trace: Derivation) -> list[Bar]:
 def _factor_bar(factor: Factor, trace: Derivation) -> Bar:
     symbol = factor_symbol(factor, upper_symbol(trace), output_symbol(trace))
     names = {"activation": f"φ′{lowered(factor.index)}", "weight": symbol, "input": symbol, "loss": "∂L"}
-    told = f"{symbol} = {precise(factor.value)}\n{clean(factor.site)} · {clean(factor.op)}"
+    told = f"{symbol} = {precise(factor.value)}\n{sentences.operation(factor.site, factor.op)}"
     return Bar(names[factor.kind], told, _CATEGORY[factor.kind], factor.log10)
 
 
@@ -80,9 +80,9 @@ def _layer_bar(row: LayerGain) -> Bar:
     gain = row.gain or None
     return Bar(
         name=row.name,
-        told=f"{clean(row.name)} · {clean(row.op)}\n× {number_from_log10(row.log10_ratio)}",
+        told=f"{sentences.operation(row.name, row.op)}\n× {number_from_log10(row.log10_ratio)}",
         style=style,
-        log10=row.log10_ratio,
+        log10=0.0 if row.log10_ratio is None else row.log10_ratio,
         random=math.log10(gain) if gain else None,
         random_error=row.gain_error / gain if gain and row.gain_error else None,
         largest=math.log10(row.largest) if row.largest else None,
