@@ -274,25 +274,24 @@ def trace(
     started = time.perf_counter()
     states = random_states()
     try:
-        subject, traced = _subject(model, x, y, loss, seed)
-        with preserved(traced, (x, y)):
+        subject = _subject(model, x, y, loss, seed)
+        with preserved(subject.model, (x, y)):
             derivation = derive(subject, parameter, rate)
     finally:
         restore_random_states(states)
-    return Trace.of(derivation, _run_info(traced, seed, time.perf_counter() - started))
+    return Trace.of(derivation, _run_info(subject.model, seed, time.perf_counter() - started))
 
 
-def _subject(model: Any, x: Any, y: Any, loss: Any, seed: int | None) -> tuple[Subject, nn.Module]:
-    """What is traced, and the user's model behind it."""
+def _subject(model: Any, x: Any, y: Any, loss: Any, seed: int | None) -> Subject:
     if seed is not None:
         seed_everything(seed)
     if not isinstance(model, Experiment):
-        return of_model(model, x, y, loss), model
+        return of_model(model, x, y, loss)
     if x is not None or y is not None or loss is not None:
         raise InputError("an Experiment brings its own batches and loss: hw.trace(experiment), nothing else.")
-    made_model: nn.Module = made(model, "model")
-    check_trainable(made_model)
-    return of_experiment(made_model, next(endless(model, seed)), model), made_model
+    traced = made(model, "model")
+    check_trainable(traced)
+    return of_experiment(traced, next(endless(model, seed)), model)
 
 
 def _refuse_extra(batch: Any, loss: Any) -> None:

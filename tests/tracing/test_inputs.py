@@ -196,7 +196,7 @@ def test_spoiled_weight_is_named() -> None:
         (torch.randn(2, 4), lambda output, y: output @ y, ["loss(output, y) raised", "float32[2, 4]"]),
         (torch.randn(2, 4), "mse", ["function of output and target, got str"]),
         (torch.randn(7), None, ["shape [7]", "[2, 4]"]),
-        (torch.tensor([0, 9]), None, ["cross_entropy", "out of bounds"]),
+        (torch.tensor([0, 9]), None, ["classes from 0 to 9", "0 to 3"]),
         ("text", None, ["tensor or numbers"]),
     ],
 )
@@ -250,6 +250,36 @@ def test_step_function_is_said_to_have_no_derivative() -> None:
     assert "parameter='second.weight'" in told
     assert "ends at gt" in refusal(model, 1.0, 0.0, parameter="first.weight")
     assert hw.trace(model, 1.0, 0.0, parameter="second.weight").holds
+
+
+def test_backward_of_ones_own_is_an_operation_and_need_not_be_a_derivative() -> None:
+    class Sign(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, x: Tensor) -> Tensor:
+            return x.sign()
+
+        @staticmethod
+        def backward(ctx: object, gradient: Tensor) -> Tensor:
+            return 3 * gradient
+
+    trace = hw.trace(Through(Sign.apply), [1.0, 2.0, 3.0], [0.5, 0.5, 0.5, 0.5])
+    assert trace.kind == "layers"
+    sign = next(row for row in trace.layers if row.name == "Sign#1")
+    assert (sign.gain, sign.log10_ratio) == pytest.approx((3.0, 0.4771212547196624))
+    assert trace.holds
+    assert "Sign#1 brings a backward of its own" in str(trace)
+
+
+def test_array_is_an_input() -> None:
+    expected = hw.trace(lecture_net(), [1.0, -1.0], [1.0])
+    found = hw.trace(lecture_net(), np.array([[1.0, -1.0]]), np.array([[1.0]]))
+    assert found.weights == expected.weights
+
+
+def test_class_that_the_loss_ignores_is_none_out_of_range() -> None:
+    model, x = mlp(3, 30, 4), torch.randn(3, 3)
+    assert hw.trace(model, x, torch.tensor([0, -100, 3])).holds
+    assert "classes from 0 to 4" in refusal(model, x, torch.tensor([0, 1, 4]))
 
 
 def test_mask_that_has_no_derivative_cuts_nothing_off() -> None:

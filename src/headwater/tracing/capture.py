@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.overrides import TorchFunctionMode
 
@@ -92,6 +93,7 @@ class Capture:
         output: Where the model's output stands in the graph.
         cut_off: Operations that took a tensor with a graph and gave numbers without one, as ``argmax`` does.
         without_derivative: Those of them that were not asked to, as ``detach`` and ``no_grad`` are.
+        own_backwards: Operations with a backward of their own, which need not be their derivative.
         narrowed: The first operation whose numbers are of another type than the model's, as ``.float()`` makes them.
         nonfinite: The first operation that made NaN or Inf out of finite numbers.
         innermost: Name and module that were running when an exception ended the pass.
@@ -103,6 +105,7 @@ class Capture:
     output: Tensor | None = None
     cut_off: list[str] = field(default_factory=list)
     without_derivative: list[str] = field(default_factory=list)
+    own_backwards: list[str] = field(default_factory=list)
     narrowed: Narrowed | None = None
     nonfinite: str | None = None
     innermost: tuple[str, nn.Module] | None = None
@@ -238,6 +241,21 @@ class Capture:
             )
         )
 
+    def note_own_backwards(self, nodes: Iterable[Any]) -> None:
+        """Nodes of ``torch.autograd.Function``s, which no torch function stands for, become operations as well."""
+        known = {operation.edge.node for operation in self.operations}
+        for node in nodes:
+            if not _is_users(node) or node in known:
+                continue
+            op = type(node).__name__.removesuffix("Backward")
+            self._calls[op] += 1
+            edge, shape = GradientEdge(node, 0), node._input_metadata[0].shape
+            name = f"{op}#{self._calls[op]}"
+            self.own_backwards.append(name)
+            self.operations.append(
+                Operation(name, op, "other", None, None, {}, "model", None, edge, None, None, torch.Size(shape))
+            )
+
     def _note_type(self, name: str, op: str, y: Tensor) -> None:
         own = next((p.dtype for p in self.model.parameters() if p.is_floating_point()), y.dtype)
         if self.narrowed is None and y.is_floating_point() and torch.finfo(y.dtype).eps > torch.finfo(own).eps:
@@ -265,6 +283,11 @@ class _Functions(TorchFunctionMode):
         result = func(*args, **kwargs)
         self._capture.note_function(func, (args, kwargs), before, result)
         return result
+
+
+def _is_users(node: Any) -> bool:
+    """Whether it is the backward of a ``torch.autograd.Function``."""
+    return isinstance(node, BackwardCFunction)
 
 
 def _is_leaf(module: nn.Module) -> bool:

@@ -192,8 +192,11 @@ def along_direction(done: Pass, parameter: torch.Tensor, gradient: torch.Tensor,
     why: Message | None = None
     if difference > allowed:
         resolved = off > 4 * found.error and math.isfinite(found.value)
-        status = "fails" if resolved and not bends else "unresolved"
-        if status == "unresolved":
+        own = done.capture.own_backwards
+        status = "fails" if resolved and not bends and not own else "unresolved"
+        if own and resolved:
+            why = Message("trace.why.own_backward", {"site": own[0]})
+        elif status == "unresolved":
             why = Message("trace.why.kinks") if resolved else Message("trace.why.too_small", {"error": found.error})
     return Comparison("direction", Signed.of(value), Signed.of(found.value), difference, allowed, status, 1, why)
 

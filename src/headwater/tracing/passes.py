@@ -98,6 +98,7 @@ def passed(subject: Subject) -> Pass:
         note = Message("trace.note.narrowed", {"site": narrowed.name, "op": narrowed.op, "dtype": kind})
         notes = (*notes, note)
     graph = Graph(loss)
+    capture.note_own_backwards(reversed(graph.order))
     start = _start(capture)
     return Pass(double, capture, loss, graph, start, graph.segments(start, capture), notes)
 

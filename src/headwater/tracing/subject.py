@@ -111,6 +111,8 @@ def of_model(model: Any, x: Any, y: Any = None, loss: Callable[[Any, Any], Any] 
             f"loss must be a function of output and target, got {type(loss).__name__}: "
             "hw.trace(model, x, y, loss=torch.nn.functional.mse_loss)."
         )
+    if isinstance(loss, type):
+        raise InputError(f"loss is a class; hand over what it makes: hw.trace(model, x, y, loss={loss.__name__}()).")
     inputs = as_input(x)
     goal = target_of(y, loss)
     return Subject(
@@ -139,9 +141,11 @@ def of_experiment(model: Any, batch: Any, experiment: Experiment) -> Subject:
 
 
 def as_input(x: Any) -> Any:
-    """Plain numbers as a tensor, a single one as a sample of one feature; anything else as it is."""
+    """Numbers and numpy arrays as a tensor, a single number as a sample of one feature; anything else as it is."""
     if isinstance(x, Tensor):
         return x.reshape(1, 1) if not x.dim() and x.is_floating_point() else x
+    if hasattr(x, "__array__"):
+        return torch.as_tensor(x)
     if isinstance(x, bool) or not isinstance(x, (int, float, list, tuple)) or any(True for _ in tensors(x)):
         return x
     try:

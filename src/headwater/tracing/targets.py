@@ -12,6 +12,7 @@ from torch.nn import functional
 from headwater.probes.tree import describe
 from headwater.records import InputError, Message
 
+_IGNORED = -100  # cross_entropy's ignore_index
 _REDUCED = "hw.trace(model, x, y, loss=lambda output, y: loss(output, y).mean())"
 
 
@@ -71,6 +72,12 @@ class Target:
         classes = output.shape[1] if output.dim() > 1 else output.numel()
         if not y.is_floating_point() and classes > 1:
             self._chosen = "cross_entropy"
+            named = y[y != _IGNORED]
+            if named.numel() and not 0 <= int(named.min()) <= int(named.max()) < classes:
+                raise InputError(
+                    f"y has classes from {int(named.min())} to {int(named.max())}, and the model's output is for "
+                    f"{classes}, which are 0 to {classes - 1}."
+                )
             if y.dim() == 1 and output.dim() == 1 and y.numel() == 1:
                 y = y.reshape(())
             return functional.cross_entropy(output, y.long())
@@ -108,7 +115,7 @@ class Target:
 
 def target_of(y: Any, loss: Callable[[Any, Any], Any] | None) -> Target:
     """The target with plain numbers made a tensor, with all their digits."""
-    numbers = y
+    numbers = y = torch.as_tensor(y) if hasattr(y, "__array__") and not isinstance(y, Tensor) else y
     if isinstance(y, (int, float, list, tuple)) and not isinstance(y, bool):
         try:
             y = torch.as_tensor(y)  # whole numbers stay whole: they are classes

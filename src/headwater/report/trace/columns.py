@@ -12,6 +12,7 @@ from headwater.report.words import Words
 INDENT = 2
 MOST_ROWS = 40  # the middle of a longer table is left out, visibly
 BAR_CELLS = 14
+LEAST_BAR = 4  # cells; shorter ones tell nothing
 LEAST_DECADES = 4.0  # that the bars span: small differences should look small
 _BARS = ("█", "▏", "⊘")
 Row = list[str]
@@ -50,30 +51,46 @@ def middle_out(body: list[Row], words: Words) -> list[Row]:
     return [*body[:half], [words("trace.more_rows", count=rest)], *body[-half:]]
 
 
-def aligned(head: Row, body: list[Row], width: int, text_columns: int = 0) -> list[Text]:
-    """Columns that stand under each other: text to the left, numbers to the right; the last is as long as it is.
+def aligned(head: Row, body: list[Row], width: int, text_columns: int = 0, spare: tuple[int, ...] = ()) -> list[Text]:
+    """Columns that stand under each other: text to the left, numbers to the right, bars in the room that is left.
 
     Args:
         head: One word for each column.
         body: Rows; one of a single cell runs across all columns.
         width: Of the terminal.
         text_columns: How many of the first hold text.
+        spare: Columns that are left out where there is no room, the first first.
     """
     if not body:
         return []
-    whole = [row for row in body if len(row) == len(head)]
-    widths = [max(cell_len(row[column]) for row in (head, *whole)) for column in range(len(head))]
+    rows = [head, *(row for row in body if len(row) == len(head))]
+    kept = list(range(len(head)))
+    for column in spare:
+        if INDENT + sum(_widest(rows, other) + 2 for other in kept if head[other]) - 2 > width:
+            kept.remove(column)
+    widths = {column: _widest(rows, column) for column in kept}
+    if not head[-1]:  # bars
+        room = width - INDENT - sum(widths[column] + 2 for column in kept[:-1])
+        widths[kept[-1]] = min(widths[kept[-1]], room) if room >= LEAST_BAR else 0
 
     def line(row: Row, style: str = "") -> Text:
         if len(row) != len(head):
-            return Text("  " + row[0], "dim")
-        cells = [
-            padded(text, widths[i]) if i < text_columns or text.startswith(_BARS) else to_the_right(text, widths[i])
-            for i, text in enumerate(row)
-        ]
+            return fit(Text("  " + row[0], "dim"), width)
+        cells = [_cell(row[i], widths[i], i < text_columns) for i in kept]
         return fit(Text(("  " + "  ".join(cells)).rstrip(), style), width)
 
     return [line(head, "dim"), *map(line, body)]
+
+
+def _widest(rows: list[Row], column: int) -> int:
+    return max(cell_len(row[column]) for row in rows)
+
+
+def _cell(text: str, cells: int, is_text: bool) -> str:
+    """A bar is shortened with all the others, text and numbers are not."""
+    if text.startswith(_BARS):
+        return text if len(text) == 1 and cells else text[: round(len(text) * cells / BAR_CELLS)]
+    return padded(text, cells) if is_text else to_the_right(text, cells)
 
 
 def to_the_right(text: str, cells: int) -> str:

@@ -42,13 +42,14 @@ def headline(trace: Trace, words: Words) -> str:
 
 def facts(trace: Trace, words: Words) -> list[str]:
     """What was traced."""
-    target = words("trace.target_value", target=words.say(trace.target), value=precise(trace.loss))
+    target = words.say(trace.target)
+    told = words("trace.target_value", symbol=upper_symbol(trace), target=target, value=precise(trace.loss))
     samples = words.counted("trace.sample", trace.samples)
     return [
         clean(trace.run.model),
         words(f"trace.kind_{trace.kind}"),
         clean(trace.parameter_name),
-        target,
+        told,
         samples,
         trace.dtype,
     ]

@@ -80,7 +80,8 @@ def has_loss(trace: Derivation) -> bool:
 
 def upper_symbol(trace: Derivation) -> str:
     """What is differentiated: a loss L, or the output itself."""
-    return "L" if has_loss(trace) or trace.target.id == "trace.target.sum" else output_symbol(trace)
+    is_output = not has_loss(trace) and trace.target.id != "trace.target.sum" and bool(trace.stages)
+    return output_symbol(trace) if is_output else "L"
 
 
 def explained_symbol(trace: Derivation) -> str:

@@ -18,7 +18,6 @@ from headwater.report.words import Words, glyph
 
 MOST_WEIGHTS = 24
 MOST_PATHS = 8
-MOST_UNITS = 6
 CELL = 10
 
 
@@ -44,7 +43,7 @@ def _head(trace: Trace, words: Words, width: int) -> list[Text]:
 
 
 def _chain(trace: Trace, words: Words, width: int) -> list[list[Text]]:
-    formulas = [Text(f"  {line}") for line in sentences.chain_formulas(trace)]
+    formulas = [line for formula in sentences.chain_formulas(trace) for line in paragraph(formula, width, hanging=4)]
     upper = upper_symbol(trace)
     head = ["i", "pᵢ₋₁", "∂aᵢ/∂pᵢ₋₁", "wᵢ", "log₁₀", f"|∂{upper}/∂pᵢ₋₁|", ""]
     rows = chain_rows(trace)
@@ -61,7 +60,7 @@ def _chain(trace: Trace, words: Words, width: int) -> list[list[Text]]:
         ]
         for row in rows
     ]
-    return [formulas, aligned(head, middle_out(body, words), width), _totals(trace, words)]
+    return [formulas, aligned(head, middle_out(body, words), width, spare=(1, 4)), _totals(trace, words)]
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def _totals(trace: Trace, words: Words) -> list[Text]:
 
 
 def _network(trace: Trace, words: Words, width: int) -> list[list[Text]]:
-    blocks = [_units(trace, words)]
+    blocks = [_units(trace, words, width)]
     blocks.append(_weights(trace, words, width))
     blocks.append(_paths(trace, words, width))
     if trace.descent is not None:
@@ -119,8 +118,9 @@ def _network(trace: Trace, words: Words, width: int) -> list[list[Text]]:
     return blocks
 
 
-def _units(trace: Trace, words: Words) -> list[Text]:
+def _units(trace: Trace, words: Words, width: int) -> list[Text]:
     """Each row of units: what it holds, φ′, and the error at it."""
+    most = max((width - 26 - 5) // CELL, 1)  # beside the names, and room to say how many more there are
     shown = [Text("  " + words("trace.units_head"), "dim")]
     upper = upper_symbol(trace)
     symbols = stage_symbols(trace.stages)
@@ -131,8 +131,8 @@ def _units(trace: Trace, words: Words) -> list[Text]:
             rows.append(("φ′", stage.slopes))
         rows.append((f"∂{upper}/∂{symbol}", stage.gradients))
         for place, (label, values) in enumerate(rows):
-            numbers = "".join(to_the_right(precise(value), CELL) for value in values[:MOST_UNITS])
-            more = f"  +{len(values) - MOST_UNITS}" if len(values) > MOST_UNITS else ""
+            numbers = "".join(to_the_right(precise(value), CELL) for value in values[:most])
+            more = f"  +{len(values) - most}" if len(values) > most else ""
             line = Text.assemble("  ", padded(name if not place else "", 14), " ", (padded(label, 9), "dim"))
             line.append(numbers + more, "bold" if not place else "")
             shown.append(line)
@@ -155,7 +155,7 @@ def _weights(trace: Trace, words: Words, width: int) -> list[Text]:
     ]
     head += ["→ w"] if trace.descent else []
     body = [_weight_row(weight, trace.descent is not None) for weight in chosen[:MOST_WEIGHTS]]
-    shown = [Text("  " + words("trace.weights_head"), "dim"), *aligned(head, body, width, text_columns=1)]
+    shown = [Text("  " + words("trace.weights_head"), "dim"), *aligned(head, body, width, text_columns=1, spare=(1,))]
     rest = len(chosen) - MOST_WEIGHTS
     if rest > 0:
         shown.append(Text("  " + words("trace.more_weights", count=rest), "dim"))
@@ -208,11 +208,11 @@ def _layers(trace: Trace, words: Words, width: int) -> list[list[Text]]:
             sentences.layer_gain(row),
             sentences.layer_largest(row),
             number_from_log10(row.log10_gradient),
-            bar(row.log10_gradient, levels, 10),
+            bar(row.log10_gradient, levels),
         ]
         for row in trace.layers
     ]
-    table = aligned(head, middle_out(body, words), width, text_columns=1)
+    table = aligned(head, middle_out(body, words), width, text_columns=1, spare=(3, 2))
     told = [part for line in sentences.layers_legend(trace, words) for part in paragraph(line, width)]
     most = sentences.takes_most(trace, words)
     return [dimmed(told), table, paragraph(most, width) if most else [], _side_way(trace, words, width)]
