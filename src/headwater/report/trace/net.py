@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from headwater.records import Derivation, Stage, WeightGradient
 from headwater.report.markup import Html, join
-from headwater.report.svg import Size, for_all_screens, label, line, picture, rect, title
+from headwater.report.svg import Point, Size, for_all_screens, label, line, picture, rect, title
 from headwater.report.trace import sentences
 from headwater.report.trace.symbols import lowered, precise, stage_symbols, upper_symbol
 from headwater.report.words import Words
@@ -15,6 +15,8 @@ BOX = {"wide": (136.0, 62.0), "narrow": (82.0, 66.0)}
 EDGE_ROOM = 84.0  # between two rows of boxes, for numbers on the lines
 MOST_UNITS = 6  # of a row that is drawn with numbers
 THICKEST = 5.0
+PLACES = (0.3, 0.22, 0.38, 0.46, 0.54, 0.62, 0.7, 0.78)  # of numbers along a line, from its start
+LABEL = (62.0, 30.0)  # room that the numbers of one line take
 
 
 @dataclass(frozen=True)
@@ -108,11 +110,12 @@ def _draw(columns: list[Column], summary: str, size: Size) -> Html:
     total = (tallest - 1) * room + height + 24
     largest = max((abs(w.value) for c in columns for w in c.weights), default=1.0) or 1.0
 
-    def centre(column: int, unit: int) -> tuple[float, float]:
+    def centre(column: int, unit: int) -> Point:
         count = len(columns[column].units)
         return 4 + width / 2 + column * gap, 12 + height / 2 + ((tallest - count) / 2 + unit) * room
 
     lines, texts, boxes = [], [], []
+    taken: list[Point] = []
     for place, column in enumerate(columns):
         for weight in column.weights:
             row, source = weight.index
@@ -120,7 +123,9 @@ def _draw(columns: list[Column], summary: str, size: Size) -> Html:
             start, end = (start[0] + width / 2, start[1]), (end[0] - width / 2, end[1])
             lines.append(_edge(weight, start, end, largest))
             if numbered:
-                texts.append(_numbers(weight, start, end))
+                place_of_numbers = _free_place(start, end, taken)
+                taken.append(place_of_numbers)
+                texts.append(_numbers(weight, place_of_numbers))
         boxes += [
             _box(unit, *centre(place, index), width, height, place == len(columns) - 1, size)
             for index, unit in enumerate(column.units)
@@ -128,17 +133,23 @@ def _draw(columns: list[Column], summary: str, size: Size) -> Html:
     return picture(size, total, summary, join(*lines), join(*texts), join(*boxes))
 
 
-def _edge(weight: WeightGradient, start: tuple[float, float], end: tuple[float, float], largest: float) -> Html:
+def _edge(weight: WeightGradient, start: Point, end: Point, largest: float) -> Html:
     """As thick as the weight is large; dashed where it is negative."""
     thickness = 1.0 + (THICKEST - 1.0) * min(abs(weight.value) / largest, 1.0)
     drawn = line(start, end, f"edge{' negative' if weight.value < 0 else ''}")
     return Html(drawn.replace("<line ", f'<line stroke-width="{thickness:.1f}" ', 1))
 
 
-def _numbers(weight: WeightGradient, start: tuple[float, float], end: tuple[float, float]) -> Html:
-    """The weight and its gradient, nearer the line's start: lines that cross have parted there."""
-    share = 0.3
-    x, y = start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1])
+def _free_place(start: Point, end: Point, taken: list[Point]) -> Point:
+    """Where on a line its numbers cover no others; near its start if they can, where lines that cross have parted."""
+    places = [(start[0] + s * (end[0] - start[0]), start[1] + s * (end[1] - start[1])) for s in PLACES]
+    free = (p for p in places if all(abs(p[0] - x) > LABEL[0] or abs(p[1] - y) > LABEL[1] for x, y in taken))
+    return next(free, places[0])
+
+
+def _numbers(weight: WeightGradient, place: Point) -> Html:
+    """The weight and its gradient."""
+    x, y = place
     return join(
         label(x, y - 3, precise(weight.value), "edge-value", "middle"),
         label(x, y + 11, precise(weight.gradient), "edge-gradient", "middle"),

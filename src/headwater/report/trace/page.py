@@ -101,9 +101,11 @@ def _pictures(trace: Trace, words: Words, numbers: bool = True) -> list[Html]:
     figure = el("figure", _key(keys, words), way.way_picture(trace, words)) if way.is_drawable(trace) else None
     behind = (tables.factor_table if kind == "chain" else tables.layer_table)(trace, words) if numbers else None
     head = "trace.chain_head" if kind == "chain" else "trace.layers_head"
-    caption = "trace.chain_caption" if kind == "chain" else "trace.layers_caption"
+    caption = words("trace.chain_caption" if kind == "chain" else "trace.layers_caption")
+    if way.has_marks(trace):
+        caption += f" {words('trace.marks_caption')}"
     return [
-        el("section", el("h2", words(head)), el("p", words(caption), class_="caption"), figure, behind, id="way"),
+        el("section", el("h2", words(head)), el("p", caption, class_="caption"), figure, behind, id="way"),
     ]
 
 
@@ -126,7 +128,8 @@ def _layer_keys(trace: Derivation) -> list[tuple[str, str]]:
     }
     found = [(style, named[style]) for style in named if style in keys]
     zero = [("zero", "key_zero")] if any(row.log10_ratio == -math.inf for row in trace.layers) else []
-    return [*found, *zero, ("random", "key_random"), ("at-most", "key_largest")]
+    marks = [("random", "key_random"), ("at-most", "key_largest")] if way.has_marks(trace) else []
+    return [*found, *zero, *marks]
 
 
 def _key(keys: list[tuple[str, str]], words: Words) -> Html:

@@ -25,6 +25,7 @@ PLOT_HEIGHT = {"wide": 300, "narrow": 230}
 ZERO_LANE = 16.0  # height of what follows a factor of zero
 LEAST_COLUMN = 3.0  # narrower bars are drawn together
 MARK_ROOM = 8.0  # width that a dot and its line ask for
+MOST_MARKED = 30  # bars; of more, dots and lines would hide the bars
 _CATEGORY = {"activation": "cat-activation", "weight": "cat-weight", "input": "cat-input", "loss": "cat-loss"}
 _KINDS = ("activation", "normalization", "pooling")
 
@@ -87,6 +88,12 @@ def _layer_bar(row: LayerGain) -> Bar:
         random_error=row.gain_error / gain if gain and row.gain_error else None,
         largest=math.log10(row.largest) if row.largest else None,
     )
+
+
+def has_marks(trace: Derivation) -> bool:
+    """Whether the picture shows what Jacobians do to a random direction, and at most."""
+    bars = bars_of(trace)
+    return len(bars) <= MOST_MARKED and any(bar.random is not None or bar.largest is not None for bar in bars)
 
 
 def is_drawable(trace: Derivation) -> bool:
@@ -185,7 +192,7 @@ def _shapes(bars: list[Bar], frame: LayerFrame) -> Iterator[Html]:
 
 def _marks(bar: Bar, level: float, x: float, frame: LayerFrame) -> Iterator[Html]:
     """What the Jacobian does to a random direction, and at most, from where the bar starts."""
-    if frame.column < MARK_ROOM:
+    if frame.column < MARK_ROOM or frame.count > MOST_MARKED:
         return
     reach = min(frame.column * 0.36, 9.0)
     if bar.largest is not None:
