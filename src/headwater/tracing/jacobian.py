@@ -23,6 +23,7 @@ MOST_WORK = 2**32
 MOST_ELEMENTS = 4096 * 4096  # of one sample's J
 VECTORS = 16
 POWER_STEPS = 12
+_GROWS = 1e-3  # relative; a round that adds less is the last
 SAMPLES_FOR_LARGEST = 8
 _CHUNK = 2**22  # numbers held at once per group of rows
 _SAME = {torch.float64: 1e-12}  # relative; in other types rounding alone leaves 1e-5
@@ -157,7 +158,9 @@ def _largest(end: GradientEdge, start: GradientEdge, output: Tensor, generator: 
         for _ in range(POWER_STEPS):
             vector = vector / vector.norm()
             row = vjp(end, start, vector)
-            largest = max(largest, float(row.norm()))
+            before, largest = largest, max(largest, float(row.norm()))
+            if largest <= before * (1 + _GROWS):
+                break
             vector = torch.autograd.grad([back], [u], [row], retain_graph=True)[0]
             if not bool(vector.any()):
                 return largest
