@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn.modules.loss import _Loss
 
-from headwater.judging import diagnosed
+from headwater.judging import diagnosed, run_info
 from headwater.prediction import predict as _prediction_of
 from headwater.probes.choose import Sites
 from headwater.probes.first_inputs import first_inputs
@@ -279,7 +279,7 @@ def trace(
             derivation = derive(subject, parameter, rate)
     finally:
         restore_random_states(states)
-    return Trace.of(derivation, _run_info(subject.model, seed, time.perf_counter() - started))
+    return Trace.of(derivation, run_info(subject.model, seed, time.perf_counter() - started))
 
 
 def _subject(model: Any, x: Any, y: Any, loss: Any, seed: int | None) -> Subject:

@@ -31,7 +31,7 @@ def diagnosed(
         start: What was measured before the training that led there, if there was one.
     """
     diagnosis = _with_code(diagnose(flow, start=start), model, flow)
-    return Report(run=_run_info(model, seed, wall_time_s), diagnosis=diagnosis, flow=flow)
+    return Report(run=run_info(model, seed, wall_time_s), diagnosis=diagnosis, flow=flow)
 
 
 def _with_code(diagnosis: Diagnosis, model: nn.Module, flow: Flow) -> Diagnosis:
@@ -52,7 +52,7 @@ def _coded(prescription: Prescription, model: nn.Module, order: Order) -> Prescr
         return replace(prescription, code=f"# {error}")
 
 
-def _run_info(model: nn.Module, seed: int | None, wall_time_s: float) -> RunInfo:
+def run_info(model: nn.Module, seed: int | None, wall_time_s: float) -> RunInfo:
     parameters = list(model.parameters())
     return RunInfo(
         headwater=version("headwater"),

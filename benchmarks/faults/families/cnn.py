@@ -101,9 +101,7 @@ def cnn(
 
 def healthy(name: str, learns: float, steps: int = 120, watched: int = 40, **recipe: Any) -> Program:
     """A healthy program of this family."""
-    return Program(
-        f"cnn/{name}", "cnn", partial(cnn, **recipe), steps=steps, watched=watched, chance=0.1, learns=learns
-    )
+    return Program(f"cnn/{name}", "cnn", partial(cnn, **recipe), steps=steps, watched=watched, chance=0.1, learns=learns)
 
 
 def groups(channels: int) -> nn.Module:
@@ -124,9 +122,7 @@ deep = healthy("he-10", 0.85, channels=(12,) * 10, pools=(4,), draw=he, optimize
 lenet = healthy("lenet-tanh", 0.9, activation=nn.Tanh, draw=xavier, optimizer=sgd(0.05, momentum=0.9))
 grouped = healthy("group-norm-silu", 0.9, channels=(16, 16, 16), norm=groups, activation=nn.SiLU, optimizer=adamw(3e-3))
 dropped = healthy("dropout", 0.9, channels=(16, 32), dropout=0.4)
-separable = healthy(
-    "separable", 0.85, channels=(16, 24, 24, 24, 24), separable=True, norm=nn.BatchNorm2d, average=True, steps=150
-)
+separable = healthy("separable", 0.85, channels=(16, 24, 24, 24, 24), separable=True, norm=nn.BatchNorm2d, average=True, steps=150)
 averaged = healthy("averaged-gelu", 0.8, channels=(16, 32, 32), average=True, activation=nn.GELU, draw=he, steps=150)
 pairs = healthy("group-norm-pairs", 0.75, norm=groups, batch_size=2, steps=300, optimizer=adam(2e-3))
 momentum = healthy("wide-momentum", 0.9, channels=(32, 32), optimizer=sgd(0.05, momentum=0.9), draw=he)

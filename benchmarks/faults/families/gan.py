@@ -23,6 +23,7 @@ from benchmarks.faults.build import (
     drawn,
     experiment,
     frozen,
+    normal,
     of_a_copy,
     of_the_last,
     rmsprop,
@@ -57,10 +58,8 @@ class Gan(nn.Module):
         if self.recipe["critic"]:  # least squares, Mao et al. 2017
             return (told_real - 1).square().mean() + told_fake.square().mean() + (fooled - 1).square().mean()
         judge = F.binary_cross_entropy_with_logits
-        return (
-            judge(told_real, torch.ones_like(told_real))
-            + judge(told_fake, torch.zeros_like(told_fake))
-            + judge(fooled, torch.ones_like(fooled))
+        return judge(told_real, torch.ones_like(told_real)) + judge(told_fake, torch.zeros_like(told_fake)) + judge(
+            fooled, torch.ones_like(fooled)
         )
 
 
@@ -143,9 +142,7 @@ def gan(
 
 def healthy(name: str, learns: float, steps: int = 400, watched: int = 60, **recipe: Any) -> Program:
     """A healthy program of this family; a generator that gives one point scores 0."""
-    return Program(
-        f"gan/{name}", "gan", partial(gan, **recipe), steps=steps, watched=watched, chance=0.0, learns=learns
-    )
+    return Program(f"gan/{name}", "gan", partial(gan, **recipe), steps=steps, watched=watched, chance=0.0, learns=learns)
 
 
 ring = healthy("ring", 0.6)
@@ -165,18 +162,10 @@ PROGRAMS = (
     leaky.but("discriminator-only", kinds.WRONG_PARAMETERS.at(*GENERATOR), optimizer=of_the_last(rmsprop(1e-3), 6)),
     leaky.but("generator-frozen", kinds.FROZEN.at(*GENERATOR), change=frozen("generator")),
     squares,
-    squares.but(
-        "sigmoid-generator",
-        kinds.SIGMOID_DEPTH.at(*between(0, 10, "generator.")),
-        activation=nn.Sigmoid,
-        depth=10,
-        draw=xavier,
-    ),
+    squares.but("sigmoid-generator", kinds.SIGMOID_DEPTH.at(*between(0, 10, "generator.")), activation=nn.Sigmoid, depth=10, draw=xavier),
     squares.but("copy", kinds.WRONG_PARAMETERS, optimizer=of_a_copy(adam(2e-3, betas=(0.5, 0.999)))),
     dropped,
-    dropped.but(
-        "dead-generator", kinds.DEAD_BY_BIAS.at("generator.2", "generator.3"), change=biased(-30.0, "generator.2")
-    ),
+    dropped.but("dead-generator", kinds.DEAD_BY_BIAS.at("generator.2", "generator.3"), change=biased(-30.0, "generator.2")),
     dropped.but("dropout", kinds.DROPOUT.at("discriminator.*"), dropout=0.99),
     digits,
     digits.but("rate-low", kinds.RATE_LOW, optimizer=adam(1e-8)),

@@ -21,10 +21,10 @@ from benchmarks.faults.build import (
     experiment,
     explained,
     frozen,
-    normal,
     of_a_copy,
     of_the_last,
     redrawn,
+    normal,
     rmsprop,
     sgd,
     squared_error,
@@ -117,7 +117,9 @@ def reader(
             return Stepping(cell, inputs, width, outputs, cut=cut)
         return Reader(cell, inputs, width, outputs, symbols=symbols, layers=layers, both=both, every=every)
 
-    return experiment(model, sequences(), optimizer, loss=loss, metric=metric, batch_size=batch_size, change=change)
+    return experiment(
+        model, sequences(), optimizer, loss=loss, metric=metric, batch_size=batch_size, change=change
+    )
 
 
 def healthy(
@@ -262,9 +264,7 @@ PROGRAMS = (
     forecast,
     forecast.but("rate-high", kinds.RATE_HIGH, optimizer=adam(1.0)),
     forecast_lstm,
-    forecast_lstm.but(
-        "shuffled", kinds.SHUFFLED_LABELS, sequences=lambda: data.forecast().shuffled_targets(), watched=150
-    ),
+    forecast_lstm.but("shuffled", kinds.SHUFFLED_LABELS, sequences=lambda: data.forecast().shuffled_targets(), watched=150),
     letters,
     letters.but("rate-high", kinds.RATE_HIGH, optimizer=adam(2.0)),
     letters.but("narrow", kinds.UNDERFITTING, inputs=1, width=1, watched=120),

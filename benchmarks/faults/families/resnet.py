@@ -170,20 +170,12 @@ def in_place() -> nn.Module:
     return nn.ReLU(inplace=True)
 
 
-IMAGE: dict[str, Any] = {
-    "digits": data.images,
-    "image": True,
-    "norm": nn.BatchNorm2d,
-    "width": 12,
-    "activation": in_place,
-}
+IMAGE: dict[str, Any] = {"digits": data.images, "image": True, "norm": nn.BatchNorm2d, "width": 12, "activation": in_place}
 
 pre_norm = healthy("pre-norm-8", 0.9)
 deep = healthy("pre-norm-30", 0.9, blocks=30, width=48, optimizer=adam(5e-4), steps=100)
 rezero = healthy("rezero-20", 0.9, blocks=20, norm=None, gate=0.0, draw=he, optimizer=adam(2e-3))
-layer_scale = healthy(
-    "layer-scale-gelu", 0.9, blocks=10, gate=0.1, activation=nn.GELU, optimizer=adamw(1e-3, weight_decay=0.05)
-)
+layer_scale = healthy("layer-scale-gelu", 0.9, blocks=10, gate=0.1, activation=nn.GELU, optimizer=adamw(1e-3, weight_decay=0.05))
 fixed_up = healthy("fixup-10", 0.9, blocks=10, norm=None, change=fixup(10), optimizer=sgd(0.05, momentum=0.9))
 images = healthy("images-batch-norm", 0.9, blocks=8, optimizer=adam(3e-3), **IMAGE)
 zeroed = healthy("images-zero-gamma", 0.9, blocks=4, change=zero_gamma, optimizer=sgd(0.05, momentum=0.9), **IMAGE)

@@ -230,9 +230,7 @@ BERT: dict[str, Any] = {
 COUNTING: dict[str, Any] = {"sequences": data.sorting, "symbols": 8, "length": 8, "outputs": 8}
 
 gpt = healthy("gpt", 0.28, chance=0.18, optimizer=adamw(3e-3), **GPT)
-gpt_tied = healthy(
-    "gpt-tied-dropout", 0.26, chance=0.18, tied=True, dropout=0.1, optimizer=adamw(5e-3, weight_decay=0.1), **GPT
-)
+gpt_tied = healthy("gpt-tied-dropout", 0.26, chance=0.18, tied=True, dropout=0.1, optimizer=adamw(5e-3, weight_decay=0.1), **GPT)
 bert = healthy("bert-masked", 0.85, chance=0.78, optimizer=adam(5e-3), steps=200, **BERT)
 counting = healthy("bert-post-norm", 0.6, chance=0.125, before=False, optimizer=adam(2e-3), **COUNTING)
 vit = healthy("vit", 0.8)
@@ -256,9 +254,7 @@ PROGRAMS = (
     bert.but("rate-high", kinds.RATE_HIGH, optimizer=sgd(30.0)),
     counting,
     counting.but("softmax-before-loss", kinds.SOFTMAX_TWICE.at("head"), softmax=True, optimizer=sgd(0.1)),
-    counting.but(
-        "labels-shuffled", kinds.SHUFFLED_LABELS, sequences=lambda: data.sorting().shuffled_targets(), watched=150
-    ),
+    counting.but("labels-shuffled", kinds.SHUFFLED_LABELS, sequences=lambda: data.sorting().shuffled_targets(), watched=150),
     vit,
     vit.but("bytes", kinds.UNSCALED, sequences=data.patch_bytes, normalised=False),
     vit.but("frozen", kinds.FROZEN.at("embed", *BLOCKS), change=frozen("embed", "blocks")),
@@ -266,13 +262,7 @@ PROGRAMS = (
     vit_deep,
     vit_deep.but("attention-alone", kinds.RANK_COLLAPSE.at("*"), shortcut=False, mixes=False),
     vit_deep.but("detached", kinds.DETACHED.at("embed", "blocks.[0-6].*"), cut=7),
-    vit_deep.but(
-        "sigmoid-no-shortcut",
-        kinds.NO_SHORTCUT.at("embed", "blocks.[0-3].*"),
-        shortcut=False,
-        normalised=False,
-        activation=nn.Sigmoid,
-    ),
+    vit_deep.but("sigmoid-no-shortcut", kinds.NO_SHORTCUT.at("embed", "blocks.[0-3].*"), shortcut=False, normalised=False, activation=nn.Sigmoid),
     vit_relu,
     vit_relu.but("constant", kinds.SYMMETRIC.at("*"), draw=constant(0.02)),
     vit_relu.but("queries-large", kinds.LARGE_LOGITS.at("blocks.*.attention*"), change=redrawn(normal(5.0), "blocks")),
