@@ -388,9 +388,11 @@ class LoRA(nn.Module):
 
 
 def _frozen() -> nn.Module:
+    """Two layers that somebody has trained elsewhere: no training leaves weights spread evenly over an interval."""
     model = plain_mlp(depth=4)
-    model[0].requires_grad_(False)
-    model[2].requires_grad_(False)
+    for layer in (model[0], model[2]):
+        nn.init.xavier_normal_(layer.weight)
+        layer.requires_grad_(False)
     return model
 
 

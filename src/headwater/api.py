@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, overload
 
@@ -71,12 +71,13 @@ def check(
     try:
         if isinstance(model, Experiment):
             _refuse_extra(batch, loss)
-            subject, start, flow = _measure_experiment(model, steps, seed, sites, progress)
+            measured = _measure_experiment(model, steps, seed, sites, progress)
         else:
-            subject, start, flow = model, None, _measure_model(model, batch, loss, steps, sites)
+            measured = _Measured(model, _measure_model(model, batch, loss, steps, sites))
     finally:
         restore_random_states(states)
-    return diagnosed(subject, flow, seed, time.perf_counter() - started, start)
+    spent_s = time.perf_counter() - started
+    return diagnosed(measured.model, measured.flow, seed, spent_s, measured.start, measured.broke)
 
 
 def predict(
@@ -319,10 +320,19 @@ def _is_criterion(loss: Any) -> bool:
     return isinstance(loss, _Loss) or getattr(loss, "__module__", "") == "torch.nn.functional"
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """A model and what was measured of it: last, before it was trained, and at the first step with NaN or Inf."""
+
+    model: nn.Module
+    flow: Flow
+    start: Flow | None = None
+    broke: Flow | None = None
+
+
 def _measure_experiment(
     experiment: Experiment, steps: int, seed: int | None, sites: Sites | None, progress: Progress | None
-) -> tuple[nn.Module, Flow | None, Flow]:
-    """The model, what was measured before it was trained (``None`` if it was not), and what was measured last."""
+) -> _Measured:
     if not isinstance(steps, int) or steps < 0:
         raise InputError(f"steps counts training steps: a whole number from 0, got {steps!r}.")
     if seed is not None:
@@ -333,15 +343,15 @@ def _measure_experiment(
         model = copied(model)
     stream = endless(experiment, seed)
     if not steps and experiment.optimizer is None:
-        return model, None, measure(model, next(stream), experiment.loss, sites=sites)
+        return _Measured(model, measure(model, next(stream), experiment.loss, sites=sites))
     optimizer = make_optimizer(experiment, model)
     if not steps:
-        return model, None, measure(model, next(stream), experiment.loss, optimizer, sites=sites)
+        return _Measured(model, measure(model, next(stream), experiment.loss, optimizer, sites=sites))
     first = next(stream)
     start = measure(model, first, experiment.loss, sites=sites)
-    training = rehearse(experiment, model, optimizer, chain([first], stream), steps, progress)
+    training, broke = rehearse(experiment, model, optimizer, chain([first], stream), steps, progress)
     flow = measure(model, next(stream), experiment.loss, optimizer, steps, sites)
-    return model, start, replace(flow, training=training)
+    return _Measured(model, replace(flow, training=training), start, broke)
 
 
 def _ids(remedies: str | Sequence[str] | Prescription) -> tuple[str, ...]:

@@ -19,7 +19,12 @@ from headwater.report import Report
 
 
 def diagnosed(
-    model: nn.Module, flow: Flow, seed: int | None = None, wall_time_s: float = 0.0, start: Flow | None = None
+    model: nn.Module,
+    flow: Flow,
+    seed: int | None = None,
+    wall_time_s: float = 0.0,
+    start: Flow | None = None,
+    broke: Flow | None = None,
 ) -> Report:
     """What a measurement of a model means.
 
@@ -29,8 +34,9 @@ def diagnosed(
         seed: The measurement ran under, ``None`` if it was left alone.
         wall_time_s: Seconds the measurement took.
         start: What was measured before the training that led there, if there was one.
+        broke: The first step on the way with NaN or Inf, if there was one.
     """
-    diagnosis = _with_code(diagnose(flow, start=start), model, flow)
+    diagnosis = _with_code(diagnose(flow, start=start, broke=broke), model, flow)
     return Report(run=run_info(model, seed, wall_time_s), diagnosis=diagnosis, flow=flow)
 
 
@@ -53,6 +59,13 @@ def _coded(prescription: Prescription, model: nn.Module, order: Order) -> Prescr
 
 
 def run_info(model: nn.Module, seed: int | None, wall_time_s: float) -> RunInfo:
+    """What ran: versions, the model, its size and where it lies.
+
+    Args:
+        model: That was looked at.
+        seed: It ran under, ``None`` if it was left alone.
+        wall_time_s: Seconds it took.
+    """
     parameters = list(model.parameters())
     return RunInfo(
         headwater=version("headwater"),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from headwater.probes.preserve import random_states, restore_random_states
-from headwater.records import Experiment, Score, Training
+from headwater.records import Experiment, Flow, Score, Training
 from headwater.remedies.trial import made, train_step
 from headwater.watching import Watch, watch
 
@@ -27,7 +27,7 @@ def rehearse(
     stream: Iterator[Any],
     steps: int,
     progress: Progress | None = None,
-) -> Training | None:
+) -> tuple[Training | None, Flow | None]:
     """Train a model for some steps.
 
     Args:
@@ -40,7 +40,7 @@ def rehearse(
 
     Returns:
         What the steps showed: each of them up to 200, of more an odd interval's, so that a gradient which turns round
-        at every step is seen to.
+        at every step is seen to; and the first of them with NaN or Inf.
     """
     seen: list[Any] = []
     due = {round(steps * part / _SCORES) for part in range(1, _SCORES + 1)}
@@ -63,7 +63,7 @@ def rehearse(
                 _score(experiment, model, seen, observed)
             if progress is not None:
                 progress("progress.train", done, steps)
-    return observed.training(experiment.metric_name)
+    return observed.training(experiment.metric_name), observed.broke
 
 
 def _score(experiment: Experiment, model: nn.Module, seen: list[Any], observed: Watch) -> None:

@@ -82,6 +82,7 @@ class Watch:
         self._scale: float | None = None
         self._levels: deque[float] = deque(maxlen=_LEVELS)
         self._was_finite = True
+        self._broke: Flow | None = None
         self._loss: float | Tensor | None = None
         self._trajectory = Trajectory()
         self._events: list[Event] = []
@@ -206,6 +207,11 @@ class Watch:
         """
         return self._flow_of(self._latest)
 
+    @property
+    def broke(self) -> Flow | None:
+        """What the first measured step with NaN or Inf showed, ``None`` if there was none."""
+        return self._broke
+
     def report(self) -> Report:
         """What is wrong with the training, by the last step that was measured with everything there is.
 
@@ -216,7 +222,7 @@ class Watch:
         """
         spoiled = self._latest is not None and self._latest.nonfinite() > 0
         flow = self._flow_of(self._latest if spoiled else self._thorough or self._latest)
-        return replace(diagnosed(self._model, flow), watch=self.info)
+        return replace(diagnosed(self._model, flow, broke=self._broke if spoiled else None), watch=self.info)
 
     def _flow_of(self, step: SampledStep | None) -> Flow:
         if step is None:
@@ -360,6 +366,7 @@ class Watch:
         nonfinite = step.nonfinite()
         if nonfinite and self._was_finite:
             self._alarm("event.nonfinite", elements=nonfinite)
+            self._broke = self._broke or step.flow()
         self._was_finite = not nonfinite
         level = step.log10_gradient()
         if level is None or nonfinite:  # what is left of a gradient with NaN or Inf is no level

@@ -3,15 +3,19 @@
 from dataclasses import replace
 
 from headwater.diagnosis.folding import folded
+from headwater.diagnosis.progress import progress
 from headwater.diagnosis.rule import Observation, Rule, needs_path
 from headwater.diagnosis.rules import RULES
 from headwater.diagnosis.waterfall import waterfall
 from headwater.records import Diagnosis, Finding, Flow, Message, Verdict
 
+_BREAKING = frozenset({"nonfinite", "overflow"})
 FOLLOWED_SHARE = 0.5  # of the trained weights; below, what was seen does not speak for the network
 
 
-def diagnose(flow: Flow, rules: tuple[Rule, ...] = RULES, start: Flow | None = None) -> Diagnosis:
+def diagnose(
+    flow: Flow, rules: tuple[Rule, ...] = RULES, start: Flow | None = None, broke: Flow | None = None
+) -> Diagnosis:
     """What is wrong with the network that ``flow`` was measured on.
 
     Args:
@@ -19,6 +23,7 @@ def diagnose(flow: Flow, rules: tuple[Rule, ...] = RULES, start: Flow | None = N
         rules: Which symptoms to look for.
         start: What was measured before the training that led there. What was wrong then counts where something is
             wrong now, and is then the likelier root; what the training has healed does not.
+        broke: The first step on the way that had NaN or Inf: later ones only show what came of it.
 
     Returns:
         ``findings`` if a rule found anything of severity warning or worse, ``cannot_tell`` if the gradient could not
@@ -27,9 +32,12 @@ def diagnose(flow: Flow, rules: tuple[Rule, ...] = RULES, start: Flow | None = N
     observation = Observation(flow, waterfall(flow))
     blocked = {rule.symptom: rule.blocked(observation) for rule in rules}
     found = [f for rule in rules if blocked[rule.symptom] is None for f in _looked(rule, observation)]
-    before = _found_before(start, rules)
-    began = frozenset(finding.symptom for finding in (found if start is None else before))
-    if any(finding.severity != "info" for finding in found):
+    if broke is not None:
+        found = [f for f in found if f.symptom not in _BREAKING] + _found_in(broke, rules, _BREAKING)
+    before = _found_before(start, flow, rules)
+    began = frozenset(f.symptom for f in (found if start is None else before) if f.severity != "info")
+    course = progress(flow)
+    if any(finding.severity != "info" for finding in found) or (course is not None and not course.learns):
         now = {finding.symptom for finding in found}
         found += [finding for finding in before if finding.symptom not in now]
     findings = folded(found, began)
@@ -46,13 +54,19 @@ def _looked(rule: Rule, observation: Observation) -> list[Finding]:
     return [replace(finding, step=observation.flow.step) for finding in rule.look(observation)]
 
 
-def _found_before(start: Flow | None, rules: tuple[Rule, ...]) -> list[Finding]:
-    """What was wrong before the training."""
+def _found_in(flow: Flow, rules: tuple[Rule, ...], symptoms: frozenset[str]) -> list[Finding]:
+    observation = Observation(flow, waterfall(flow))
+    return [finding for rule in rules if rule.symptom in symptoms for finding in _looked(rule, observation)]
+
+
+def _found_before(start: Flow | None, flow: Flow, rules: tuple[Rule, ...]) -> list[Finding]:
+    """What was wrong before the training, by rules that need none; they may know how it went."""
     if start is None:
         return []
     observation = Observation(start, waterfall(start))
     able = [rule for rule in rules if rule.blocked(observation) is None]
-    return [finding for rule in able for finding in _looked(rule, observation)]
+    later = replace(observation, flow=replace(start, training=flow.training))
+    return [finding for rule in able for finding in _looked(rule, later)]
 
 
 def _unchecked(blocked: dict[str, Message | None], flow: Flow) -> tuple[Message, ...]:

@@ -12,8 +12,12 @@ from headwater.records import Consequence, Finding
 _BROKEN_TRAINING = (
     "underfitting lr_too_low not_updating oscillation rank_collapse dead_units saturation vanishing_through_time"
 )
+# What was learnt by heart was learnt; there is nothing left to move.
+_LEARNT = "underfitting lr_too_low not_updating dead_units rank_collapse saturation oscillation"
 # In the order in which roots are looked for: what a user did comes before what the network does.
 _EXPLAINS = {
+    "weight_decay_high": f"underflow vanishing zigzag {_BROKEN_TRAINING}",
+    "overfitting": _LEARNT,
     "loss_activation_mismatch": "underfitting lr_too_low vanishing saturation not_updating oscillation dead_units",
     "symmetric_init": f"vanishing {_BROKEN_TRAINING} zigzag underflow",
     "normalization_misuse": f"lr_too_high exploding {_BROKEN_TRAINING}",
@@ -34,6 +38,7 @@ _EXPLAINS = {
     "lr_too_low": "underfitting vanishing_through_time",
     "vanishing_through_time": "underfitting lr_too_low",
 }
+_BY_CAUSE = ("weight_decay_high",)  # what is a root by its cause, whatever the symptom
 EXPLAINS: dict[str, frozenset[str]] = {
     symptom: frozenset(others.split()) - {symptom} for symptom, others in _EXPLAINS.items()
 }
@@ -60,14 +65,19 @@ def folded(findings: Sequence[Finding], began: frozenset[str]) -> list[Finding]:
 
 def _rank(finding: Finding, began: frozenset[str]) -> tuple[bool, bool, int]:
     """Findings that matter first, of those what was there early, of those the likelier root."""
-    rank = _ROOTS.index(finding.symptom) if finding.symptom in EXPLAINS else len(_ROOTS)
+    rank = _ROOTS.index(_kind(finding)) if _kind(finding) in EXPLAINS else len(_ROOTS)
     return finding.severity == "info", finding.symptom not in began, rank
+
+
+def _kind(finding: Finding) -> str:
+    cause = finding.causes[0].id if finding.causes else ""
+    return cause if cause in _BY_CAUSE else finding.symptom
 
 
 def _is_explained(finding: Finding, root: Finding, began: frozenset[str]) -> bool:
     """Whether a root that matters accounts for a finding that did not come before it."""
     came_first = finding.symptom in began and root.symptom not in began
-    return root.severity != "info" and finding.symptom in EXPLAINS.get(root.symptom, ()) and not came_first
+    return root.severity != "info" and finding.symptom in EXPLAINS.get(_kind(root), ()) and not came_first
 
 
 def _with_consequences(root: Finding, below: Sequence[Finding]) -> Finding:

@@ -4,60 +4,105 @@ import math
 import statistics
 from dataclasses import dataclass
 
-from headwater.records import Message, Training
+from headwater.records import Flow, Message
 
-MIN_STEPS = 12  # losses, of which a third at each end is compared
+MIN_STEPS = 12  # losses, of which a third at each end is looked at
 SIGMAS = 3.0
-LITTLE = 0.01  # of the first loss: less is no progress, however surely it is there
+IMAGE_RANK = 4  # (batch, classes, height, width)
+ABOVE_CHANCE = 0.98  # of its cross-entropy: up there nothing is known of the inputs, however bad it was before
+LITTLE = 0.01  # of the loss at the start: less is no progress, however surely it is there
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Mean losses at both ends of a training.
+    """Losses at both ends of a training.
 
     Attributes:
-        first: Mean over the first third of the losses.
+        start: The first loss.
+        early: Mean over the first third.
         last: Mean over the last third.
-        noise: Standard error of their difference.
+        highest: The highest loss that was still a number.
+        spread: Standard deviation of the last third.
+        noise: Standard error of ``early - last``.
         broke: Whether a loss was NaN or Inf.
+        chance: Cross-entropy of a guess that all classes are as likely, ``None`` for other losses.
     """
 
-    first: float
+    start: float
+    early: float
     last: float
+    highest: float
+    spread: float
     noise: float
     broke: bool
+    chance: float | None = None
 
     @property
     def gain(self) -> float:
-        """What was gained, as a share of the first loss's magnitude; negative is lost."""
-        return (self.first - self.last) / abs(self.first) if self.first else 0.0
+        """What was gained since the start, as a share of the loss's magnitude there; negative is lost."""
+        return (self.start - self.last) / abs(self.start) if self.start else 0.0
 
     @property
     def learns(self) -> bool:
         """Whether the loss has surely fallen, and by more than a little."""
-        return not self.broke and self.first - self.last > SIGMAS * self.noise and self.gain > LITTLE
+        if self.chance is not None and self.last > ABOVE_CHANCE * self.chance:
+            return False
+        surely = self.early - self.last > SIGMAS * self.noise or self.start - self.last > SIGMAS * self.spread
+        return not self.broke and surely and self.gain > LITTLE
 
     @property
     def worsens(self) -> bool:
         """Whether the loss has surely risen, and by more than a little, or is no number any more."""
-        return self.broke or (self.last - self.first > SIGMAS * self.noise and self.gain < -LITTLE)
+        return self.broke or (self.last - self.start > SIGMAS * self.spread and self.gain < -LITTLE)
 
 
-def progress(training: Training | None) -> Progress | None:
-    """How a training went, ``None`` if too few losses are known."""
-    losses = training.losses() if training is not None else []
+def progress(flow: Flow) -> Progress | None:
+    """How the training before a measured step went, ``None`` if too few losses are known."""
+    losses = flow.training.losses() if flow.training is not None else []
     if len(losses) < MIN_STEPS:
         return None
     finite = [loss for loss in losses if math.isfinite(loss)]
     if len(finite) < len(losses):
         known = finite or [math.nan]
-        return Progress(known[0], known[-1], 0.0, True)
+        return Progress(known[0], known[0], known[-1], max(known), 0.0, 0.0, True)
     part = len(losses) // 3
-    first, last = losses[:part], losses[-part:]
-    noise = math.sqrt((statistics.variance(first) + statistics.variance(last)) / part)
-    return Progress(statistics.fmean(first), statistics.fmean(last), noise, False)
+    early, last = losses[:part], losses[-part:]
+    noise = math.sqrt((statistics.variance(early) + statistics.variance(last)) / part)
+    means = statistics.fmean(early), statistics.fmean(last)
+    return Progress(losses[0], *means, max(losses), statistics.stdev(last), noise, False, _chance(flow))
 
 
-def needs_steps(training: Training | None) -> Message | None:
+def _chance(flow: Flow) -> float | None:
+    shape = flow.sites[-1].site.shape if flow.sites else ()
+    classes = shape[1] if len(shape) == IMAGE_RANK else (shape[-1] if len(shape) > 1 else 0)
+    is_cross_entropy = any(operation.startswith("NllLoss") for operation in flow.setup.loss_operations)
+    return math.log(classes) if is_cross_entropy and classes > 1 else None
+
+
+def decay_share(flow: Flow) -> float | None:
+    """How much of a usual step is weight decay pulling the weights to zero, ``None`` where that is not known.
+
+    lr·λ over ‖Δw‖/‖w‖: exact for SGD and for decoupled decay (AdamW); for Adam's own, whose steps hide its size, λ‖w‖
+    over the gradient's norm.
+    """
+    training, settings = flow.training, flow.setup.optimizer
+    rate, decay = settings.get("lr"), settings.get("weight_decay")
+    if training is None or not training.update_ratios() or not rate or not decay:
+        return None
+    if flow.optimizer in ("Adam", "RMSprop", "Adagrad", "Adadelta"):
+        return _coupled_share(flow, float(decay))
+    usual = statistics.median(training.update_ratios())
+    return float(rate) * float(decay) / usual if usual else None
+
+
+def _coupled_share(flow: Flow, decay: float) -> float | None:
+    matrices = [p for p in flow.parameters if len(p.shape) > 1 and p.grad_norm is not None and p.value.norm]
+    weight = math.hypot(*(p.value.norm or 0.0 for p in matrices)) if matrices else 0.0
+    gradient = math.hypot(*(p.grad_norm or 0.0 for p in matrices)) if matrices else 0.0
+    pull = decay * weight
+    return pull / math.hypot(pull, gradient) if pull and math.isfinite(pull) and math.isfinite(gradient) else None
+
+
+def needs_steps(flow: Flow) -> Message | None:
     """For rules that read the course of a training: why there is none."""
-    return None if progress(training) is not None else Message("unchecked.no_steps")
+    return None if progress(flow) is not None else Message("unchecked.no_steps")

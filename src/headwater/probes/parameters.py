@@ -136,6 +136,11 @@ class Readings:
         weight, update = self._sums(slice(4, 6))
         return math.sqrt(update / weight) if weight and math.isfinite(update / weight) else None
 
+    def spoiled(self) -> int:
+        """Weights, of those that are kept, that were finite before the step and are NaN or Inf after it."""
+        readings = list(self.by_parameter.values())
+        return int(np.nansum(readings[0].numbers[:, 7])) if readings else 0
+
     def _sums(self, columns: slice) -> list[float]:
         """Sums over the parameters; where only a part of one was kept, it stands for the whole."""
         readings = list(self.by_parameter.values())
@@ -441,11 +446,16 @@ def step(optimizer: torch.optim.Optimizer, closure: Callable[[], Tensor]) -> Non
         InputError: If the optimizer raises.
     """
     with naming_errors(optimizer):
-        wanted = inspect.signature(type(optimizer).step).parameters.get("closure")
-        if wanted is not None and wanted.default is inspect.Parameter.empty:
+        if needs_closure(optimizer):
             optimizer.step(lambda: float(closure().detach()))
         else:
             optimizer.step()
+
+
+def needs_closure(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether it computes the loss itself, as LBFGS does."""
+    wanted = inspect.signature(type(optimizer).step).parameters.get("closure")
+    return wanted is not None and wanted.default is inspect.Parameter.empty
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from torch.utils.hooks import RemovableHandle
 from headwater.kernels import generic
 from headwater.kernels.ledger import Ledger
 from headwater.probes import classify
-from headwater.probes.activation_state import activation_state
+from headwater.probes.activation_state import ActivationState, activation_state
 from headwater.probes.advice import show_advice, silence_advice
 from headwater.probes.attention import multihead_statistics
 from headwater.probes.backward_passes import BackwardPasses
@@ -32,7 +32,7 @@ from headwater.probes.site_record import GradientSink, SiteRecord
 from headwater.probes.time_steps import TimeSteps, rng_before
 from headwater.probes.tree import main_tensor, tensors
 from headwater.records import SiteKind, TimeGradient
-from headwater.theory import Activation
+from headwater.theory import ACTIVATIONS, Activation
 
 _CALL = nn.Module._call_impl.__code__
 CONVOLUTION_RANK = 4  # of (batch, channels, height, width)
@@ -447,6 +447,8 @@ class Recorder:
         if isinstance(module, nn.RNNBase):
             record.time_steps = TimeSteps.of(module, args, kwargs, frame.rng_state)
             self._tensor_handles.extend(record.time_steps.attach(output))
+        if isinstance(module, nn.RNN) and module.nonlinearity == "tanh" and y is not None:
+            record.states.append(_state_of_tanh(y.detach()))
         if isinstance(module, nn.MultiheadAttention):
             given = inspect.signature(module.forward).bind(*args, **kwargs).arguments
             read = {name: given[name] for name in ("query", "key", "key_padding_mask", "attn_mask") if name in given}
@@ -664,6 +666,12 @@ class _OwnHook:
 def in_one_line(error: Exception) -> str:
     """What went wrong, without the pages that PyTorch may add."""
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def _state_of_tanh(y: Tensor) -> ActivationState:
+    """Of a tanh whose outputs are all one sees: its inputs are what gives them."""
+    nearly = 1.0 - torch.finfo(y.dtype).eps
+    return activation_state(ACTIVATIONS["tanh"], generic.local(y).clamp(-nearly, nearly).atanh(), {}, -1)
 
 
 def _made_nodes(y: Tensor, output: Any, in_nodes: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -152,8 +152,8 @@ class SampledStep:
             self._ledger.clear()
 
     def nonfinite(self) -> int:
-        """How many elements of all that was measured are NaN or Inf."""
-        return self._ledger.nonfinite()
+        """How many elements of all that was measured are NaN or Inf, those that the step itself made so included."""
+        return self._ledger.nonfinite() + self.readings.spoiled()
 
     def log10_gradient(self) -> float | None:
         """log₁₀ of the rms of all parameters' gradients together, -inf if all are zero; ``None`` if there is none."""

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from headwater.probes.measure import Loss, check_trainable, checked_loss
-from headwater.probes.parameters import naming_errors
+from headwater.probes.parameters import naming_errors, needs_closure
 from headwater.probes.preserve import random_states, restore_random_states
 from headwater.records import Experiment, InputError
 from headwater.remedies import seeds
@@ -129,6 +129,13 @@ def run_trial(
 
 def train_step(model: nn.Module, batch: Any, loss: Loss, optimizer: torch.optim.Optimizer) -> float:
     """One optimizer step; gives the loss before it."""
+    if not needs_closure(optimizer):
+        optimizer.zero_grad()
+        value = checked_loss(model, batch, loss)
+        value.backward()
+        with naming_errors(optimizer):
+            optimizer.step()
+        return float(value.detach())
     values: list[float] = []
 
     def closure() -> float:

@@ -4,30 +4,33 @@ import math
 import statistics
 from collections.abc import Iterable
 
-from headwater.diagnosis.progress import needs_steps, progress
+from headwater.diagnosis.progress import decay_share, needs_steps, progress
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.records import Cause, Evidence, Finding, Message, Training
 from headwater.records.message import Value
 
 WRECKING_RATIO = 0.1
 LONG_RATIO = 0.01
+THROWN_UP = 2.0  # times the loss at the start
+DECAYING = 0.5  # of a step: then it is the decay that moves the weights
 SOURCE = "update/weight ratio: about 1e-3 is usual, above 1e-1 wrecks (CS231n notes; docs/thresholds.md)"
-LOSS_SOURCE = "mean of the first third of the losses, three standard errors"
+LOSS_SOURCE = "the first loss; three standard deviations of the last third"
 
 
 def _look(observation: Observation) -> Iterable[Finding]:
     training = observation.flow.training
-    course = progress(training)
-    if training is None or course is None or course.learns:
+    course = progress(observation.flow)
+    if training is None or course is None or (decay_share(observation.flow) or 0.0) > DECAYING:
         return
     ratios = [ratio for ratio in training.update_ratios() if math.isfinite(ratio)]
     if not ratios:
         return
     largest, usual = max(ratios), statistics.median(ratios)
-    if not (largest > WRECKING_RATIO or (course.worsens and usual > LONG_RATIO)):
+    wrecked = largest > WRECKING_RATIO and (not course.learns or course.highest > THROWN_UP * course.start > 0)
+    if not (wrecked or (course.worsens and usual > LONG_RATIO)):
         return
     optimizer = observation.flow.optimizer or ""
-    values: dict[str, Value] = {"ratio": largest, "first": course.first, "last": course.last, "optimizer": optimizer}
+    values: dict[str, Value] = {"ratio": largest, "first": course.start, "last": course.last, "optimizer": optimizer}
     yield Finding(
         symptom="lr_too_high",
         severity="critical" if course.worsens else "warning",
@@ -35,7 +38,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
         evidence=(
             Evidence("update_ratio", largest, WRECKING_RATIO, source=SOURCE),
             Evidence("median_update_ratio", usual, LONG_RATIO, source=SOURCE),
-            Evidence("last_loss", course.last, course.first, source=LOSS_SOURCE),
+            Evidence("last_loss", course.last, course.start, source=LOSS_SOURCE),
             Evidence("learning_rate", _rate(observation)),
         ),
         causes=(Cause("learning_rate_high", None, Message("cause.learning_rate_high.why", values)),),
@@ -50,7 +53,7 @@ def _rate(observation: Observation) -> float | None:
 
 
 def _blocked(observation: Observation) -> Message | None:
-    return needs_steps(observation.flow.training) or _needs_ratios(observation.flow.training)
+    return needs_steps(observation.flow) or _needs_ratios(observation.flow.training)
 
 
 def _needs_ratios(training: Training | None) -> Message | None:

@@ -15,7 +15,7 @@ SOURCE = "update/weight ratio: about 1e-3 is usual (CS231n notes; docs/threshold
 
 def _look(observation: Observation) -> Iterable[Finding]:
     training = observation.flow.training
-    course = progress(training)
+    course = progress(observation.flow)
     if training is None or course is None or course.learns or course.worsens:
         return
     usual = statistics.median(training.update_ratios())
@@ -33,7 +33,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
         sites=(),
         evidence=(
             Evidence("median_update_ratio", usual, SHORT_RATIO, source=SOURCE),
-            Evidence("last_loss", course.last, course.first, source=lr_too_high.LOSS_SOURCE),
+            Evidence("last_loss", course.last, course.start, source=lr_too_high.LOSS_SOURCE),
         ),
         causes=(Cause("learning_rate_low", None, Message("cause.learning_rate_low.short", values)),),
         prescriptions=(),

@@ -7,7 +7,6 @@ went in. In eval mode it divides by running statistics, which before any trainin
 import math
 from collections.abc import Iterable
 
-from headwater.diagnosis.progress import progress
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.records import Cause, Evidence, Finding, Message, Severity, SiteFlow
 from headwater.records.message import Value
@@ -25,9 +24,8 @@ def _look(observation: Observation) -> Iterable[Finding]:
     stale = [row for row in observation.flow.sites if _uses_nothing_gathered(row)]
     if stale:
         evidence = Evidence("batches_seen", 0, 1, stale[0].site.name, "batches behind the statistics")
-        # Until something has gone wrong with it, dividing by 1 does no harm.
-        course = progress(observation.flow.training)
-        yield _finding("never_gathered", stale, evidence, 0, "warning" if course and not course.learns else "info")
+        # A single look may be at a network that is only being looked at.
+        yield _finding("never_gathered", stale, evidence, 0, "warning" if observation.flow.step else "info")
 
 
 def _finding(

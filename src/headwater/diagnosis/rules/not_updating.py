@@ -6,6 +6,7 @@ or a head that starts at zero (ReZero, LoRA) it is there by design and gone afte
 of their own.
 """
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable
@@ -18,6 +19,12 @@ from headwater.records import Cause, Evidence, Finding, Flow, Message, Parameter
 from headwater.records.message import Value
 
 FROZEN_RATIO = 1e-6
+SMALL_BESIDE = 1e-3
+FROZEN_SHARE = 0.1  # of all weights
+MIN_FRESH = 64  # elements, to tell an even spread
+EVEN = 0.05  # of rms·√3 over the largest: 1 for numbers drawn evenly from an interval around 0
+FAR_MEAN = 4.0  # standard errors
+FROZEN_SOURCE = "a tenth of the weights, still spread evenly as PyTorch draws them (docs/thresholds.md)"
 NEGLIGIBLE_SHARE = 0.01  # of all trainable weights: in bfloat16 a step now and then leaves a single bias as it was
 SOURCE = "update/weight ratio: about 1e-3 is usual, below 1e-6 is frozen (CS231n notes; docs/thresholds.md)"
 
@@ -31,13 +38,13 @@ class _Step:
     Attributes:
         ran: Names of the parameters whose module was called.
         lost: Names of those whose site's gradient the dtype could not hold.
-        moves: Whether any parameter moves.
+        largest_gradient: Rms of the largest gradient of a parameter.
         drowns: Whether Adam's ε, and not the gradients, sets the step: no learning rate makes up for that.
     """
 
     ran: frozenset[str]
     lost: frozenset[str]
-    moves: bool
+    largest_gradient: float
     drowns: bool
 
     @classmethod
@@ -46,7 +53,7 @@ class _Step:
         return cls(
             ran=frozenset(name for row in flow.sites for name in row.site.parameters),
             lost=frozenset(name for row in underflow.lost_sites(flow) for name in row.site.parameters),
-            moves=any((parameter.update_ratio or 0.0) >= FROZEN_RATIO for parameter in flow.parameters),
+            largest_gradient=max((value for value in rms if math.isfinite(value)), default=0.0),
             drowns="Adam" in (flow.optimizer or "") and bool(rms) and statistics.median(rms) < ADAM_EPSILON,
         )
 
@@ -59,7 +66,41 @@ def _look(observation: Observation) -> Iterable[Finding]:
     for parameter in flow.parameters:
         if (_is_still(parameter) and not _is_switched_off(parameter, step)) or _is_cut_off(parameter, step):
             by_cause[_cause_id(parameter, step)].append(parameter)
-    return [_finding(cause, still, flow) for cause, still in by_cause.items()]
+    fresh = [p for p in flow.parameters if _is_frozen_fresh(p, step) and not _has_adapter(p, flow)]
+    share = _weights(fresh) / max(1, _weights(list(flow.parameters)))
+    severity: Severity = "warning" if flow.optimizer else "info"  # without one, nobody said that it is to be trained
+    frozen = [_frozen_finding(fresh, share, severity)] if share > FROZEN_SHARE else []
+    return [*frozen, *(_finding(cause, still, flow) for cause, still in by_cause.items())]
+
+
+def _is_frozen_fresh(parameter: ParameterFlow, step: _Step) -> bool:
+    """Whether it is frozen with the weights it was born with: no training leaves them spread so evenly."""
+    value, is_matrix = parameter.value, len(parameter.shape) > 1
+    if parameter.trainable or not is_matrix or value.count < MIN_FRESH or step.ran.isdisjoint(_names(parameter)):
+        return False
+    rms, largest, mean = value.rms or 0.0, value.abs_max or 0.0, abs(value.mean or 0.0)
+    evenness = rms * math.sqrt(3.0) / largest if largest else 0.0
+    return abs(evenness - 1.0) < EVEN and mean < FAR_MEAN * rms / math.sqrt(value.count)
+
+
+def _has_adapter(parameter: ParameterFlow, flow: Flow) -> bool:
+    """Whether a narrow trained matrix stands beside it in the same part of the model, as in LoRA."""
+    part = parameter.name.rpartition(".")[0].rpartition(".")[0]
+    beside = [p for p in flow.parameters if part and p.name.startswith(f"{part}.") and p.trainable and len(p.shape) > 1]
+    return any(min(p.shape) <= min(parameter.shape) // 2 for p in beside)
+
+
+def _frozen_finding(fresh: list[ParameterFlow], share: float, severity: Severity) -> Finding:
+    values: dict[str, Value] = {"site": fresh[0].name, "parameters": len(fresh), "percent": 100 * share}
+    return Finding(
+        symptom="not_updating",
+        severity=severity,
+        sites=tuple(parameter.name for parameter in fresh),
+        evidence=(Evidence("frozen_share", share, FROZEN_SHARE, fresh[0].name, FROZEN_SOURCE),),
+        causes=(Cause("frozen", None, Message("cause.frozen.why", values)),),
+        prescriptions=(),
+        message=Message("finding.frozen_fresh", values),
+    )
 
 
 def _finding(cause_id: str, still: list[ParameterFlow], flow: Flow) -> Finding:
@@ -131,8 +172,10 @@ def _cause_id(parameter: ParameterFlow, step: _Step) -> str:
         return "optimizer_params"
     if parameter.grad is None:
         return "detached_graph" if _is_cut_off(parameter, step) else "unused"
-    # Where nothing moves, the step is too short for all; where others move, this gradient is too small.
-    return "learning_rate_low" if not step.moves and not step.drowns else "numeric_underflow"
+    # Where its gradient is as large as any, the step is too short; where others are larger by far, it is too small.
+    if step.drowns or (parameter.grad_rms or 0.0) < SMALL_BESIDE * step.largest_gradient:
+        return "numeric_underflow"
+    return "learning_rate_low"
 
 
 def _cause(cause_id: str, still: list[ParameterFlow], flow: Flow) -> Cause:

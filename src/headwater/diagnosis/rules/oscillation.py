@@ -23,7 +23,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
     usual = statistics.median(cosines) if cosines else 0.0
     if usual >= OPPOSED:
         return
-    course = progress(training)
+    course = progress(observation.flow)
     values: dict[str, Value] = {"cosine": usual, "steps": len(cosines)}
     yield Finding(
         symptom="oscillation",

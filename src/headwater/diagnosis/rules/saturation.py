@@ -43,7 +43,8 @@ def _look(observation: Observation) -> Iterable[Finding]:
 
 
 def _is_saturated(row: SiteFlow) -> bool:
-    return is_s_shaped(row.site.activation) and (row.saturated_fraction or 0.0) > SATURATED_SHARE
+    s_shaped = is_s_shaped(row.site.activation) or row.site.kind == "recurrent"
+    return s_shaped and (row.saturated_fraction or 0.0) > SATURATED_SHARE
 
 
 def _cause(row: SiteFlow) -> Cause:

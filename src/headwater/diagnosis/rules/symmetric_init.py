@@ -7,29 +7,42 @@ at zero between others (a head, the end of a branch, the B of LoRA) is none.
 from collections.abc import Iterable
 from itertools import pairwise
 
-from headwater.diagnosis.prescribing import prescription
+from headwater.diagnosis.prescribing import before_last_affine, prescription
 from headwater.diagnosis.rule import Observation, Rule
-from headwater.records import Cause, Evidence, Finding, Flow, Message, ParameterFlow
+from headwater.records import Cause, Evidence, Finding, Flow, Message, ParameterFlow, SiteFlow
 
+ROUNDING = 1e-6
 SOURCE = "units with equal weights on both sides get equal gradients (Goodfellow, Bengio and Courville 2016, 8.4)"
 
 
 def _look(observation: Observation) -> Iterable[Finding]:
-    alike = _alike(observation.flow)
+    alike = list(dict.fromkeys([*_alike(observation.flow), *_in_step(observation.flow)]))
     if not alike:
         return
+    spread = observation.flow.site(alike[0]).unit_spread
     yield Finding(
         symptom="symmetric_init",
         severity="critical",
-        sites=tuple(site for site, _ in alike),
-        evidence=tuple(Evidence("weight_std", _std(weight), 0.0, site, SOURCE) for site, weight in alike[:1]),
+        sites=tuple(alike),
+        evidence=(Evidence("unit_spread", spread, 0.0, alike[0], SOURCE), Evidence("layers", len(alike))),
         causes=(Cause("init_mismatch", None, Message("cause.init_mismatch.symmetric", {"layers": len(alike)})),),
         prescriptions=(prescription("init.xavier"), prescription("init.he")),
-        message=Message("finding.symmetric_init", {"site": alike[0][0], "layers": len(alike)}),
+        message=Message("finding.symmetric_init", {"site": alike[0], "layers": len(alike)}),
     )
 
 
-def _alike(flow: Flow) -> list[tuple[str, ParameterFlow]]:
+def _in_step(flow: Flow) -> list[str]:
+    """Hidden layers whose units all give the same, trained or not."""
+    hidden = [row for row in before_last_affine(flow) if row.site.kind == "affine" and len(row.site.shape) > 1]
+    return [row.site.name for row in hidden if row.site.shape[1] > 1 and _is_in_step(row)]
+
+
+def _is_in_step(row: SiteFlow) -> bool:
+    rms = row.activation.rms
+    return row.unit_spread is not None and bool(rms) and row.unit_spread <= ROUNDING * (rms or 0.0)
+
+
+def _alike(flow: Flow) -> list[str]:
     """Layers of more than one unit whose weights are one number, and the next one's too, with no shortcut between."""
     weights = {name: p for p in flow.parameters for name in (p.name, *p.aliases) if len(p.shape) > 1}
     order: list[tuple[str, ParameterFlow | None]] = []
@@ -39,7 +52,7 @@ def _alike(flow: Flow) -> list[tuple[str, ParameterFlow]]:
         if row.site.kind == "affine":
             order += [(row.site.name, weights[name]) for name in row.site.parameters[:1] if name in weights]
     return [
-        (site, weight)
+        site
         for (site, weight), (_, following) in pairwise(order)
         if weight is not None and following is not None and _is_one_number(weight) and _is_one_number(following)
         if weight.shape[0] > 1 and weight.trainable
@@ -48,10 +61,6 @@ def _alike(flow: Flow) -> list[tuple[str, ParameterFlow]]:
 
 def _is_one_number(weight: ParameterFlow) -> bool:
     return weight.value.min is not None and weight.value.min == weight.value.max and not weight.value.nonfinite_count
-
-
-def _std(weight: ParameterFlow) -> float | None:
-    return weight.value.std
 
 
 RULE = Rule("symmetric_init", _look)

@@ -56,15 +56,20 @@ def lost_sites(flow: Flow) -> list[SiteFlow]:
     """The sites whose gradient the dtype could not hold, in execution order."""
     rows = [row for row in flow.sites if row.activation_grad is not None and row.activation_grad.count]
     found: list[SiteFlow] = []
-    nearest = None  # the last site, seen from the loss, that still had a gradient
+    nearest = _log10_loss(flow)  # or of the last site, seen from the loss, that still had a gradient
     for row in reversed([row for row in rows if row.site.dtype in TINY]):
         if not _all_zero(row):
-            nearest = row
+            nearest = _log10_max(row)
             if _subnormal_share(row) >= SUBNORMAL_SHARE:
                 found.append(row)
-        elif nearest is not None and _log10_max(nearest) < math.log10(TINY[row.site.dtype] * NEAR_TINY):
+        elif nearest is not None and nearest < math.log10(TINY[row.site.dtype] * NEAR_TINY):
             found.append(row)
     return found[::-1]
+
+
+def _log10_loss(flow: Flow) -> float | None:
+    """What a gradient is made of where none is left: a loss that is nearly zero itself."""
+    return math.log10(abs(flow.loss)) if flow.loss and math.isfinite(flow.loss) else None
 
 
 def _subnormal_share(row: SiteFlow) -> float:

@@ -23,7 +23,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
     if worst is None or worst[1] > DECADES:
         return
     row, decades, steps = worst
-    course = progress(observation.flow.training)
+    course = progress(observation.flow)
     stuck = course is not None and not course.learns
     values: dict[str, Value] = {
         "site": row.site.name,
