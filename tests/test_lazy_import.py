@@ -30,7 +30,7 @@ LOADED = "import sys; print(' '.join({name.split('.')[0] for name in sys.modules
     [
         "import headwater",
         "import headwater; headwater.Experiment, headwater.Flow, headwater.InputError, dir(headwater)",
-        "import headwater.cli.main, headwater.cli.check, headwater.cli.demo",
+        "import headwater.cli.main, headwater.cli.check, headwater.cli.demo, headwater.cli.bench",
         "import headwater.cli.lessons, headwater.cli.predict, headwater.cli.trace",
     ],
 )

@@ -151,9 +151,7 @@ def cancer_raw() -> Split:
     from sklearn.datasets import load_breast_cancer
 
     data = load_breast_cancer()
-    return split(
-        torch.tensor(data.data, dtype=torch.float32), torch.tensor(data.target, dtype=torch.float32)[:, None]
-    )
+    return split(torch.tensor(data.data, dtype=torch.float32), torch.tensor(data.target, dtype=torch.float32)[:, None])
 
 
 @cache
@@ -208,7 +206,7 @@ def friedman_mixed() -> Split:
 
 @cache
 def wave() -> Split:
-    """y = sin 3x on [-3, 3], with a little noise."""
+    """Y = sin 3x on [-3, 3], with a little noise."""
     random = generator()
     x = 6 * torch.rand(1000, 1, generator=random) - 3
     return split(x, torch.sin(3 * x) + 0.05 * torch.randn(1000, 1, generator=random))

@@ -20,16 +20,15 @@ SATURATED = Fault(
 LARGE_LOGITS = Fault(("bad_init_large", "saturation", "exploding"), ("weights_too_large", "init_mismatch"))
 RANK_COLLAPSE = Fault(("rank_collapse", "vanishing"), ("depth_without_shortcut", "init_mismatch"))
 NO_SHORTCUT = Fault(
-    ("vanishing", "rank_collapse", "underflow"), ("activation_derivative", "depth_without_shortcut", "weights_too_small")
+    ("vanishing", "rank_collapse", "underflow"),
+    ("activation_derivative", "depth_without_shortcut", "weights_too_small"),
 )
 DEAD_BY_BIAS = Fault(("dead_units",), ("dead_relu", "init_mismatch"))
 DEAD_BY_RATE = Fault(
     ("dead_units", "lr_too_high", "oscillation", "nonfinite"), ("learning_rate_high", "dead_relu"), None
 )
 SYMMETRIC = Fault(("symmetric_init", "bad_init_small"), ("init_mismatch", "weights_too_small"))
-ZEROS = Fault(
-    ("symmetric_init", "bad_init_small", "not_updating", "vanishing"), ("init_mismatch", "weights_too_small")
-)
+ZEROS = Fault(("symmetric_init", "bad_init_small", "not_updating", "vanishing"), ("init_mismatch", "weights_too_small"))
 LINEAR = Fault(("linear_collapse", "underfitting"), ("no_nonlinearity",))
 UNSCALED = Fault(("unscaled_input",), ("data_scale",))
 SOFTMAX_TWICE = Fault(("loss_activation_mismatch",), ("loss_mismatch",))

@@ -209,7 +209,9 @@ def threshold_below(rows: list[Row]) -> Judge:
         warned = row.value is not None and row.value < limit
         if warned == row.alarm or row.value is None:
             return row
-        return replace(row, alarm=warned, symptom_right=row.symptom_right and warned, cause_right=row.cause_right and warned)
+        return replace(
+            row, alarm=warned, symptom_right=row.symptom_right and warned, cause_right=row.cause_right and warned
+        )
 
     return judge
 

@@ -70,7 +70,7 @@ def percent(share: Result, unit: str = " %") -> str:
 
 
 def families_table(result: Result) -> str:
-    """headwater and the best of the others on each family."""
+    """Headwater and the best of the others on each family."""
     heads = ["family", "runs faulty / healthy", "detected", "symptom", "cause", "place", "false alarms per 100"]
     heads += ["detected less false alarms, best other"]
     cells = []

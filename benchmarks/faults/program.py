@@ -9,18 +9,24 @@ from typing import Any
 from headwater.records import Experiment
 
 SYMPTOMS = frozenset(
-    """vanishing exploding underflow overflow nonfinite dead_units saturation rank_collapse zigzag linear_collapse
-    symmetric_init bad_init_small bad_init_large not_updating lr_too_high lr_too_low oscillation overfitting
-    underfitting unscaled_input loss_activation_mismatch vanishing_through_time dropout_too_high
-    normalization_misuse double_regularization gated_by_design""".split()
+    {
+        *("vanishing", "exploding", "underflow", "overflow", "nonfinite", "dead_units", "saturation", "rank_collapse"),
+        *("zigzag", "linear_collapse", "symmetric_init", "bad_init_small", "bad_init_large", "not_updating"),
+        *("lr_too_high", "lr_too_low", "oscillation", "overfitting", "underfitting", "unscaled_input"),
+        *("loss_activation_mismatch", "vanishing_through_time", "dropout_too_high", "normalization_misuse"),
+        *("double_regularization", "gated_by_design"),
+    }
 )
 """What can be wrong, as docs/json.md names it."""
 
 CAUSES = frozenset(
-    """activation_derivative weights_too_small weights_too_large init_mismatch depth_without_shortcut
-    saturated_activation dead_relu learning_rate_high learning_rate_low no_nonlinearity non_zero_centered
-    optimizer_params detached_graph frozen data_scale capacity_or_label_noise weight_decay_high dropout_high
-    loss_mismatch numeric_overflow numeric_underflow recurrent_weights normalization_misuse""".split()
+    {
+        *("activation_derivative", "weights_too_small", "weights_too_large", "init_mismatch"),
+        *("depth_without_shortcut", "saturated_activation", "dead_relu", "learning_rate_high", "learning_rate_low"),
+        *("no_nonlinearity", "non_zero_centered", "optimizer_params", "detached_graph", "frozen", "data_scale"),
+        *("capacity_or_label_noise", "weight_decay_high", "dropout_high", "loss_mismatch", "numeric_overflow"),
+        *("numeric_underflow", "recurrent_weights", "normalization_misuse"),
+    }
 )
 """Why it can be wrong."""
 

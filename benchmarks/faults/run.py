@@ -2,9 +2,9 @@
 
     python -m benchmarks.faults [--quick] [--families mlp,cnn] [--seeds 3] [--out docs/benchmarks]
 
-Every diagnoser sees the same weights, the same data and the same number of steps, one after the other in one process; two
-processes work side by side. Prints the table; with ``--out`` the answers are written there too, and with ``--out docs/benchmarks``
-the page is made anew.
+Every diagnoser sees the same weights, the same data and the same number of steps, one after the other in one process;
+two processes work side by side. Prints the table; with ``--out`` the answers are written there too, and with
+``--out docs/benchmarks`` the page is made anew.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def summary(rows: list[Row]) -> dict[str, Any]:
     """Scores of each diagnoser, over all runs and per family.
 
     headwater's limits are constants with a source and not chosen on these programs, so no family can be left out of
-    choosing them: its figures per family are the left-out ones. The rule of thumb is shown a second time with the threshold that suits
-    all *other* families best.
+    choosing them: its figures per family are the left-out ones. The rule of thumb is shown a second time with the
+    threshold that suits all *other* families best.
     """
     apart = by(rows, "diagnoser")
     if "grad_flow" in apart and len(by(apart["grad_flow"], "family")) > 1:

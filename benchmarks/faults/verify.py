@@ -2,9 +2,9 @@
 
     python -m benchmarks.faults.verify [--families mlp,cnn] [--only mlp/relu] [--out docs/benchmarks]
 
-A healthy program holds if it reaches its mark with every seed, and the mark is well above chance. A faulty one holds if its
-mean metric is below that of its healthy twin by more than twice the spread of both together, and by at least a twentieth of
-what the twin has learnt beyond chance. What does not hold is changed or dropped, never called fine.
+A healthy program holds if it reaches its mark with every seed, and the mark is well above chance. A faulty one holds if
+its mean metric is below that of its healthy twin by more than twice the spread of both together, and by at least a
+twentieth of what the twin has learnt beyond chance. What does not hold is changed or dropped, never called fine.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
 """The symptoms of AUTOTRAINER (Zhang et al., ICSE 2021, section III-B), with the thresholds of its own code.
 
 Its code is for Keras; this is a new implementation of the published rules. Values are those of ``default_param`` and
-``monitor.py`` in its repository (shiningrain/AUTOTRAINER). The tool looks once per epoch; here the watched steps are cut into
-ten epochs, gradients are those of the last step of each, and "accuracy" is the experiment's own metric, on the epoch's
-batches and held out.
+``monitor.py`` in its repository (shiningrain/AUTOTRAINER). The tool looks once per epoch; here the watched steps are
+cut into ten epochs, gradients are those of the last step of each, and "accuracy" is the experiment's own metric, on
+the epoch's batches and held out.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 
@@ -99,7 +100,7 @@ def judged(history: History, flags: set[str]) -> str | None:
 
 def largest_gain(values: list[float]) -> float:
     """From one epoch to the next, 0 if there is none."""
-    return max([0.0, *(after - before for before, after in zip(values, values[1:], strict=False))])
+    return max([0.0, *(after - before for before, after in pairwise(values))])
 
 
 def swings(values: list[float]) -> int:

@@ -1,11 +1,12 @@
 """The built-in rules of Amazon SageMaker Debugger with their default parameters, by its developer guide.
 
-Source: "List of Debugger Built-in Rules", Amazon SageMaker developer guide (docs.aws.amazon.com/sagemaker/latest/dg/
-debugger-built-in-rules.html). The rules run as a service; this is a new implementation of what the guide says. Every step is
-looked at, which is more than its default of every 500th. Left out are the rules that have no default because a collection of
-tensors must be named (AllZero, UnchangedTensor, TensorVariance), those for one kind of data (CheckInputImages, NLPSequenceRatio,
-ClassImbalance, Confusion) and those about several runs or about machines. PoorWeightInitialization is read in its favour: variances
-or gradients out of range count only if the loss does not decrease either.
+Source: "List of Debugger Built-in Rules", Amazon SageMaker developer guide
+(docs.aws.amazon.com/sagemaker/latest/dg/debugger-built-in-rules.html). The rules run as a service; this is a new
+implementation of what the guide says. Every step is looked at, which is more than its default of every 500th. Left out
+are the rules that have no default because a collection of tensors must be named (AllZero, UnchangedTensor,
+TensorVariance), those for one kind of data (CheckInputImages, NLPSequenceRatio, ClassImbalance, Confusion) and those
+about several runs or about machines. PoorWeightInitialization is read in its favour: variances or gradients out of
+range count only if the loss does not decrease either.
 """
 
 from __future__ import annotations

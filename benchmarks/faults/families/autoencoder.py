@@ -38,6 +38,8 @@ from benchmarks.faults.build import (
 from benchmarks.faults.program import Program
 from headwater.records import Experiment
 
+USUAL = adam(3e-3)
+
 Layer = Callable[[], nn.Module]
 
 
@@ -94,7 +96,7 @@ def autoencoder(
     cut: bool = False,
     loss: Loss = reconstruction_error,
     metric: Metric = explained_input,
-    optimizer: Optimize = adam(3e-3),
+    optimizer: Optimize = USUAL,
     batch_size: int = 64,
     change: Change | None = None,
 ) -> Experiment:
@@ -128,12 +130,8 @@ def autoencoder(
         end = [head()] if head else []
         if convolutions:
             assert activation is not None
-            encoder = Chain(
-                nn.Conv2d(1, 8, 3, 2, 1), activation(), nn.Conv2d(8, 8, 3, 2, 1), activation()
-            )
-            decoder = Chain(
-                nn.ConvTranspose2d(8, 8, 2, 2), activation(), nn.ConvTranspose2d(8, 1, 2, 2), *end
-            )
+            encoder = Chain(nn.Conv2d(1, 8, 3, 2, 1), activation(), nn.Conv2d(8, 8, 3, 2, 1), activation())
+            decoder = Chain(nn.ConvTranspose2d(8, 8, 2, 2), activation(), nn.ConvTranspose2d(8, 1, 2, 2), *end)
             return drawn(Autoencoder(encoder, decoder, noise, cut), draw)
         encoder = chain([*sizes[:-1], sizes[-1] * (2 if variational else 1)], [])
         decoder = chain(list(reversed(sizes)), end)
@@ -173,7 +171,9 @@ tanh = healthy("tanh-momentum", 0.35, activation=nn.Tanh, draw=xavier, optimizer
 denoising = healthy("denoising", 0.35, noise=0.5, activation=nn.GELU, optimizer=adamw(3e-3))
 images = healthy("convolutions", 0.5, images=data.images, convolutions=True, optimizer=adam(1e-2))
 variational = healthy("variational", 0.2, variational=True, loss=evidence_bound, activation=nn.SiLU)
-probabilities = healthy("sigmoid-head", 0.3, images=dark, head=nn.Sigmoid, loss=pixel_cross_entropy, optimizer=adam(5e-3))
+probabilities = healthy(
+    "sigmoid-head", 0.3, images=dark, head=nn.Sigmoid, loss=pixel_cross_entropy, optimizer=adam(5e-3)
+)
 deep = healthy("deep", 0.3, sizes=DEEP, activation=nn.ELU, draw=he, optimizer=adam(2e-3), steps=250)
 
 PROGRAMS = (

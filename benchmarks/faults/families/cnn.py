@@ -35,6 +35,8 @@ from benchmarks.faults.program import Program
 from headwater.demo import cross_entropy
 from headwater.records import Experiment
 
+USUAL = adam(3e-3)
+
 Layer = Callable[[], nn.Module]
 
 
@@ -51,7 +53,7 @@ def cnn(
     head: Layer | None = None,
     cut: int | None = None,
     loss: Loss = cross_entropy,
-    optimizer: Optimize = adam(3e-3),
+    optimizer: Optimize = USUAL,
     batch_size: int = 64,
     change: Change | None = None,
 ) -> Experiment:
@@ -101,7 +103,9 @@ def cnn(
 
 def healthy(name: str, learns: float, steps: int = 120, watched: int = 40, **recipe: Any) -> Program:
     """A healthy program of this family."""
-    return Program(f"cnn/{name}", "cnn", partial(cnn, **recipe), steps=steps, watched=watched, chance=0.1, learns=learns)
+    return Program(
+        f"cnn/{name}", "cnn", partial(cnn, **recipe), steps=steps, watched=watched, chance=0.1, learns=learns
+    )
 
 
 def groups(channels: int) -> nn.Module:
@@ -122,7 +126,9 @@ deep = healthy("he-10", 0.85, channels=(12,) * 10, pools=(4,), draw=he, optimize
 lenet = healthy("lenet-tanh", 0.9, activation=nn.Tanh, draw=xavier, optimizer=sgd(0.05, momentum=0.9))
 grouped = healthy("group-norm-silu", 0.9, channels=(16, 16, 16), norm=groups, activation=nn.SiLU, optimizer=adamw(3e-3))
 dropped = healthy("dropout", 0.9, channels=(16, 32), dropout=0.4)
-separable = healthy("separable", 0.85, channels=(16, 24, 24, 24, 24), separable=True, norm=nn.BatchNorm2d, average=True, steps=150)
+separable = healthy(
+    "separable", 0.85, channels=(16, 24, 24, 24, 24), separable=True, norm=nn.BatchNorm2d, average=True, steps=150
+)
 averaged = healthy("averaged-gelu", 0.8, channels=(16, 32, 32), average=True, activation=nn.GELU, draw=he, steps=150)
 pairs = healthy("group-norm-pairs", 0.75, norm=groups, batch_size=2, steps=300, optimizer=adam(2e-3))
 momentum = healthy("wide-momentum", 0.9, channels=(32, 32), optimizer=sgd(0.05, momentum=0.9), draw=he)
@@ -135,6 +141,9 @@ PROGRAMS = (
     plain.but("labels-shuffled", kinds.SHUFFLED_LABELS, images=lambda: data.images().shuffled_targets(), watched=120),
     batch_norm,
     pairs,
+    batch_norm.but(
+        "statistics-never-move", kinds.NORMALIZATION.at("1", "5"), norm=partial(nn.BatchNorm2d, momentum=1e-6)
+    ),
     batch_norm.but("copy", kinds.WRONG_PARAMETERS, optimizer=of_a_copy(adam(3e-3))),
     deep,
     deep.but("sigmoid", kinds.SIGMOID_DEPTH.at(*between(0, 10)), activation=nn.Sigmoid),

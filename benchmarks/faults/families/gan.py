@@ -27,13 +27,16 @@ from benchmarks.faults.build import (
     of_a_copy,
     of_the_last,
     rmsprop,
-    sgd,
     xavier,
 )
 from benchmarks.faults.program import Program
 from headwater.records import Experiment
 
+USUAL = adam(2e-3, betas=(0.5, 0.999))
+
 NOISE = 8
+LEAKY = partial(nn.LeakyReLU, 0.2)
+WINE: dict[str, Any] = {"points": data.wine, "size": 13, "width": 64}
 JUDGED = 400  # points that a distance is taken between
 
 
@@ -58,8 +61,10 @@ class Gan(nn.Module):
         if self.recipe["critic"]:  # least squares, Mao et al. 2017
             return (told_real - 1).square().mean() + told_fake.square().mean() + (fooled - 1).square().mean()
         judge = F.binary_cross_entropy_with_logits
-        return judge(told_real, torch.ones_like(told_real)) + judge(told_fake, torch.zeros_like(told_fake)) + judge(
-            fooled, torch.ones_like(fooled)
+        return (
+            judge(told_real, torch.ones_like(told_real))
+            + judge(told_fake, torch.zeros_like(told_fake))
+            + judge(fooled, torch.ones_like(fooled))
         )
 
 
@@ -95,13 +100,13 @@ def gan(
     depth: int = 3,
     width: int = 48,
     activation: Callable[[], nn.Module] = nn.ReLU,
-    judging: Callable[[], nn.Module] = partial(nn.LeakyReLU, 0.2),
+    judging: Callable[[], nn.Module] = LEAKY,
     draw: Draw | None = None,
     sigmoid: bool = False,
     critic: bool = False,
     dropout: float = 0.0,
     cut: bool = False,
-    optimizer: Optimize = adam(2e-3, betas=(0.5, 0.999)),
+    optimizer: Optimize = USUAL,
     batch_size: int = 128,
     change: Change | None = None,
 ) -> Experiment:
@@ -142,33 +147,50 @@ def gan(
 
 def healthy(name: str, learns: float, steps: int = 400, watched: int = 60, **recipe: Any) -> Program:
     """A healthy program of this family; a generator that gives one point scores 0."""
-    return Program(f"gan/{name}", "gan", partial(gan, **recipe), steps=steps, watched=watched, chance=0.0, learns=learns)
+    return Program(
+        f"gan/{name}", "gan", partial(gan, **recipe), steps=steps, watched=watched, chance=0.0, learns=learns
+    )
 
 
-ring = healthy("ring", 0.6)
-leaky = healthy("ring-leaky-rmsprop", 0.6, activation=partial(nn.LeakyReLU, 0.2), optimizer=rmsprop(1e-3))
-squares = healthy("ring-least-squares", 0.6, critic=True, activation=nn.Tanh, judging=nn.Tanh)
-dropped = healthy("ring-dropout", 0.6, dropout=0.3, depth=4, judging=nn.GELU)
-digits = healthy("digits", 0.2, points=data.digits, size=64, width=96, optimizer=adam(1e-3, betas=(0.5, 0.999)))
+def slow(lr: float = 1e-3) -> Optimize:
+    """Adam with the momentum that Radford et al. 2015 found for such games."""
+    return adam(lr, betas=(0.5, 0.999))
+
+
+ring = healthy("ring", 0.8, activation=nn.SiLU, optimizer=slow())
+leaky = healthy("ring-rmsprop", 0.8, critic=True, activation=LEAKY, optimizer=rmsprop(5e-4))
+squares = healthy("ring-least-squares", 0.8, critic=True, activation=nn.Tanh, judging=nn.Tanh)
+dropped = healthy("ring-dropout", 0.8, critic=True, dropout=0.3)
+spirals = healthy("spirals", 0.75, points=data.spirals, critic=True, activation=LEAKY, optimizer=slow())
+wine = healthy("wine", 0.6, critic=True, activation=LEAKY, optimizer=slow(), batch_size=64, **WINE)
 
 GENERATOR = ("generator*",)
 
 PROGRAMS = (
     ring,
     ring.but("generator-detached", kinds.DETACHED.at(*GENERATOR), cut=True),
-    ring.but("sigmoid-before-loss", kinds.SOFTMAX_TWICE.at("discriminator.*"), sigmoid=True, optimizer=sgd(0.05)),
-    ring.but("rate-high", kinds.RATE_HIGH, optimizer=adam(1.0, betas=(0.5, 0.999))),
+    ring.but("sigmoid-before-loss", kinds.SOFTMAX_TWICE.at("discriminator.*"), sigmoid=True),
+    ring.but("rate-high", kinds.RATE_HIGH, optimizer=slow(1.0)),
     leaky,
-    leaky.but("discriminator-only", kinds.WRONG_PARAMETERS.at(*GENERATOR), optimizer=of_the_last(rmsprop(1e-3), 6)),
+    leaky.but("discriminator-only", kinds.WRONG_PARAMETERS.at(*GENERATOR), optimizer=of_the_last(rmsprop(5e-4), 6)),
     leaky.but("generator-frozen", kinds.FROZEN.at(*GENERATOR), change=frozen("generator")),
     squares,
-    squares.but("sigmoid-generator", kinds.SIGMOID_DEPTH.at(*between(0, 10, "generator.")), activation=nn.Sigmoid, depth=10, draw=xavier),
-    squares.but("copy", kinds.WRONG_PARAMETERS, optimizer=of_a_copy(adam(2e-3, betas=(0.5, 0.999)))),
+    squares.but(
+        "sigmoid-generator",
+        kinds.SIGMOID_DEPTH.at(*between(0, 10, "generator.")),
+        activation=nn.Sigmoid,
+        depth=10,
+        draw=xavier,
+    ),
+    squares.but("copy", kinds.WRONG_PARAMETERS, optimizer=of_a_copy(slow(2e-3))),
     dropped,
-    dropped.but("dead-generator", kinds.DEAD_BY_BIAS.at("generator.2", "generator.3"), change=biased(-30.0, "generator.2")),
-    dropped.but("dropout", kinds.DROPOUT.at("discriminator.*"), dropout=0.99),
-    digits,
-    digits.but("rate-low", kinds.RATE_LOW, optimizer=adam(1e-8)),
-    digits.but("bytes", kinds.UNSCALED, points=data.digit_bytes),
-    digits.but("constant", kinds.SYMMETRIC.at(*GENERATOR), draw=constant(0.02)),
+    dropped.but(
+        "dead-generator", kinds.DEAD_BY_BIAS.at("generator.2", "generator.3"), change=biased(-30.0, "generator.2")
+    ),
+    spirals,
+    spirals.but("rate-low", kinds.RATE_LOW, optimizer=slow(1e-8)),
+    spirals.but("constant", kinds.SYMMETRIC.at(*GENERATOR), draw=constant(0.02)),
+    wine,
+    wine.but("raw-features", kinds.UNSCALED, points=data.wine_raw),
+    wine.but("weights-large", kinds.LARGE_WEIGHTS.at(*GENERATOR), draw=normal(2.0), depth=6),
 )

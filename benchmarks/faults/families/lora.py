@@ -16,19 +16,18 @@ from benchmarks.faults.build import (
     Optimize,
     adam,
     adamw,
-    constant,
     experiment,
-    frozen,
     minibatches,
     normal,
     of_a_copy,
     of_the_first,
-    of_the_last,
     sgd,
 )
 from benchmarks.faults.program import Program
 from headwater.demo import cross_entropy
 from headwater.records import Experiment
+
+USUAL = adam(1e-2)
 
 PRETRAINING_STEPS = 150
 PRETRAINING_RATE = 2e-3
@@ -41,7 +40,10 @@ class LowRank(nn.Module):
     def __init__(self, base: nn.Linear, rank: int, scale: float, dropout: float, recipe: dict[str, Any]) -> None:
         super().__init__()
         self.base = base.requires_grad_(False)
-        self.down, self.up = nn.Linear(base.in_features, rank, bias=False), nn.Linear(rank, base.out_features, bias=False)
+        self.down, self.up = (
+            nn.Linear(base.in_features, rank, bias=False),
+            nn.Linear(rank, base.out_features, bias=False),
+        )
         self.drop, self.scale, self.cut = nn.Dropout(dropout), scale, recipe["cut"]
         recipe["draw_down"](self.down.weight)
         recipe["draw_up"](self.up.weight)
@@ -105,7 +107,7 @@ def adapted(
     cut: bool = False,
     draw_down: Callable[[Tensor], Any] = he_uniform,
     draw_up: Callable[[Tensor], Any] = nn.init.zeros_,
-    optimizer: Optimize = adam(1e-2),
+    optimizer: Optimize = USUAL,
     batch_size: int = 64,
     change: Change | None = None,
 ) -> Experiment:
@@ -147,7 +149,9 @@ def adapted(
 
 def healthy(name: str, learns: float, steps: int = 120, watched: int = 40, **recipe: Any) -> Program:
     """A healthy program of this family."""
-    return Program(f"lora/{name}", "lora", partial(adapted, **recipe), steps=steps, watched=watched, chance=0.2, learns=learns)
+    return Program(
+        f"lora/{name}", "lora", partial(adapted, **recipe), steps=steps, watched=watched, chance=0.2, learns=learns
+    )
 
 
 def adapters_frozen(model: nn.Module) -> None:
@@ -178,9 +182,13 @@ PROGRAMS = (
     with_head,
     with_head.but("dropout", kinds.DROPOUT.at("*.drop"), dropout=0.999),
     with_head.but("adapters-frozen", kinds.FROZEN.at(*ADAPTERS), change=adapters_frozen),
-    with_head.but("labels-shuffled", kinds.SHUFFLED_LABELS, digits=lambda: data.high_digits().shuffled_targets(), watched=120),
+    with_head.but(
+        "labels-shuffled", kinds.SHUFFLED_LABELS, digits=lambda: data.high_digits().shuffled_targets(), watched=120
+    ),
     bottleneck,
-    bottleneck.but("first-only", kinds.WRONG_PARAMETERS.at("*.down", "*.up", "4"), optimizer=of_the_first(adam(5e-3), 2)),
+    bottleneck.but(
+        "first-only", kinds.WRONG_PARAMETERS.at("*.down", "*.up", "4"), optimizer=of_the_first(adam(5e-3), 2)
+    ),
     bottleneck.but("ten-samples", kinds.OVERFITTING, digits=lambda: data.high_digits().first(15), watched=120),
     probe,
     probe.but("weight-decay", kinds.WEIGHT_DECAY, optimizer=adam(1e-2, weight_decay=10.0)),

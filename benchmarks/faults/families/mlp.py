@@ -47,6 +47,8 @@ from benchmarks.faults.program import Program
 from headwater.demo import accuracy, cross_entropy
 from headwater.records import Experiment
 
+USUAL = adam()
+
 Layer = Callable[[], nn.Module]
 
 
@@ -64,7 +66,7 @@ def mlp(
     cut: int | None = None,
     loss: Loss = cross_entropy,
     metric: Metric = accuracy,
-    optimizer: Optimize = adam(),
+    optimizer: Optimize = USUAL,
     batch_size: int = 64,
     change: Change | None = None,
 ) -> Experiment:
@@ -100,12 +102,12 @@ def mlp(
         layers += [head()] if head else []
         return drawn(Chain(*layers, cut=cut), draw)
 
-    return experiment(
-        model, digits(), optimizer, loss=loss, metric=metric, batch_size=batch_size, change=change
-    )
+    return experiment(model, digits(), optimizer, loss=loss, metric=metric, batch_size=batch_size, change=change)
 
 
-def healthy(name: str, learns: float, chance: float = 0.1, steps: int = 150, watched: int = 40, **recipe: Any) -> Program:
+def healthy(
+    name: str, learns: float, chance: float = 0.1, steps: int = 150, watched: int = 40, **recipe: Any
+) -> Program:
     """A healthy program of this family."""
     return Program(
         f"mlp/{name}", "mlp", partial(mlp, **recipe), steps=steps, watched=watched, chance=chance, learns=learns
@@ -205,9 +207,7 @@ spirals = healthy("spirals", 0.9, chance=0.5, steps=400, depth=4, activation=nn.
 spirals_relu = healthy("spirals-relu", 0.9, chance=0.5, steps=400, depth=4, draw=he, optimizer=adam(5e-3), **SPIRALS)
 wine = healthy("wine-sgd", 0.9, chance=0.4, depth=2, width=16, optimizer=sgd(0.1), batch_size=32, **WINE)
 textbook = healthy("textbook-loss", 0.9, loss=log_of_probabilities)
-half = healthy(
-    "half-sgd", 0.9, width=128, loss=in_half, metric=half_accuracy, optimizer=sgd(0.1), change=halved
-)
+half = healthy("half-sgd", 0.9, width=128, loss=in_half, metric=half_accuracy, optimizer=sgd(0.1), change=halved)
 clamped = healthy(
     "tumours-clamped-logarithm",
     0.9,

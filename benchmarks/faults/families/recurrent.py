@@ -21,10 +21,10 @@ from benchmarks.faults.build import (
     experiment,
     explained,
     frozen,
+    normal,
     of_a_copy,
     of_the_last,
     redrawn,
-    normal,
     rmsprop,
     sgd,
     squared_error,
@@ -34,6 +34,8 @@ from benchmarks.faults.build import (
 from benchmarks.faults.program import Program
 from headwater.demo import accuracy, cross_entropy
 from headwater.records import Experiment
+
+USUAL = adam(5e-3)
 
 
 class Reader(nn.Module):
@@ -87,7 +89,7 @@ def reader(
     cut: bool = False,
     loss: Loss = cross_entropy,
     metric: Metric = accuracy,
-    optimizer: Optimize = adam(5e-3),
+    optimizer: Optimize = USUAL,
     batch_size: int = 64,
     change: Change | None = None,
 ) -> Experiment:
@@ -117,9 +119,7 @@ def reader(
             return Stepping(cell, inputs, width, outputs, cut=cut)
         return Reader(cell, inputs, width, outputs, symbols=symbols, layers=layers, both=both, every=every)
 
-    return experiment(
-        model, sequences(), optimizer, loss=loss, metric=metric, batch_size=batch_size, change=change
-    )
+    return experiment(model, sequences(), optimizer, loss=loss, metric=metric, batch_size=batch_size, change=change)
 
 
 def healthy(
@@ -264,7 +264,9 @@ PROGRAMS = (
     forecast,
     forecast.but("rate-high", kinds.RATE_HIGH, optimizer=adam(1.0)),
     forecast_lstm,
-    forecast_lstm.but("shuffled", kinds.SHUFFLED_LABELS, sequences=lambda: data.forecast().shuffled_targets(), watched=150),
+    forecast_lstm.but(
+        "shuffled", kinds.SHUFFLED_LABELS, sequences=lambda: data.forecast().shuffled_targets(), watched=150
+    ),
     letters,
     letters.but("rate-high", kinds.RATE_HIGH, optimizer=adam(2.0)),
     letters.but("narrow", kinds.UNDERFITTING, inputs=1, width=1, watched=120),

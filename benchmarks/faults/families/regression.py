@@ -50,7 +50,9 @@ DIABETES: dict[str, Any] = {"digits": data.diabetes, "inputs": 10}
 
 friedman = healthy("friedman", 0.75, optimizer=adam(5e-3), **FRIEDMAN)
 friedman_sgd = healthy("friedman-momentum", 0.75, activation=nn.SiLU, optimizer=sgd(0.02, momentum=0.9), **FRIEDMAN)
-friedman_deep = healthy("friedman-tanh-8", 0.7, depth=8, activation=nn.Tanh, draw=xavier, optimizer=adam(2e-3), **FRIEDMAN)
+friedman_deep = healthy(
+    "friedman-tanh-8", 0.7, depth=8, activation=nn.Tanh, draw=xavier, optimizer=adam(2e-3), **FRIEDMAN
+)
 wave = healthy("wave", 0.8, depth=4, width=48, activation=nn.Tanh, optimizer=adam(1e-2), steps=300, **WAVE)
 friedman_huber = healthy("friedman-huber", 0.7, depth=4, draw=he, loss=huber, optimizer=rmsprop(2e-3), **FRIEDMAN)
 diabetes = healthy("diabetes", 0.3, depth=2, width=16, optimizer=adamw(5e-3), steps=150, **DIABETES)
@@ -64,7 +66,9 @@ PROGRAMS = (
     friedman,
     friedman.but("mixed-units", kinds.UNSCALED, digits=data.friedman_mixed),
     friedman.but("relu-head", kinds.WRONG_HEAD.at("5", "4"), head=nn.ReLU),
-    friedman.but("labels-shuffled", kinds.SHUFFLED_LABELS, digits=lambda: data.friedman().shuffled_targets(), watched=200),
+    friedman.but(
+        "labels-shuffled", kinds.SHUFFLED_LABELS, digits=lambda: data.friedman().shuffled_targets(), watched=200
+    ),
     friedman.but("copy", kinds.WRONG_PARAMETERS, optimizer=of_a_copy(adam(5e-3))),
     friedman_sgd,
     friedman_sgd.but("sigmoid-head", kinds.WRONG_HEAD.at("5", "4"), head=nn.Sigmoid),
@@ -81,9 +85,16 @@ PROGRAMS = (
     wave.but("weight-decay", kinds.WEIGHT_DECAY, optimizer=adam(1e-2, weight_decay=1.0)),
     friedman_huber,
     friedman_huber.but("dead", kinds.DEAD_BY_BIAS.at("2", "3"), change=biased(-30.0, "2")),
-    friedman_huber.but("one-unit", kinds.UNDERFITTING, width=1, watched=200),
+    friedman_huber.but("one-unit", kinds.UNDERFITTING, width=1, activation=nn.Tanh, draw=None, watched=200),
     diabetes,
-    diabetes.but("thirty-samples", kinds.OVERFITTING, digits=lambda: data.diabetes().first(30), width=128, watched=150, optimizer=adam(1e-2)),
+    diabetes.but(
+        "thirty-samples",
+        kinds.OVERFITTING,
+        digits=lambda: data.diabetes().first(30),
+        width=128,
+        watched=150,
+        optimizer=adam(1e-2),
+    ),
     diabetes.but("constant", kinds.SYMMETRIC.at("0", "2"), draw=constant(0.1)),
     linear,
     linear.but("rate-high", kinds.RATE_HIGH, optimizer=sgd(0.5)),

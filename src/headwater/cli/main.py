@@ -15,6 +15,7 @@ from headwater.records import InputError
 
 # A command is the object of the same name in its module. The modules import torch only inside their functions.
 COMMANDS = {
+    "bench": "headwater.cli.bench",
     "check": "headwater.cli.check",
     "demo": "headwater.cli.demo",
     "predict": "headwater.cli.predict",

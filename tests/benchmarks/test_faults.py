@@ -1,0 +1,359 @@
+"""The open benchmark of diagnoses: its labels, its verification, its metrics, the rules of others, and the command."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+pytest.importorskip("sklearn")
+
+from benchmarks.faults import kinds, verify
+from benchmarks.faults.diagnosers import DIAGNOSERS, USUAL_CAUSE, Opinion, autotrainer, grad_flow, sagemaker
+from benchmarks.faults.families import FAMILIES, programs
+from benchmarks.faults.judging import judge
+from benchmarks.faults.metrics import (
+    Row,
+    Share,
+    from_dict,
+    left_out,
+    matches,
+    module_of,
+    place_right,
+    score,
+    threshold_below,
+    to_dict,
+)
+from benchmarks.faults.page import PAGE, table_of
+from benchmarks.faults.program import CAUSES, SYMPTOMS, Fault, Program
+from benchmarks.faults.run import summary
+from benchmarks.faults.training import Training, learnt
+from headwater.diagnosis.rules import RULES
+from tests.helpers import ROOT, headwater, python
+
+PROGRAMS = programs()
+FAULTY = [program for program in PROGRAMS.values() if program.fault]
+HEALTHY = [program for program in PROGRAMS.values() if not program.fault]
+VERIFIED = json.loads((ROOT / "docs" / "benchmarks" / "faults_verified.json").read_text(encoding="utf-8"))
+THREE = ("mlp/relu", "mlp/relu/zeros", "mlp/relu/rate-low")
+
+
+def row(diagnoser: str = "headwater", faulty: bool = True, alarm: bool = True, **more: object) -> Row:
+    """An answer in a made-up family."""
+    facts: dict[str, object] = {
+        "program": "p",
+        "family": "mlp",
+        "seed": 0,
+        "symptom": None,
+        "cause": None,
+        "sites": (),
+        "verdict": "",
+        "symptom_right": False if faulty else None,
+        "cause_right": False if faulty else None,
+        "site_right": None,
+        "seconds": 1.0,
+    }
+    return Row(diagnoser=diagnoser, faulty=faulty, alarm=alarm, **(facts | more))
+
+
+# Programs
+
+
+def test_there_are_enough_programs_in_every_family() -> None:
+    assert len(FAULTY) >= 60
+    assert len(HEALTHY) >= 60
+    for family in FAMILIES:
+        assert sum(program.family == family for program in FAULTY) >= 5, family
+        assert sum(program.family == family for program in HEALTHY) >= 4, family
+
+
+def test_labels_are_known_ids() -> None:
+    assert {rule.symptom for rule in RULES} <= SYMPTOMS
+    assert set(USUAL_CAUSE) <= SYMPTOMS
+    assert set(USUAL_CAUSE.values()) <= CAUSES
+    for program in FAULTY:
+        assert program.fault is not None
+        assert program.fault.symptoms, program.id
+        assert program.fault.causes, program.id
+        assert set(program.fault.symptoms) <= SYMPTOMS, program.id
+        assert set(program.fault.causes) <= CAUSES, program.id
+
+
+def test_every_kind_of_fault_is_planted() -> None:
+    known = {name: value for name, value in vars(kinds).items() if isinstance(value, Fault)}
+    planted = {(program.fault.symptoms, program.fault.causes) for program in FAULTY if program.fault}
+    assert [name for name, kind in known.items() if (kind.symptoms, kind.causes) not in planted] == []
+
+
+@pytest.mark.parametrize("program", FAULTY, ids=lambda program: program.id)
+def test_a_faulty_program_is_its_healthy_twin_with_other_arguments(program: Program) -> None:
+    twin = PROGRAMS[program.twin or ""]
+    assert twin.fault is None
+    assert (twin.family, twin.steps, twin.chance) == (program.family, program.steps, program.chance)
+    assert program.make.func is twin.make.func
+    assert program.make.keywords != twin.make.keywords
+
+
+def test_every_healthy_program_is_another() -> None:
+    recipes = [(program.make.func, repr(sorted(program.make.keywords.items(), key=str))) for program in HEALTHY]
+    assert len(set(recipes)) == len(recipes)
+
+
+@pytest.mark.parametrize("program", HEALTHY[::6] + FAULTY[::9], ids=lambda program: program.id)
+def test_a_program_trains_and_is_scored(program: Program) -> None:
+    training = Training(program.make(), 0)
+    assert len(list(training.steps(2))) == 2
+    assert math.isfinite(learnt(program.make(), 1, 0))
+
+
+def test_planted_places_are_modules_of_the_program() -> None:
+    for program in FAULTY[::4]:
+        assert program.fault is not None
+        if program.fault.sites is None:
+            continue
+        torch.manual_seed(0)
+        names = [name for name, _ in program.make().model().named_modules() if name]
+        assert any(place_right([name], program.fault.sites) for name in names), program.id
+
+
+# Verification
+
+
+def test_all_programs_are_verified_and_hold() -> None:
+    found = VERIFIED["programs"]
+    assert set(found) == set(PROGRAMS)
+    assert VERIFIED["seeds"] >= 3
+    assert [id_ for id_, facts in found.items() if not facts["holds"]] == []
+
+
+def test_what_the_verification_says_follows_from_its_metrics() -> None:
+    metrics = {id_: facts["metrics"] for id_, facts in VERIFIED["programs"].items()}
+    for id_, program in PROGRAMS.items():
+        facts = verify.judged(program, metrics[id_], metrics)
+        assert facts["holds"] is VERIFIED["programs"][id_]["holds"], id_
+
+
+def test_a_difference_within_the_spread_is_no_harm() -> None:
+    assert verify.harmed([0.5, 0.52, 0.54], [0.9, 0.92, 0.94], chance=0.1)
+    assert not verify.harmed([0.5, 0.7, 0.9], [0.8, 0.9, 0.95], chance=0.1)  # 2 · √(0.2² + 0.076²) = 0.43
+    assert not verify.harmed([0.90, 0.90, 0.90], [0.91, 0.91, 0.91], chance=0.1)  # below 5 % of 0.81
+
+
+@pytest.mark.slow
+def test_programs_verify_anew() -> None:
+    results = verify.verified({id_: PROGRAMS[id_] for id_ in THREE}, 3)
+    assert all(facts["holds"] for facts in results.values())
+
+
+# Metrics
+
+
+@pytest.mark.parametrize(
+    ("hits", "runs", "low", "high"),
+    [
+        (0, 10, 0.0, 0.2775),  # z² / (n + z²) = 3.8415 / 13.8415
+        (10, 10, 0.7225, 1.0),
+        (5, 10, 0.2366, 0.7634),
+        (81, 263, 0.2553, 0.3662),  # the example of Newcombe 1998, table I
+    ],
+)
+def test_wilson_interval(hits: int, runs: int, low: float, high: float) -> None:
+    assert Share(hits, runs).interval == pytest.approx((low, high), abs=5e-5)
+
+
+def test_of_nothing_nothing_is_known() -> None:
+    assert math.isnan(Share(0, 0).value)
+    assert Share(0, 0).interval == (0.0, 1.0)
+
+
+def test_score_counts_what_was_said_over_all_faulty_runs() -> None:
+    rows = [
+        row(symptom_right=True, cause_right=True, site_right=True, seconds=3.0),
+        row(symptom_right=True, cause_right=False, site_right=False),
+        row(alarm=False, crash="RuntimeError: no"),
+        row(faulty=False, alarm=True, seconds=2.0),
+        row(faulty=False, alarm=False, seconds=4.0),
+    ]
+    got = score(rows)
+    assert (got.detected, got.symptom, got.cause, got.site) == (Share(2, 3), Share(2, 3), Share(1, 3), Share(1, 2))
+    assert (got.false_alarms, got.crashes, got.seconds) == (Share(1, 2), Share(1, 5), 2.0)
+
+
+def test_only_an_alarm_is_a_diagnosis() -> None:
+    fault = Fault(("vanishing", "underflow"), ("weights_too_small",), ("body.*",))
+    said = Opinion(True, "underflow", "init_mismatch", ("body.3/relu",))
+    assert matches(said, fault) == (True, False, True)
+    assert matches(Opinion(False, "vanishing", "weights_too_small", ("body.3",)), fault) == (False, False, False)
+    assert matches(said, None) == (None, None, None)
+    assert matches(said, Fault(("vanishing",), ("frozen",)))[2] is None
+
+
+def test_naming_everything_is_naming_nothing() -> None:
+    assert place_right(["a.1", "a.2", "b"], ["a.*"])
+    assert not place_right(["a.1", "b", "c"], ["a.*"])
+    assert not place_right([], ["*"])
+
+
+@pytest.mark.parametrize(
+    ("site", "module"),
+    [
+        ("layer.0", "layer.0"),
+        ("layer.0/relu#1", "layer.0"),
+        ("layer#2", "layer"),
+        ("layer.0.weight", "layer.0"),
+        ("lstm.weight_hh_l0", "lstm"),
+        ("body.weights", "body.weights"),
+    ],
+)
+def test_module_of_a_site_or_parameter(site: str, module: str) -> None:
+    assert module_of(site) == module
+
+
+def test_a_threshold_is_chosen_on_the_other_families() -> None:
+    def measured(family: str, faulty: float, healthy: float) -> list[Row]:
+        return [row(family=family, value=faulty), row(family=family, faulty=False, alarm=False, value=healthy)]
+
+    rows = [*measured("a", 1.0, 3.0), *measured("b", 1.5, 3.5), *measured("c", 5.0, 9.0)]
+    judged = {(r.family, r.faulty): r.alarm for r in left_out(rows, threshold_below)}
+    assert judged["c", True] is False  # a and b choose 3
+    assert judged["a", True] is True  # b and c choose 3.5, which is too much for a's healthy one
+    assert judged["a", False] is True
+
+
+def test_rows_survive_json() -> None:
+    there = row(sites=("a", "b"), value=0.5)
+    assert from_dict(json.loads(json.dumps(to_dict(there)))) == there
+
+
+# The rules of others, on tiny inputs
+
+
+def test_autotrainer_reads_gradients_as_published() -> None:
+    even = [torch.ones(4, 4), torch.ones(4), torch.ones(2, 4)]
+    assert autotrainer.gradient_flags(even) == set()
+    assert autotrainer.gradient_flags([1e-6 * even[0], *even[1:]]) == {"vanishing"}
+    assert autotrainer.gradient_flags([1e3 * even[0], *even[1:]]) == {"exploding"}
+    assert autotrainer.gradient_flags([torch.zeros(40, 4), even[2]]) == {"vanishing", "dead_units"}
+    assert autotrainer.gradient_flags([even[0] * math.nan]) == {"nonfinite"}
+
+
+def test_autotrainer_judges_only_what_does_not_converge() -> None:
+    rising = autotrainer.History([1.0] * 4, [1.0] * 4, [0.2, 0.5, 0.8, 0.9], [0.2, 0.5, 0.8, 0.9])
+    assert autotrainer.judged(rising, {"vanishing", "dead_units"}) is None
+    flat = autotrainer.History([1.0] * 4, [1.0] * 4, [0.1] * 4, [0.1] * 4)
+    assert autotrainer.judged(flat, {"vanishing", "dead_units"}) == "dead_units"
+    assert autotrainer.judged(flat, {"vanishing"}) == "vanishing"
+    assert autotrainer.judged(flat, set()) == "lr_too_low"
+    swinging = autotrainer.History([1.0] * 6, [1.0] * 6, [0.8, 0.9, 0.7, 0.9, 0.7, 0.9], [0.9] * 6)
+    assert autotrainer.judged(swinging, set()) == "oscillation"
+    broken = autotrainer.History([math.nan], [1.0], [0.1], [0.1])
+    assert autotrainer.judged(broken, set()) == "exploding"
+
+
+def test_sagemaker_tells_inactive_units() -> None:
+    given = torch.tensor([[1.0, -1.0, -2.0], [2.0, -1.0, -2.0]])
+    assert sagemaker.inactive_share(sagemaker.active(nn.ReLU(), given)) == pytest.approx(2 / 3)
+    assert sagemaker.inactive_share(sagemaker.active(nn.Tanh(), 20 * given)) == 1.0
+    assert sagemaker.inactive_share(sagemaker.active(nn.Sigmoid(), given)) == 0.0
+    images = torch.stack([torch.ones(2, 3, 3), torch.ones(2, 3, 3)], 1)
+    images[:, 1] = -1
+    assert sagemaker.inactive_share(sagemaker.active(nn.ReLU(), images)) == 0.5
+
+
+def test_sagemaker_rules_fire_by_the_guide() -> None:
+    model = nn.Linear(4, 4)
+    rules = sagemaker.Rules(model)
+    model.weight.grad, model.bias.grad = torch.ones(4, 4), torch.full((4,), 1e-8)
+    with torch.no_grad():
+        model.weight.mul_(0.99)
+    rules.after_step(1.0)
+    assert set(rules.fired) == {"VanishingGradient"}
+    for _ in range(10):
+        with torch.no_grad():
+            model.weight.mul_(0.99)
+        rules.after_step(1.0)
+    assert "LossNotDecreasing" in rules.fired
+    rules.after_step(1.0)  # nothing moved
+    assert rules.fired["WeightUpdateRatio"][0] == "lr_too_low"
+    rules.after_validation(1.2)
+    assert "Overfit" not in rules.fired
+    rules.after_validation(1.2)
+    assert "Overfit" in rules.fired
+
+
+def test_plot_grad_flow_sees_what_is_half_a_pixel_high() -> None:
+    assert pytest.approx(2.84e-5, rel=1e-2) == grad_flow.INVISIBLE
+    assert not grad_flow.opinion([1e-3, 1e-3, 1e-2]).alarm
+    assert grad_flow.opinion([1e-6, 1e-6, 1e-2, 1e-2]).symptom == "vanishing"
+    assert grad_flow.opinion([1e-3, 5.0]).symptom == "exploding"
+    assert grad_flow.opinion([math.nan, 1.0]).symptom == "exploding"
+
+
+# End to end
+
+
+@pytest.fixture(scope="module")
+def answers() -> list[Row]:
+    """Three programs, everybody who needs no further package."""
+    asked = tuple(name for name in DIAGNOSERS if name != "torchmortem")
+    return [answer for program in THREE for answer in judge(program, 0, asked)]
+
+
+def test_every_diagnoser_gives_an_opinion(answers: list[Row]) -> None:
+    assert len(answers) == 3 * (len(DIAGNOSERS) - 1)
+    assert [answer.crash for answer in answers if answer.crash] == []
+    optimist = [answer for answer in answers if answer.diagnoser == "optimist"]
+    assert not any(answer.alarm for answer in optimist)
+
+
+def test_the_page_has_a_row_per_diagnoser(answers: list[Row]) -> None:
+    machine = dict.fromkeys(
+        ("cpu", "cores", "memory_gib", "cpu_capability", "threads", "torch", "python", "system", "headwater"), "?"
+    )
+    rest = {"packages": {}, "date": "?", "load_1_min": 0, "commit": "?"}
+    result = summary(answers) | {"machine": machine | rest, "programs": 3, "seeds": 1, "minutes": 0.0}
+    table = table_of(result)
+    for name in set(DIAGNOSERS) - {"torchmortem"}:
+        assert f"| {DIAGNOSERS[name].label} |" in table
+    assert "2 faulty and 1 healthy runs" in table
+
+
+def test_the_page_has_the_markers() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    for name in ("faults", "families", "kinds", "misses", "verified"):
+        assert f"<!-- {name}: generated -->" in text
+        assert f"<!-- {name}: end -->" in text
+
+
+@pytest.mark.slow
+def test_the_command_asks_about_three_programs(tmp_path: Path) -> None:
+    command = ["bench", "faults", "--only", "lora/probe-sgd", "--seeds", "1", "--diagnosers", "headwater,optimist"]
+    done = headwater(*command, "--out", str(tmp_path), cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "| always says healthy |" in done.stdout
+    result = json.loads((tmp_path / "faults.json").read_text(encoding="utf-8"))
+    assert {r["program"] for r in result["rows"]} == {"lora/probe-sgd", "lora/probe-sgd/rate-low"}
+
+
+def test_the_command_says_what_to_clone(tmp_path: Path) -> None:
+    done = headwater("bench", "faults", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Clone headwater's repository" in done.stderr
+    assert done.stdout == ""
+
+
+def test_the_command_hands_on_options_and_status() -> None:
+    done = headwater("bench", "faults", "--families", "nonsense", cwd=ROOT / "docs")
+    assert done.returncode == 2
+    assert "choose among mlp" in done.stderr
+    assert headwater("bench", "nonsense", cwd=ROOT).returncode == 2
+
+
+def test_help_loads_no_torch() -> None:
+    code = (
+        "import sys; from click.testing import CliRunner; from headwater.cli.main import cli\n"
+        "print('faults' in CliRunner().invoke(cli, ['bench', '--help']).output, 'torch' in sys.modules)"
+    )
+    assert python(code) == "True False"
