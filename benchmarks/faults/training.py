@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import islice
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from headwater.records import Experiment
 from headwater.remedies.trial import endless, fresh_model, make_optimizer, run_trial, train_step
@@ -57,6 +57,11 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def dense(gradient: Tensor) -> Tensor:
+    """A gradient as most rules read it: that of an embedding may be sparse."""
+    return gradient.to_dense() if gradient.is_sparse else gradient
 
 
 def learnt(experiment: Experiment, steps: int, seed: int) -> float:

@@ -40,8 +40,9 @@ def main(arguments: list[str] | None = None) -> None:
     results = verified(wanted, 1 if given.quick else given.seeds)
     for id_, result in results.items():
         say(f"{'holds' if result['holds'] else 'FAILS'}  {id_}: {told(result)}")
-    before = load(given.out, NAME).get("programs", {}) if given.only or len(given.families) < len(FAMILIES) else {}
-    save(given.out, NAME, {"machine": machine.describe(1), "seeds": given.seeds, "programs": before | results})
+    found = load(given.out, NAME).get("programs", {}) | results  # of programs that were left out this time
+    ordered = {id_: found[id_] for id_ in programs() if id_ in found}
+    save(given.out, NAME, {"machine": machine.describe(1), "seeds": given.seeds, "programs": ordered})
     failing = [id_ for id_, result in results.items() if not result["holds"]]
     print(f"{len(results)} programs, {len(failing)} do not hold: {', '.join(failing) or '-'}")
 

@@ -15,7 +15,7 @@ from itertools import pairwise
 import torch
 
 from benchmarks.faults.diagnosers import FINE, Opinion, alarm
-from benchmarks.faults.training import Training
+from benchmarks.faults.training import Training, dense
 from headwater.records import Experiment
 
 EPOCHS = 10
@@ -55,7 +55,7 @@ def diagnose(experiment: Experiment, steps: int, seed: int) -> Opinion:
         history.test_loss.append(training.held_out_loss())
         history.train.append(training.metric(batches))
         history.test.append(training.metric(list(experiment.validation()) if experiment.validation else []))
-        flags |= gradient_flags([p.grad for p in training.model.parameters() if p.grad is not None])
+        flags |= gradient_flags([dense(p.grad) for p in training.model.parameters() if p.grad is not None])
         if symptom := judged(history, flags):
             return alarm(symptom, verdict=f"epoch {len(history.train)}")
     return FINE

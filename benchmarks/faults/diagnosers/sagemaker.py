@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.faults.diagnosers import FINE, Opinion, alarm
-from benchmarks.faults.training import Training
+from benchmarks.faults.training import Training, dense
 from headwater.records import Experiment
 
 VANISHING = 1e-7  # VanishingGradient threshold: mean |gradient| of a tensor
@@ -74,7 +74,7 @@ class Rules:
     def after_step(self, loss: float) -> None:
         """Look at a step that has been taken."""
         self._losses.append(loss)
-        gradients = {name: p.grad for name, p in self._model.named_parameters() if p.grad is not None}
+        gradients = {name: dense(p.grad) for name, p in self._model.named_parameters() if p.grad is not None}
         self._tensors(loss, gradients)
         self._activations()
         if len(self._losses) <= INITIAL_STEPS:

@@ -129,9 +129,14 @@ dropped = healthy("dropout", 0.9, channels=(16, 32), dropout=0.4)
 separable = healthy(
     "separable", 0.85, channels=(16, 24, 24, 24, 24), separable=True, norm=nn.BatchNorm2d, average=True, steps=150
 )
+deep_norm = healthy(
+    "batch-norm-8", 0.9, channels=(12,) * 8, pools=(3,), norm=nn.BatchNorm2d, optimizer=adam(2e-3), steps=150
+)
 averaged = healthy("averaged-gelu", 0.8, channels=(16, 32, 32), average=True, activation=nn.GELU, draw=he, steps=150)
 pairs = healthy("group-norm-pairs", 0.75, norm=groups, batch_size=2, steps=300, optimizer=adam(2e-3))
 momentum = healthy("wide-momentum", 0.9, channels=(32, 32), optimizer=sgd(0.05, momentum=0.9), draw=he)
+
+NORMS = ("1", "4", "7", "10", "14", "17", "20", "23")
 
 PROGRAMS = (
     plain,
@@ -141,9 +146,6 @@ PROGRAMS = (
     plain.but("labels-shuffled", kinds.SHUFFLED_LABELS, images=lambda: data.images().shuffled_targets(), watched=120),
     batch_norm,
     pairs,
-    batch_norm.but(
-        "statistics-never-move", kinds.NORMALIZATION.at("1", "5"), norm=partial(nn.BatchNorm2d, momentum=1e-6)
-    ),
     batch_norm.but("copy", kinds.WRONG_PARAMETERS, optimizer=of_a_copy(adam(3e-3))),
     deep,
     deep.but("sigmoid", kinds.SIGMOID_DEPTH.at(*between(0, 10)), activation=nn.Sigmoid),
@@ -159,7 +161,9 @@ PROGRAMS = (
     dropped,
     dropped.but("too-much", kinds.DROPOUT.at("7"), dropout=0.98),
     separable,
-    separable.but("evaluating", kinds.NORMALIZATION, change=evaluating),
+    deep_norm,
+    deep_norm.but("evaluating", kinds.NORMALIZATION.at(*NORMS), change=evaluating),
+    deep_norm.but("statistics-never-move", kinds.NORMALIZATION.at(*NORMS), norm=partial(nn.BatchNorm2d, momentum=1e-6)),
     averaged,
     averaged.but("head-only", kinds.WRONG_PARAMETERS.at(*between(0, 8)), optimizer=of_the_last(adam(3e-3), 2)),
     averaged.but("frozen", kinds.FROZEN.at("0", "3", "6"), change=frozen("0", "3", "6")),

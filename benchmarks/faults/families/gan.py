@@ -80,8 +80,8 @@ def likeness(model: nn.Module, batches: Iterable[Any]) -> float:
         Székely and Rizzo 2013, "Energy statistics".
     """
     real = torch.cat([x for x, _ in batches])[:JUDGED]
-    torch.manual_seed(0)  # the same noise each time; random states are put back by whoever scores
-    with torch.no_grad():
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(0)  # the same noise each time
         given = model(len(real))
     if not bool(given.isfinite().all()):
         return -1.0

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from benchmarks.faults import data, kinds
 from benchmarks.faults.build import (
+    Chain,
     Change,
     Optimize,
     adam,
     adamw,
     experiment,
     minibatches,
-    normal,
     of_a_copy,
     of_the_first,
     sgd,
@@ -44,14 +44,13 @@ class LowRank(nn.Module):
             nn.Linear(base.in_features, rank, bias=False),
             nn.Linear(rank, base.out_features, bias=False),
         )
-        self.drop, self.scale, self.cut = nn.Dropout(dropout), scale, recipe["cut"]
+        self.drop, self.scale = nn.Dropout(dropout), scale
         recipe["draw_down"](self.down.weight)
         recipe["draw_up"](self.up.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, inputs) to (batch, outputs)."""
-        low = self.down(self.drop(x))
-        return self.base(x) + self.scale * self.up(low.detach() if self.cut else low)
+        return self.base(x) + self.scale * self.up(self.down(self.drop(x)))
 
 
 class Bottleneck(nn.Module):
@@ -122,14 +121,14 @@ def adapted(
         scale: Its factor.
         dropout: Before it.
         new_head: Whether the last layer is new and trained; it always is for a probe.
-        cut: Whether the update's first half is cut off from the graph.
+        cut: Whether the graph is cut off before the last layer.
         draw_down: How A is drawn.
         draw_up: How B is drawn.
         optimizer: Of what is not frozen.
         batch_size: Samples per step.
         change: What is done to the finished network.
     """
-    recipe = {"cut": cut, "draw_down": draw_down, "draw_up": draw_up}
+    recipe = {"draw_down": draw_down, "draw_up": draw_up}
 
     def model() -> nn.Module:
         network = copy.deepcopy(pretrained(depth, activation))
@@ -142,7 +141,7 @@ def adapted(
                 network[index + 1] = Bottleneck(network[index + 1], WIDTH, rank)
         if new_head or kind != "low-rank":
             network[len(network) - 1] = nn.Linear(WIDTH, CLASSES)
-        return network
+        return Chain(*network, cut=len(network) - 1) if cut else network
 
     return experiment(model, digits(), optimizer, batch_size=batch_size, change=change)
 
@@ -178,9 +177,9 @@ PROGRAMS = (
     low_rank_tanh,
     low_rank_tanh.but("copy", kinds.WRONG_PARAMETERS, optimizer=of_a_copy(adamw(1e-2))),
     low_rank_tanh.but("rate-high", kinds.RATE_HIGH, optimizer=adamw(3.0)),
-    low_rank_tanh.but("detached", kinds.DETACHED.at("*.down"), cut=True, draw_down=normal(1e-4)),
     with_head,
     with_head.but("dropout", kinds.DROPOUT.at("*.drop"), dropout=0.999),
+    with_head.but("detached", kinds.DETACHED.at(*ADAPTERS), cut=True),
     with_head.but("adapters-frozen", kinds.FROZEN.at(*ADAPTERS), change=adapters_frozen),
     with_head.but(
         "labels-shuffled", kinds.SHUFFLED_LABELS, digits=lambda: data.high_digits().shuffled_targets(), watched=120

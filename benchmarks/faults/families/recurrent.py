@@ -15,6 +15,7 @@ from benchmarks.faults.build import (
     Loss,
     Metric,
     Optimize,
+    adagrad,
     adam,
     adamw,
     clipped,
@@ -42,10 +43,20 @@ class Reader(nn.Module):
     """A recurrent layer over (batch, time, features), or over symbols, and a linear one on its last or every state."""
 
     def __init__(
-        self, cell: str, inputs: int, width: int, outputs: int, *, symbols: int, layers: int, both: bool, every: bool
+        self,
+        cell: str,
+        inputs: int,
+        width: int,
+        outputs: int,
+        *,
+        symbols: int,
+        layers: int,
+        both: bool,
+        every: bool,
+        sparse: bool,
     ) -> None:
         super().__init__()
-        self.embed = nn.Embedding(symbols, inputs) if symbols else None
+        self.embed = nn.Embedding(symbols, inputs, sparse=sparse) if symbols else None
         self.body = getattr(nn, cell)(inputs, width, layers, batch_first=True, bidirectional=both)
         self.head = nn.Linear(width * (2 if both else 1), outputs)
         self.every = every
@@ -85,6 +96,7 @@ def reader(
     layers: int = 1,
     both: bool = False,
     every: bool = False,
+    sparse: bool = False,
     stepping: bool = False,
     cut: bool = False,
     loss: Loss = cross_entropy,
@@ -105,6 +117,7 @@ def reader(
         layers: Recurrent layers.
         both: Whether it reads in both directions.
         every: Whether each time step has an output.
+        sparse: Whether the embedding gives sparse gradients.
         stepping: Whether the cell is called in a loop of Python's.
         cut: Whether that loop detaches its state.
         loss: What is minimised.
@@ -117,7 +130,9 @@ def reader(
     def model() -> nn.Module:
         if stepping:
             return Stepping(cell, inputs, width, outputs, cut=cut)
-        return Reader(cell, inputs, width, outputs, symbols=symbols, layers=layers, both=both, every=every)
+        return Reader(
+            cell, inputs, width, outputs, symbols=symbols, layers=layers, both=both, every=every, sparse=sparse
+        )
 
     return experiment(model, sequences(), optimizer, loss=loss, metric=metric, batch_size=batch_size, change=change)
 
@@ -230,6 +245,16 @@ adding = healthy("adding-20", 0.5, chance=0.0, steps=300, change=remembering(2.0
 forecast = healthy("forecast", 0.8, chance=0.0, cell="RNN", optimizer=adam(5e-3), **FORECAST)
 forecast_lstm = healthy("forecast-lstm", 0.8, chance=0.0, optimizer=adam(1e-2), **FORECAST)
 letters = healthy("characters", 0.3, chance=0.18, cell="GRU", optimizer=adam(1e-2), steps=120, **TEXT)
+sparse = healthy(
+    "characters-sparse-embedding",
+    0.25,
+    chance=0.18,
+    cell="LSTM",
+    sparse=True,
+    optimizer=adagrad(0.05),
+    steps=120,
+    **TEXT,
+)
 
 BODY = ("body", "body*")
 
@@ -267,6 +292,7 @@ PROGRAMS = (
     forecast_lstm.but(
         "shuffled", kinds.SHUFFLED_LABELS, sequences=lambda: data.forecast().shuffled_targets(), watched=150
     ),
+    sparse,
     letters,
     letters.but("rate-high", kinds.RATE_HIGH, optimizer=adam(2.0)),
     letters.but("narrow", kinds.UNDERFITTING, inputs=1, width=1, watched=120),

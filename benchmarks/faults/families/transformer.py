@@ -262,7 +262,6 @@ PROGRAMS = (
         "labels-shuffled", kinds.SHUFFLED_LABELS, sequences=lambda: data.sorting().shuffled_targets(), watched=150
     ),
     vit,
-    vit.but("bytes", kinds.UNSCALED, sequences=data.patch_bytes, normalised=False),
     vit.but("frozen", kinds.FROZEN.at("embed", *BLOCKS), change=frozen("embed", "blocks")),
     vit.but("thirty-samples", kinds.OVERFITTING, sequences=lambda: data.patches().first(30), watched=150),
     vit_deep,
@@ -279,5 +278,6 @@ PROGRAMS = (
     vit_relu.but("constant", kinds.SYMMETRIC.at("*"), draw=constant(0.02)),
     vit_relu.but("queries-large", kinds.LARGE_LOGITS.at("blocks.*.attention*"), change=redrawn(normal(5.0), "blocks")),
     vit_plain,
+    vit_plain.but("bytes", kinds.UNSCALED, sequences=data.patch_bytes),
     vit_plain.but("weights-large", kinds.LARGE_WEIGHTS.at("embed", "head", *BLOCKS), draw=normal(1.0), blocks=6),
 )
