@@ -1,9 +1,12 @@
 """``headwater lessons``: end to end, as a user types it."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from click.testing import CliRunner
 from headwater.cli.main import cli
 from headwater.lessons import ORDER
 from headwater.records.lesson import LessonResult
-from tests.helpers import files_under, headwater, heed_ctrl_c, schema_violations
+from tests.helpers import files_under, headwater, heed_ctrl_c, python, schema_violations
 from tests.lessons.ran import WRITTEN, result
 
 QUICK = "sigmoid-derivative"
@@ -73,6 +76,17 @@ def test_list_names_every_lesson_and_runs_none(monkeypatch: pytest.MonkeyPatch) 
     assert (shown.exit_code, shown.output) == (0, "vanishing  기울기 소실\n")
 
 
+def test_list_needs_no_torch() -> None:
+    shown = python(
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from headwater.cli.main import cli\n"
+        "print(CliRunner().invoke(cli, ['lessons', '--list', 'he']).output.strip(), 'torch' in sys.modules)"
+    )
+    assert shown.startswith("he  ")
+    assert shown.endswith(" False")
+
+
 @pytest.mark.parametrize("arguments", [["vanising"], ["vanising", "--list"], [QUICK, "vanising"]])
 def test_unknown_lesson_is_refused_with_the_nearest(arguments: list[str]) -> None:
     shown = CliRunner().invoke(cli, ["lessons", *arguments])
@@ -91,8 +105,15 @@ def test_wrong_option_is_status_2(arguments: list[str]) -> None:
     assert shown.stdout == ""
 
 
-def test_ctrl_c_ends_it_in_one_line(tmp_path: Path) -> None:
-    """The signal goes to the whole group, as from a keyboard."""
+@pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
+@pytest.mark.parametrize(
+    ("send", "number"),
+    [(os.killpg, signal.SIGINT), (os.kill, signal.SIGTERM)],
+    ids=["Ctrl-C, to the whole group as from a keyboard", "SIGTERM, as from kill"],
+)
+def test_interrupt_ends_it_in_one_line(
+    tmp_path: Path, send: Callable[[int, signal.Signals], None], number: signal.Signals
+) -> None:
     program = (
         "import sys\n"
         "from headwater.lessons import engine\n"
@@ -118,11 +139,8 @@ def test_ctrl_c_ends_it_in_one_line(tmp_path: Path) -> None:
     ) as process:
         assert process.stderr is not None
         assert process.stderr.readline() == "running\n"
-        import os
-        import time
-
         time.sleep(0.5)
-        os.killpg(process.pid, signal.SIGINT)
+        send(process.pid, number)
         output, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert (output, errors) == ("", "Interrupted.\n")

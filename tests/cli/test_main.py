@@ -116,7 +116,8 @@ def test_full_stdout_is_told_in_one_line(option: str) -> None:
     assert done.stderr == "Error: cannot write the output: No space left on device.\n"
 
 
-def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_ends_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "train.py").write_text(SLOW_TARGET)
     command = [sys.executable, "-m", "headwater", "check", "train.py:experiment"]
     with subprocess.Popen(
@@ -126,7 +127,7 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
         for line in process.stderr:
             if line == "measuring\n":
                 break
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         output, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert (output, errors) == ("", "Interrupted.\n")

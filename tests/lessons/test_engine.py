@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,21 +70,41 @@ def test_side_by_side_is_as_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
 def test_ctrl_c_ends_the_workers_at_once(tmp_path: Path) -> None:
-    (tmp_path / "sleepers.py").write_text(SLEEPERS)
-    command = [sys.executable, "sleepers.py"]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c) as process:
-        assert process.stderr is not None
-        for _ in range(2):
-            assert process.stderr.readline() == "asleep\n"
-        workers = children(process.pid)
-        assert len(workers) >= 2
+    with sleepers(tmp_path) as (process, workers):
         started = time.perf_counter()
         process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
         told = process.stderr.read()
         process.wait(timeout=30)
         assert time.perf_counter() - started < 10
     assert told.count("KeyboardInterrupt") == 1, "the workers leave the interrupt to their parent"
     assert not [worker for worker in workers if is_running(worker)]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_when_their_parent_is_gone(tmp_path: Path, number: signal.Signals) -> None:
+    with sleepers(tmp_path) as (process, workers):
+        process.send_signal(number)
+        assert process.wait(timeout=10) == -number
+        until = time.perf_counter() + 10
+        while any(map(is_running, workers)) and time.perf_counter() < until:
+            time.sleep(0.05)
+    assert not [worker for worker in workers if is_running(worker)]
+
+
+@contextmanager
+def sleepers(folder: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """A process that runs two lessons side by side, both asleep for long, and its children."""
+    (folder / "sleepers.py").write_text(SLEEPERS)
+    command = [sys.executable, "sleepers.py"]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c) as process:
+        assert process.stderr is not None
+        for _ in range(2):
+            assert process.stderr.readline() == "asleep\n"
+        workers = children(process.pid)
+        assert len(workers) >= 2
+        yield process, workers
 
 
 def children(pid: int) -> list[int]:

@@ -15,7 +15,7 @@ class ExitCode(IntEnum):
     INTERNAL = 3
     """An error of headwater's own."""
     INTERRUPTED = 130
-    """Ctrl-C, as shells number it."""
+    """Ctrl-C, as shells number it; SIGTERM too."""
 
 
 VERDICT_EXIT_CODES = {

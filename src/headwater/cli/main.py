@@ -1,5 +1,6 @@
 """The ``headwater`` command: finds commands when they are asked for, and turns every ending into an exit status."""
 
+import signal
 import sys
 import traceback
 from contextlib import suppress
@@ -68,6 +69,7 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the ``headwater`` script."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` and `timeout` end it as Ctrl-C does
     try:
         cli(prog_name="headwater")
     except OSError as error:  # click's own lines, as of --help, find no room; or an error could not be told on stderr

@@ -38,15 +38,15 @@ SCALES = tuple(10 ** (-4 * i / 15) for i in range(16))
 RATE, STEPS, EVERY = 0.2, 60, 10
 TIMES = 2.0
 
-RATES = (0.1, 0.2, 0.5, 1.0)
-MOST_STEPS = 40
+RATES = (0.1, 0.3, 1.0)
+MOST_STEPS = 30
 
 DEEP, WIDE, WHOLE = 30, 400, 256
 ENDS = 2  # layers left out at each end, where the factor is not that of a deep network
 TOLERANCE = 0.01
 
 GAP_BATCHES = (100, 20)
-GAP_STEPS = 200
+GAP_STEPS = 150
 
 
 def experiment() -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -70,7 +71,7 @@ def _side_by_side(
     order = sorted(lessons, key=lambda lesson: -lesson.seconds)
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
     others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(processes, mp_context=context)
+    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)
     try:
         with _interrupts_held_back():  # the workers inherit that: Ctrl-C is for this process to answer
             waiting = {pool.submit(run, lesson.id): lesson.id for lesson in order}
@@ -84,6 +85,18 @@ def _side_by_side(
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """In a worker: once the process that started it is gone, however it went, there is nobody to run lessons for."""
+    threading.Thread(target=_outlive_parent_by_nothing, daemon=True).start()
+
+
+def _outlive_parent_by_nothing() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _run(lesson: Lesson) -> LessonResult:

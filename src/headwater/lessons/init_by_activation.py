@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch import nn
 
 from headwater.api import check
 from headwater.demo import cross_entropy
 from headwater.lessons.data import Split, digits
 from headwater.lessons.lesson import Lesson, Outcome, Texts, table
 from headwater.lessons.networks import chain, changed, deep
+from headwater.lessons.together import train_together
 from headwater.records.lesson import Check
 from headwater.records.picture import Axis, Curve, Panel, Picture
 from headwater.remedies.proof import t_interval
@@ -115,9 +114,10 @@ def _pairs(name: str, data: Split) -> dict[str, Pair]:
     """All initialisations of one activation, trained side by side."""
     nets = {init: [_network(name, init, seed) for seed in SEEDS] for init in INITS}
     together = [net for row in nets.values() for net in row]
-    _, accuracy = train_together(
+    trained = train_together(
         together, data, steps=STEPS, lr=LEARNING_RATE, batch=BATCH, seeds=[seed for _ in nets for seed in SEEDS]
     )
+    accuracy = torch.tensor(trained.shares(data.test_x, data.test_y), dtype=torch.float64)
     by_init = accuracy.view(len(nets), len(SEEDS)).tolist()
     return {
         init: Pair(tuple(row), statistics.fmean(_decades(nets[init][seed], data) for seed in PROBED))
@@ -157,110 +157,6 @@ def _best_or_tied(name: str, row: dict[str, Pair]) -> Check:
 def _points(init: str, pairs: dict[str, dict[str, Pair]]) -> Curve:
     row = [pairs[name][init] for name in pairs]
     return T.curve(init, [pair.decades for pair in row], [pair.mean for pair in row], points=True)
-
-
-class Together(nn.Module):
-    """Chains of the same shape side by side, each with its own weights: one batched product per layer for all of them.
-
-    Deep narrow networks spend their time starting operations; so, five seeds take little longer than one.
-
-    Args:
-        chains: Built alike; their weights are copied.
-    """
-
-    def __init__(self, chains: Sequence[nn.Sequential]) -> None:
-        super().__init__()
-        self.chains = len(chains)
-        self.steps = nn.ModuleList(_side_by_side(modules) for modules in zip(*chains, strict=True))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(chains, samples, features) to (chains, samples, outputs)."""
-        for step in self.steps:
-            x = step(x)
-        return x
-
-
-class _Affine(nn.Module):
-    def __init__(self, layers: Sequence[nn.Linear]) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.stack([layer.weight.detach().T for layer in layers]))
-        self.bias = nn.Parameter(torch.stack([layer.bias.detach()[None] for layer in layers]))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x, self.weight)
-
-
-class _Activations(nn.Module):
-    """Activations with parameters of their own, such as PReLU."""
-
-    def __init__(self, modules: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.one = modules[0]
-        self.one.requires_grad_(False)
-        self.own = nn.ParameterDict(
-            {
-                name: torch.stack([m.get_parameter(name).detach() for m in modules])
-                for name, _ in self.one.named_parameters()
-            }
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return vmap(lambda own, part: functional_call(self.one, own, (part,)))(dict(self.own), x)
-
-
-def _side_by_side(modules: Sequence[nn.Module]) -> nn.Module:
-    affine = [module for module in modules if isinstance(module, nn.Linear)]
-    if affine:
-        return _Affine(affine)
-    return _Activations(modules) if any(True for _ in modules[0].parameters()) else modules[0]
-
-
-def train_together(
-    chains: Sequence[nn.Sequential],
-    data: Split,
-    *,
-    steps: int,
-    lr: float,
-    seeds: Sequence[int],
-    batch: int = 64,
-    schedule: Callable[[int], float] = lambda step: 1.0,
-) -> tuple[Tensor, Tensor]:
-    """Train chains side by side with Adam, each as if it were alone: nothing that is added up reaches across.
-
-    Args:
-        chains: Built alike; they stay as they are.
-        data: Classes to tell apart.
-        steps: Of the optimizer.
-        lr: Learning rate.
-        seeds: Of the order of the samples, one per chain.
-        batch: Samples of a step.
-        schedule: What the learning rate is multiplied by at each step.
-
-    Returns:
-        Losses (steps, chains), and shares of test samples told right (chains).
-    """
-    model = Together(chains)
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    rows: list[Tensor] = []
-    losses = torch.zeros(steps, len(chains))
-    for step in range(steps):
-        if not rows:
-            order = torch.stack([torch.randperm(len(data.x), generator=generator) for generator in generators])
-            rows = [part for part in order.split(batch, dim=1) if part.shape[1] == batch]
-        chosen = rows.pop()
-        for group in optimizer.param_groups:
-            group["lr"] = lr * schedule(step)
-        optimizer.zero_grad()
-        output = model(data.x[chosen])
-        each = nn.functional.cross_entropy(output.flatten(0, 1), data.y[chosen].flatten(), reduction="none")
-        each = each.view(len(chains), batch).mean(1)
-        losses[step] = each.detach()
-        each.sum().backward()
-        optimizer.step()
-    with torch.no_grad():
-        output = model(data.test_x.expand(len(chains), *data.test_x.shape))
-    return losses, (output.argmax(2) == data.test_y).double().mean(1)
 
 
 LESSON = Lesson("init-by-activation", experiment, seconds=16.0)

@@ -14,17 +14,17 @@ from torch import nn
 
 from headwater.api import apply
 from headwater.lessons.data import Split, digits
-from headwater.lessons.lesson import Lesson, Outcome, Texts, log10
+from headwater.lessons.lesson import Lesson, Outcome, Texts
 from headwater.lessons.networks import chain, deep
 from headwater.lessons.training import Trained, score, sgd, train
 from headwater.records.message import Value
-from headwater.records.picture import Axis, Curve, Panel, Picture, Table
+from headwater.records.picture import Curve, Panel, Picture, Table
 from headwater.remedies.proof import t_interval
 
 SEEDS = (0, 1, 2, 3, 4)
 HIDDEN_LAYERS, WIDTH = 6, 100
 SAMPLES = 300
-MORE_AND_FEWER = (100, SAMPLES, 1000)
+MORE = 1000
 BATCH = 100
 RATE, STEPS = 0.01, 600
 MARKS = (1, 5, 10, 20, 40, 80, 120, 160, 200, 250, 300, 400, 500, STEPS)
@@ -77,52 +77,35 @@ def fitted(
 
 
 def experiment() -> Outcome:
-    """Accuracy on both sets while 300 digits are learned; then the gap with fewer and with more of them."""
+    """Accuracy on both sets while 300 digits are learned, and while 1,000 are."""
     t = Texts("overfitting")
     data = digits()
-    seen = _Accuracies()
+    seen = {samples: _Accuracies() for samples in (SAMPLES, MORE)}
     runs = {
-        samples: [
-            fitted(data, seed, samples=samples, rate=RATE, steps=STEPS, watch=seen if samples == SAMPLES else None)[1]
-            for seed in SEEDS
-        ]
-        for samples in MORE_AND_FEWER
+        samples: [fitted(data, seed, samples=samples, rate=RATE, steps=STEPS, watch=watch)[1] for seed in SEEDS]
+        for samples, watch in seen.items()
     }
     gaps = {samples: [run.gap for run in those] for samples, those in runs.items()}
     checks = (
         t.over_seeds("train", [run.train for run in runs[SAMPLES]], low=LEARNED),
         t.over_seeds("gap", gaps[SAMPLES], low=GAP),
-        t.over_seeds("more_data", less(gaps[MORE_AND_FEWER[0]], gaps[MORE_AND_FEWER[-1]]), low=0.0),
+        t.over_seeds("more_data", less(gaps[SAMPLES], gaps[MORE]), low=0.0),
     )
-    values = _values(runs, gaps)
-    picture = Picture(t("summary", **values), _panels(t, seen, gaps))
-    return Outcome(checks, values, (picture,), (_table(t, runs),), SEEDS)
-
-
-def _values(runs: dict[int, list[Trained]], gaps: dict[int, list[float]]) -> dict[str, Value]:
-    fewest, most = MORE_AND_FEWER[0], MORE_AND_FEWER[-1]
-    return {
+    train, test, gap = means(runs[SAMPLES])
+    values: dict[str, Value] = {
         "parameters": sum(parameter.numel() for parameter in network(0).parameters()),
         "samples": SAMPLES,
-        "train": 100 * statistics.fmean(run.train for run in runs[SAMPLES]),
-        "test": 100 * statistics.fmean(run.test for run in runs[SAMPLES]),
-        "gap": 100 * statistics.fmean(gaps[SAMPLES]),
-        "fewest": fewest,
-        "gap_fewest": 100 * statistics.fmean(gaps[fewest]),
-        "most": most,
-        "gap_most": 100 * statistics.fmean(gaps[most]),
+        "train": 100 * train,
+        "test": 100 * test,
+        "gap": 100 * gap,
+        "more": MORE,
+        "gap_more": 100 * statistics.fmean(gaps[MORE]),
     }
-
-
-def _panels(t: Texts, seen: _Accuracies, gaps: dict[int, list[float]]) -> tuple[Panel, ...]:
-    """Both accuracies while training, and the gap by number of samples."""
     accuracy = t.axis("accuracy", low=0.0, high=1.0)
-    samples = tuple(log10(samples) for samples in gaps)
-    gap = over_seeds_curve(t, "gap", samples, list(gaps.values()))
-    return (
-        Panel(t("panel.training"), t.axis("step"), accuracy, (seen.curve(t, "train"), seen.curve(t, "test"))),
-        Panel(t("panel.samples"), Axis(t("axis.samples"), "log10"), Axis(t("axis.gap"), low=0.0), (gap,)),
+    panels = tuple(
+        Panel(t("panel", samples=samples), t.axis("step"), accuracy, watch.curves(t)) for samples, watch in seen.items()
     )
+    return Outcome(checks, values, (Picture(t("summary", **values), panels),), (_table(t, runs),), SEEDS)
 
 
 def _table(t: Texts, runs: dict[int, list[Trained]]) -> Table:
@@ -155,9 +138,9 @@ class _Accuracies:
             self.at["train"][step].append(score(model, few.x, few.y))
             self.at["test"][step].append(score(model, few.test_x, few.test_y))
 
-    def curve(self, t: Texts, part: str) -> Curve:
-        """Mean over the seeds at each of the steps, with its interval."""
-        return over_seeds_curve(t, part, MARKS, [self.at[part][step] for step in MARKS])
+    def curves(self, t: Texts) -> tuple[Curve, ...]:
+        """Means over the seeds at each of the steps, with intervals."""
+        return tuple(over_seeds_curve(t, part, MARKS, list(self.at[part].values())) for part in self.at)
 
 
 def over_seeds_curve(t: Texts, key: str, x: Sequence[float], values: Sequence[Sequence[float]]) -> Curve:

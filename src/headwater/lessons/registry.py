@@ -1,10 +1,15 @@
-"""Every lesson, in the order the lectures tell their story."""
+"""Every lesson, in the order the lectures tell their story; their files are loaded when they are asked for."""
+
+from __future__ import annotations
 
 from difflib import get_close_matches
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from headwater.lessons.lesson import Lesson
 from headwater.records import InputError
+
+if TYPE_CHECKING:
+    from headwater.lessons.lesson import Lesson
 
 ORDER = (
     "perceptron-forward",
@@ -30,13 +35,27 @@ ORDER = (
     "xavier-relu",
     "he",
     "init-by-activation",
+    "he-is-not-enough",
     "overfitting",
     "l1",
     "l2",
     "dropout",
     "batchnorm",
     "loss-landscape",
+    "thousand-layers",
 )
+
+
+def known(lesson_id: str) -> str:
+    """``lesson_id`` itself.
+
+    Raises:
+        InputError: If there is no such lesson; the nearest ids are offered.
+    """
+    if lesson_id not in ORDER:
+        near = get_close_matches(str(lesson_id), ORDER, n=3, cutoff=0.4) or list(ORDER)
+        raise InputError(f"no lesson {lesson_id!r}. Did you mean {', '.join(near)}?")
+    return lesson_id
 
 
 def find(lesson_id: str) -> Lesson:
@@ -45,8 +64,5 @@ def find(lesson_id: str) -> Lesson:
     Raises:
         InputError: If there is none; the nearest ids are offered.
     """
-    if lesson_id not in ORDER:
-        near = get_close_matches(str(lesson_id), ORDER, n=3, cutoff=0.4) or list(ORDER)
-        raise InputError(f"no lesson {lesson_id!r}. Did you mean {', '.join(near)}?")
-    lesson: Lesson = import_module(f"headwater.lessons.{lesson_id.replace('-', '_')}").LESSON
+    lesson: Lesson = import_module(f"headwater.lessons.{known(lesson_id).replace('-', '_')}").LESSON
     return lesson
