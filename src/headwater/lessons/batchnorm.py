@@ -28,7 +28,7 @@ from headwater.records.picture import Curve, Panel, Picture, Table
 from headwater.remedies.proof import t_interval
 from headwater.theory import batch_norm_gradient_factor
 
-SEEDS = (0, 1, 2, 3, 4)
+SEEDS = tuple(range(10))
 ARMS = {"plain": (), "norm": ("normalisation.batch",)}
 
 SIZES = deep(6, 100)
@@ -43,7 +43,7 @@ MOST_STEPS = 30
 
 DEEP, WIDE, WHOLE = 30, 400, 256
 ENDS = 2  # layers left out at each end, where the factor is not that of a deep network
-TOLERANCE = 0.01
+TOLERANCE = 0.02  # 400 units and 256 samples are not yet infinitely many
 
 GAP_BATCHES = (100, 20)
 GAP_STEPS = 150

@@ -28,7 +28,7 @@ from headwater.records.message import Value
 from headwater.records.picture import Axis, Curve, Panel, Picture, Table
 
 DEPTH = 3
-SEEDS = (0, 1, 2, 3, 4)
+SEEDS = tuple(range(10))
 BIAS = -10.0
 RATE, RATE_STEPS = 0.3, 30
 GENTLE, STEPS = 1e-2, 150  # of the training afterwards
@@ -71,10 +71,8 @@ def experiment() -> Outcome:
         *(T.over_seeds(f"stays_{cause}", [one.dead for one in found[cause, "relu"]], low=DEAD) for cause in CAUSES),
         *(T.over_seeds(f"leaky_{cause}", [one.dead for one in found[cause, "leaky"]], high=ALIVE) for cause in CAUSES),
         *(T.over_seeds(f"recovers_{cause}", _gains(found, cause, "leaky"), low=0.0) for cause in CAUSES),
-        *(
-            T.over_seeds(f"wakes_{cause}", [one.asleep for one in found[cause, "tenth"]], high=ALIVE)
-            for cause in CAUSES
-        ),
+        T.over_seeds("wakes_bias", [one.asleep for one in found["bias", "tenth"]], high=ALIVE),
+        T.over_seeds("wakes_rate", _woken(found), low=0.0),
     )
     values: dict[str, Value] = {"bias": BIAS, "rate": RATE, "rate_steps": RATE_STEPS, "steps": STEPS, "leak": LEAK}
     for cause in CAUSES:
@@ -151,6 +149,12 @@ def _gains(found: dict[tuple[str, str], list[Revival]], cause: str, arm: str) ->
     """Held-out accuracy over that of ReLU, per seed."""
     pairs = zip(found[cause, arm], found[cause, "relu"], strict=True)
     return [one.trained.test - other.trained.test for one, other in pairs]
+
+
+def _woken(found: dict[tuple[str, str], list[Revival]]) -> list[float]:
+    """Share of units killed by the large rate that the larger slope wakes and the smaller one does not, per seed."""
+    pairs = zip(found["rate", "leaky"], found["rate", "tenth"], strict=True)
+    return [small.asleep - large.asleep for small, large in pairs]
 
 
 def _row(cause: str, arm: str, before: Sequence[float], found: Sequence[Revival]) -> tuple[Value | Message, ...]:

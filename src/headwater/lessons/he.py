@@ -18,8 +18,8 @@ from headwater.records.picture import Panel, Picture, Table
 from headwater.theory import log_length_variance, mean, variance
 
 DEEPEST = 50
-SEEDS = tuple(range(8))
-DEEPEST_SEEDS, DEEPEST_SAMPLES = SEEDS[:5], 64
+SEEDS = tuple(range(16))
+DEEPEST_SEEDS, DEEPEST_SAMPLES = SEEDS[:8], 64
 TOLERANCE = 0.03
 KEPT = 0.5  # of the first layer's mean and spread, at the tenth at the least
 NARROW = 64  # units

@@ -25,9 +25,9 @@ from headwater.records.message import Value
 from headwater.records.picture import Curve, Panel, Picture, Table
 from headwater.remedies.proof import t_interval
 
-DEPTH, WIDTH = 10, 32
-STEPS, RATE = 150, 3e-3
-SEEDS = (0, 1, 2, 3, 4)
+DEPTH, WIDTH = 10, 64
+STEPS, RATE = 200, 3e-3
+SEEDS = tuple(range(10))
 SAMPLES = 1000
 BATCH = 256
 REMEDY = "activation.relu_inside_tanh_out"

@@ -21,7 +21,7 @@ from headwater.records.message import Value
 from headwater.records.picture import Curve, Panel, Picture, Table
 from headwater.remedies.proof import t_interval
 
-SEEDS = (0, 1, 2, 3, 4)
+SEEDS = tuple(range(10))
 HIDDEN_LAYERS, WIDTH = 6, 100
 SAMPLES = 300
 MORE = 1000

@@ -14,11 +14,11 @@ from torch import nn
 
 from headwater.api import check
 from headwater.demo import cross_entropy
-from headwater.lessons.data import digits
+from headwater.lessons.data import Split, digits
 from headwater.lessons.lesson import Lesson, Outcome, Texts, log10
 from headwater.lessons.networks import chain, deep
 from headwater.lessons.tanh import decades_per_layer, gradient_levels, mean_levels
-from headwater.lessons.training import Trained, train
+from headwater.lessons.together import TrainedTogether, train_together
 from headwater.records import Flow
 from headwater.records.picture import Curve, Panel, Picture, Table
 from headwater.remedies.proof import t_interval
@@ -34,7 +34,8 @@ TOLERANCE = 0.1  # of the decades lost per layer
 NETS = {"he": ("relu", "init.he", 2.0), "default": ("relu", None, 1 / 3), "sigmoid": ("sigmoid", "init.xavier", 1.0)}
 """Activation, remedy and σ_w²; the biases of ``nn.Linear`` are small and change no slope of ReLU."""
 
-TRAIN_DEPTH, STEPS, LEARNS = 20, 200, 0.90
+TRAIN_DEPTH, STEPS, LEARNING_RATE, LEARNS = 20, 200, 1e-3, 0.90
+TRAINED = tuple(range(10))  # seeds of the networks that are trained
 SMOOTH = 10  # steps of a curve's point
 T = Texts("relu")
 
@@ -47,14 +48,15 @@ def experiment() -> Outcome:
     factors = {name: [10**-slope for slope in rows] for name, rows in lost.items()}
     theory = {name: depth_scales(phi, sigma_w2).chi_1 ** 0.5 for name, (phi, _, sigma_w2) in NETS.items()}
     halves = [_on(flow) for flow in flows["he"]]
-    runs = {name: [_trained(name, seed) for seed in SEEDS] for name in ("he", "sigmoid")}
+    data = digits()
+    runs = {name: _trained(name, data) for name in ("he", "sigmoid")}
     expected = -log10(theory["default"])
-    learned, stuck = ([run.train for run in runs[name]] for name in ("he", "sigmoid"))
+    shares = {name: run.shares(data.x, data.y) for name, run in runs.items()}
     checks = (
         T.over_seeds("steady", factors["he"], low=1 - STEADY, high=1 + STEADY),
         T.over_seeds("against_sigmoid", _gains(lost["he"], lost["sigmoid"]), low=0.0),
-        T.over_seeds("trains", learned, low=LEARNS),
-        T.over_seeds("trains_better", _gains(stuck, learned), low=0.0),
+        T.over_seeds("trains", shares["he"], low=LEARNS),
+        T.over_seeds("trains_better", _gains(shares["sigmoid"], shares["he"]), low=0.0),
         T.over_seeds("default", lost["default"], low=(1 - TOLERANCE) * expected, high=(1 + TOLERANCE) * expected),
     )
     values = {
@@ -65,8 +67,7 @@ def experiment() -> Outcome:
         "default_theory": theory["default"],
         **{f"{name}_factor": statistics.fmean(row) for name, row in factors.items()},
         **{f"{name}_lost": statistics.fmean(row) * (DEPTH - 2) for name, row in lost.items()},
-        **{f"{name}_train": 100 * statistics.fmean(run.train for run in rows) for name, rows in runs.items()},
-        "he_test": 100 * statistics.fmean(run.test for run in runs["he"]),
+        **{f"{name}_train": 100 * statistics.fmean(row) for name, row in shares.items()},
     }
     columns = tuple(T(f"column.{key}") for key in ("network", "factor", "low", "high", "theory"))
     rows = tuple((T(f"curve.{n}"), statistics.fmean(row), *t_interval(row), theory[n]) for n, row in factors.items())
@@ -93,18 +94,19 @@ def _on(flow: Flow) -> float:
     return math.nan if zeros is None else 1 - zeros
 
 
-def _trained(name: str, seed: int) -> Trained:
+def _trained(name: str, data: Split) -> TrainedTogether:
     phi, remedy, _ = NETS[name]
-    return train(chain(deep(TRAIN_DEPTH), phi, remedy, seed=seed), digits(), steps=STEPS, seed=seed)
+    nets = [chain(deep(TRAIN_DEPTH), phi, remedy, seed=seed) for seed in TRAINED]
+    return train_together(nets, data, steps=STEPS, lr=LEARNING_RATE, seeds=TRAINED)
 
 
 def _gains(before: Sequence[float], after: Sequence[float]) -> list[float]:
     return [b - a for a, b in zip(before, after, strict=True)]
 
 
-def _losses(name: str, runs: list[Trained]) -> Curve:
+def _losses(name: str, run: TrainedTogether) -> Curve:
     """Mean loss over seeds and neighbouring steps."""
-    by_step = [statistics.fmean(losses) for losses in zip(*(run.losses for run in runs), strict=True)]
+    by_step = run.mean_losses
     smooth = [statistics.fmean(by_step[i : i + SMOOTH]) for i in range(0, len(by_step), SMOOTH)]
     return T.curve(name, range(SMOOTH, SMOOTH * len(smooth) + 1, SMOOTH), smooth)
 

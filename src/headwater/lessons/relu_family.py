@@ -51,7 +51,8 @@ IN_THE_PICTURE = ("relu", "leaky_relu", "prelu", "elu", "relu6", "gelu")
 DEPTH, DEEP = 3, 10
 IN_THE_DEEP_RACE = ("relu", "prelu", "elu")
 STEPS = 150
-SEEDS = (0, 1, 2, 3, 4)
+AHEAD = 0.02  # of accuracy, that another activation may be better where ReLU is enough
+SEEDS = tuple(range(20))
 T = Texts("relu-family")
 
 
@@ -100,15 +101,15 @@ def experiment() -> Outcome:
     shallow, deep_ = _race(DEPTH, tuple(DEFINITIONS)), _race(DEEP, IN_THE_DEEP_RACE)
     moved = [_moved(model) for model in shallow.trained["prelu"]]
     gains = shallow.gains
+    best, worst = (pick(gains, key=lambda name: statistics.fmean(gains[name])) for pick in (max, min))
     checks = (
         T.within("definitions", max(errors.values()), 0.0, EXACT),
         T.within("slope_formula", max(one.formula for one in slopes), 0.0, EXACT),
         T.within("slope_difference", max(one.difference for one in slopes), 0.0, EXACT),
         T.over_seeds("slope_moves", moved, low=0.0),
-        T.within("enough", len(shallow.clearly_better), 0, len(gains) // 2),
+        T.over_seeds("enough", gains[best], high=AHEAD),
         T.over_seeds("not_enough", deep_.gains["elu"], low=0.0),
     )
-    best, worst = (pick(gains, key=lambda name: statistics.fmean(gains[name])) for pick in (max, min))
     values = {
         "error": max(errors.values()),
         "count": len(DEFINITIONS),

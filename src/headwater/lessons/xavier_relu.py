@@ -18,7 +18,7 @@ from headwater.records.picture import Curve, Panel, Picture, Table
 from headwater.remedies.proof import t_interval
 from headwater.theory import second_moment
 
-SEEDS = tuple(range(8))
+SEEDS = tuple(range(16))
 EXPECTED, TOLERANCE = 0.707, 0.02
 LOST = 0.9  # of the first layer's rms, at the tenth
 SHOWN = (1, 5, 10)
