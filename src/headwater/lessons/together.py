@@ -5,6 +5,7 @@ Deep narrow networks spend their time starting operations, so five seeds take li
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -116,8 +117,7 @@ class _Activations(nn.Module):
 
     def __init__(self, modules: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.one = modules[0]
-        self.one.requires_grad_(False)
+        self.one = copy.deepcopy(modules[0]).requires_grad_(False)
         names = [name for name, _ in self.one.named_parameters()]
         self.own = nn.ParameterDict({n: torch.stack([m.get_parameter(n).detach() for m in modules]) for n in names})
 
