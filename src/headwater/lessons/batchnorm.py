@@ -46,7 +46,7 @@ ENDS = 2  # layers left out at each end, where the factor is not that of a deep 
 TOLERANCE = 0.02  # 400 units and 256 samples are not yet infinitely many
 
 GAP_BATCHES = (100, 20)
-GAP_STEPS = 150
+GAP_STEPS = 400
 
 
 def experiment() -> Outcome:
@@ -69,6 +69,7 @@ def experiment() -> Outcome:
         ),
         t.over_seeds("steps", saved, low=0.0),
         t.over_seeds("best", less(best["plain"], best["norm"]), low=0.0),
+        t.over_seeds("gap", less(gaps["plain", GAP_BATCHES[1]], gaps["norm", GAP_BATCHES[1]]), low=0.0),
         t.over_seeds("factor", factors["norm"], (1 - TOLERANCE) * theory, (1 + TOLERANCE) * theory),
     )
     values: dict[str, Value] = {
