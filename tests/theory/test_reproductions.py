@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import headwater as hw
 from headwater.demo import accuracy, cross_entropy, digits
 from headwater.kernels import generic
+from tests.cases import ReZero, vectors
 
 
 def bias_gradients(layers: int, seed: int, batch: tuple[Tensor, Tensor]) -> list[float]:
@@ -242,3 +243,38 @@ def test_check_30_a_thousand_layers_learn_once_their_weights_are_mirrored() -> N
     finally:
         torch.set_flush_denormal(False)
         torch.set_num_threads(threads)
+
+
+def test_check_25_a_gate_at_zero_is_named_as_one_and_opens_with_the_first_step() -> None:
+    torch.manual_seed(0)
+    model, batch = ReZero(), vectors()
+    report = hw.check(model, batch, cross_entropy)
+    behind = [p for p in report.flow.parameters if p.grad is not None and p.grad.zero_count == p.grad.count]
+    assert behind
+    assert {finding.symptom for finding in report.findings} == {"gated_by_design"}
+    experiment = hw.Experiment(
+        model=lambda: model,
+        batches=lambda: [batch],
+        loss=cross_entropy,
+        optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1),
+    )
+    after = {p.name: p for p in hw.check(experiment, steps=1).flow.parameters}
+    assert all((after[p.name].grad_norm or 0.0) > 0 for p in behind)
+
+
+def test_check_28_steps_near_the_limit_of_the_curvature_turn_round_every_time() -> None:
+    torch.manual_seed(0)
+    curvature = 5.0
+    model, x = nn.Linear(4, 1, bias=False), torch.eye(4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.9 / curvature)
+    with hw.watch(model, optimizer, every=1) as watch:
+        for _ in range(20):
+            optimizer.zero_grad()
+            loss = curvature / 2 * model(x).square().sum()
+            watch.log(loss=loss)
+            loss.backward()
+            optimizer.step()
+    report = watch.report()
+    assert report.flow.training is not None
+    assert report.flow.training.cosines() == pytest.approx([-1.0] * 19, abs=1e-6)
+    assert "oscillation" in [finding.symptom for finding in report.findings]

@@ -22,6 +22,8 @@ class Progress:
         early: Mean over the first third.
         last: Mean over the last third.
         highest: The highest loss that was still a number.
+        late_lowest: Lowest loss of the last third.
+        late_highest: Highest loss of the last third.
         spread: Standard deviation of the last third.
         noise: Standard error of ``early - last``.
         broke: Whether a loss was NaN or Inf.
@@ -32,6 +34,8 @@ class Progress:
     early: float
     last: float
     highest: float
+    late_lowest: float
+    late_highest: float
     spread: float
     noise: float
     broke: bool
@@ -48,12 +52,13 @@ class Progress:
         if self.chance is not None and self.last > ABOVE_CHANCE * self.chance:
             return False
         surely = self.early - self.last > SIGMAS * self.noise or self.start - self.last > SIGMAS * self.spread
-        return not self.broke and surely and self.gain > LITTLE
+        return not self.broke and self.gain > LITTLE and (surely or self.late_highest < self.start)
 
     @property
     def worsens(self) -> bool:
         """Whether the loss has surely risen, and by more than a little, or is no number any more."""
-        return self.broke or (self.last - self.start > SIGMAS * self.spread and self.gain < -LITTLE)
+        surely = self.last - self.start > SIGMAS * self.spread or self.late_lowest > self.start
+        return self.broke or (self.gain < -LITTLE and surely)
 
 
 def progress(flow: Flow) -> Progress | None:
@@ -64,12 +69,13 @@ def progress(flow: Flow) -> Progress | None:
     finite = [loss for loss in losses if math.isfinite(loss)]
     if len(finite) < len(losses):
         known = finite or [math.nan]
-        return Progress(known[0], known[0], known[-1], max(known), 0.0, 0.0, True)
+        return Progress(known[0], known[0], known[-1], max(known), known[-1], known[-1], 0.0, 0.0, True)
     part = len(losses) // 3
     early, last = losses[:part], losses[-part:]
     noise = math.sqrt((statistics.variance(early) + statistics.variance(last)) / part)
     means = statistics.fmean(early), statistics.fmean(last)
-    return Progress(losses[0], *means, max(losses), statistics.stdev(last), noise, False, _chance(flow))
+    extremes = max(losses), min(last), max(last)
+    return Progress(losses[0], *means, *extremes, statistics.stdev(last), noise, False, _chance(flow))
 
 
 def _chance(flow: Flow) -> float | None:

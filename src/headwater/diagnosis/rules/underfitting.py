@@ -13,7 +13,7 @@ from headwater.diagnosis.rules import lr_too_high
 from headwater.records import Cause, Evidence, Finding, Message, Training
 from headwater.records.message import Value
 
-IMPROVED = 0.02  # of a metric that ends at 1
+IMPROVED = 0.1  # of a metric that ends at 1: a few hundred samples tell chance from half of that
 FAR = 1.0
 DECAYING = lr_too_high.DECAYING
 DECAY_SOURCE = "half of a step: the weights go to zero faster than anywhere else"
