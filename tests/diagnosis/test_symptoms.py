@@ -144,7 +144,7 @@ FAILING: dict[str, tuple[Run, str]] = {
         "capacity_or_label_noise",
     ),
     "underfitting": (
-        replace(TRAINED, optimizer=partial(torch.optim.AdamW, lr=1e-3, weight_decay=300.0)),
+        replace(TRAINED, optimizer=partial(torch.optim.Adam, lr=2e-3, weight_decay=3.0)),
         "weight_decay_high",
     ),
     "gated_by_design": (Run(lambda: nn.Sequential(nn.Linear(64, 8), ReZero(), nn.Linear(3, 10))), "zero_gate"),

@@ -20,7 +20,7 @@ _EXPLAINS = {
     "overfitting": _LEARNT,
     "loss_activation_mismatch": "underfitting lr_too_low vanishing saturation not_updating oscillation dead_units",
     "symmetric_init": f"vanishing {_BROKEN_TRAINING} zigzag underflow",
-    "normalization_misuse": f"lr_too_high exploding {_BROKEN_TRAINING}",
+    "normalization_misuse": f"lr_too_high exploding vanishing underflow {_BROKEN_TRAINING}",
     "dropout_too_high": f"lr_too_high {_BROKEN_TRAINING}",
     "lr_too_high": f"nonfinite overflow exploding vanishing underflow zigzag {_BROKEN_TRAINING}",
     "unscaled_input": f"nonfinite overflow lr_too_high exploding {_BROKEN_TRAINING}",

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from headwater.diagnosis.attribution import causes_of_decades
+from headwater.diagnosis.decay import DECAYING, decay_share, weight_decay_high
 from headwater.diagnosis.prescribing import for_gradient_scale
 from headwater.diagnosis.waterfall import affine_layers, power
-from headwater.records import Evidence, Finding, Flow, Message, Path, Severity, Waterfall
+from headwater.records import Cause, Evidence, Finding, Flow, Message, Path, Severity, Waterfall
 from headwater.records.message import Value
 
 
@@ -42,10 +43,19 @@ def scale_finding(
             Evidence("decades_per_layer", per_layer),
             Evidence("layers", layers),
         ),
-        causes=causes_of_decades(flow, budget),
+        causes=_causes(flow, budget),
         prescriptions=for_gradient_scale(flow),
         message=Message(f"finding.{symptom}", _values(flow, budget, per_layer)),
     )
+
+
+def _causes(flow: Flow, budget: Waterfall) -> tuple[Cause, ...]:
+    """Who took the decades; and before them the weight decay, where it is what made the weights so small."""
+    causes = causes_of_decades(flow, budget)
+    decay = decay_share(flow) or 0.0
+    if decay <= DECAYING or all(cause.id != "weights_too_small" for cause in causes):
+        return causes
+    return weight_decay_high(flow, decay), *causes
 
 
 def _values(flow: Flow, budget: Waterfall, per_layer: float) -> dict[str, Value]:

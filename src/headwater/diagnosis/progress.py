@@ -85,30 +85,6 @@ def _chance(flow: Flow) -> float | None:
     return math.log(classes) if is_cross_entropy and classes > 1 else None
 
 
-def decay_share(flow: Flow) -> float | None:
-    """How much of a usual step is weight decay pulling the weights to zero, ``None`` where that is not known.
-
-    lr·λ over ‖Δw‖/‖w‖: exact for SGD and for decoupled decay (AdamW); for Adam's own, whose steps hide its size, λ‖w‖
-    over the gradient's norm.
-    """
-    training, settings = flow.training, flow.setup.optimizer
-    rate, decay = settings.get("lr"), settings.get("weight_decay")
-    if training is None or not training.update_ratios() or not rate or not decay:
-        return None
-    if flow.optimizer in ("Adam", "RMSprop", "Adagrad", "Adadelta"):
-        return _coupled_share(flow, float(decay))
-    usual = statistics.median(training.update_ratios())
-    return float(rate) * float(decay) / usual if usual else None
-
-
-def _coupled_share(flow: Flow, decay: float) -> float | None:
-    matrices = [p for p in flow.parameters if len(p.shape) > 1 and p.grad_norm is not None and p.value.norm]
-    weight = math.hypot(*(p.value.norm or 0.0 for p in matrices)) if matrices else 0.0
-    gradient = math.hypot(*(p.grad_norm or 0.0 for p in matrices)) if matrices else 0.0
-    pull = decay * weight
-    return pull / math.hypot(pull, gradient) if pull and math.isfinite(pull) and math.isfinite(gradient) else None
-
-
 def needs_steps(flow: Flow) -> Message | None:
     """For rules that read the course of a training: why there is none."""
     return None if progress(flow) is not None else Message("unchecked.no_steps")

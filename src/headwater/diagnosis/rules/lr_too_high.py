@@ -4,7 +4,8 @@ import math
 import statistics
 from collections.abc import Iterable
 
-from headwater.diagnosis.progress import decay_share, needs_steps, progress
+from headwater.diagnosis.decay import DECAYING, decay_share
+from headwater.diagnosis.progress import needs_steps, progress
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.records import Cause, Evidence, Finding, Message, Training
 from headwater.records.message import Value
@@ -12,7 +13,6 @@ from headwater.records.message import Value
 WRECKING_RATIO = 0.1
 LONG_RATIO = 0.01
 THROWN_UP = 2.0  # times the loss at the start
-DECAYING = 0.5  # of a step: then it is the decay that moves the weights
 SOURCE = "update/weight ratio: about 1e-3 is usual, above 1e-1 wrecks (CS231n notes; docs/thresholds.md)"
 LOSS_SOURCE = "the first loss; three standard deviations of the last third"
 
@@ -26,8 +26,10 @@ def _look(observation: Observation) -> Iterable[Finding]:
     if not ratios:
         return
     largest, usual = max(ratios), statistics.median(ratios)
-    wrecked = largest > WRECKING_RATIO and (not course.learns or course.highest > THROWN_UP * course.start > 0)
-    if not (wrecked or (course.worsens and usual > LONG_RATIO)):
+    thrown_up = course.highest > THROWN_UP * abs(course.start) or usual > WRECKING_RATIO
+    # A loss that falls until an operation makes it NaN is that operation's matter.
+    wrecked = largest > WRECKING_RATIO and not course.learns and (thrown_up or not course.broke)
+    if not (wrecked or (course.worsens and usual > LONG_RATIO and (thrown_up or not course.broke))):
         return
     optimizer = observation.flow.optimizer or ""
     values: dict[str, Value] = {"ratio": largest, "first": course.start, "last": course.last, "optimizer": optimizer}

@@ -23,7 +23,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
             Evidence("nan_count", moments.nan_count, 0, name, "any non-finite number spoils every later one"),
             Evidence("inf_count", moments.inf_count, 0, name, "any non-finite number spoils every later one"),
         ),
-        causes=(_cause(kind, name, flow.optimizer or ""),),
+        causes=(_cause(kind, name, moments, flow),),
         prescriptions=(),
         message=Message(
             f"finding.nonfinite_{kind}",
@@ -56,7 +56,13 @@ def _places(flow: Flow) -> Iterable[tuple[str, str, Moments]]:
             yield "update", parameter.name, Moments(count=parameter.value.count, nan_count=parameter.spoiled)
 
 
-def _cause(kind: str, name: str, optimizer: str) -> Cause:
+def _cause(kind: str, name: str, moments: Moments, flow: Flow) -> Cause:
+    optimizer = flow.optimizer or ""
+    dtypes = {parameter.dtype for parameter in flow.parameters if parameter.name == name}
+    if kind == "loss" and moments.inf_count:
+        return Cause("numeric_overflow", None, Message("cause.numeric_overflow.loss"))
+    if kind == "update" and "float16" in dtypes:
+        return Cause("numeric_underflow", None, Message("cause.nonfinite_operation.update", {"optimizer": optimizer}))
     if kind == "input":
         return Cause("data_scale", None, Message("cause.data_scale.why", {"site": name}))
     if kind == "parameter":

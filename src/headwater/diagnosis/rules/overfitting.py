@@ -9,6 +9,8 @@ from headwater.records.message import Value
 
 BY_HEART = 0.995
 GAP = 0.10
+LEARNT, NOTHING = 0.15, 0.05
+NOTHING_SOURCE = "a seventh more of the training data right than at the start, hardly any more of the others"
 RISE = 1.2  # of the held-out loss over its least
 TIMES = 2.0  # the training loss
 SOURCE = "nearly all of the training data right, a tenth less of the others (docs/thresholds.md)"
@@ -34,17 +36,27 @@ def _is_share(score: Score) -> bool:
 
 def _by_metric(training: Training, last: Score) -> Iterable[Finding]:
     seen, unseen = last.metric or 0.0, last.validation_metric or 0.0
-    if seen >= BY_HEART and seen - unseen >= GAP:
+    first, values = training.scores[0], dict[str, Value](seen=100 * seen, unseen=100 * unseen)
+    if _carries_nothing_over(first.metric, seen, first.validation_metric, unseen):
+        evidence = (
+            Evidence("training_metric", seen, (first.metric or 0.0) + LEARNT, source=NOTHING_SOURCE),
+            Evidence("validation_metric", unseen, (first.validation_metric or 0.0) + NOTHING, source=NOTHING_SOURCE),
+        )
+        yield _finding(evidence, Message("finding.overfitting_nothing", values), "nothing_over")
+    elif seen >= BY_HEART and seen - unseen >= GAP:
         evidence = (
             Evidence("training_metric", seen, BY_HEART, source=SOURCE),
             Evidence("validation_metric", unseen, seen - GAP, source=SOURCE),
         )
-        values: dict[str, Value] = {
-            "metric": training.metric_name or "accuracy",
-            "seen": 100 * seen,
-            "unseen": 100 * unseen,
-        }
-        yield _finding(evidence, Message("finding.overfitting", values))
+        name = training.metric_name or "accuracy"
+        yield _finding(evidence, Message("finding.overfitting", {"metric": name, **values}))
+
+
+def _carries_nothing_over(first: float | None, seen: float, first_unseen: float | None, unseen: float) -> bool:
+    """Whether the training data are being learnt, and the others are guessed as before."""
+    if first is None or first_unseen is None:
+        return False
+    return seen - first > LEARNT and unseen - first_unseen < NOTHING
 
 
 def _by_loss(training: Training, last: Score) -> Iterable[Finding]:
@@ -61,13 +73,13 @@ def _by_loss(training: Training, last: Score) -> Iterable[Finding]:
         yield _finding(evidence, Message("finding.overfitting_loss", values))
 
 
-def _finding(evidence: tuple[Evidence, ...], message: Message) -> Finding:
+def _finding(evidence: tuple[Evidence, ...], message: Message, why: str = "by_heart") -> Finding:
     return Finding(
         symptom="overfitting",
         severity="warning",
         sites=(),
         evidence=evidence,
-        causes=(Cause("capacity_or_label_noise", None, Message("cause.capacity_or_label_noise.by_heart")),),
+        causes=(Cause("capacity_or_label_noise", None, Message(f"cause.capacity_or_label_noise.{why}")),),
         prescriptions=(prescription("regularisation.dropout"), prescription("regularisation.l2")),
         message=message,
     )

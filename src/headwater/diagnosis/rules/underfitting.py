@@ -1,13 +1,15 @@
 """The training gets nowhere: neither the loss nor the metric is better after it than before.
 
 What it comes from is another finding's matter; where there is none, nobody can tell from this run alone. Until the
-weights have gone a way as long as they are themselves it may just be early, and is only noted.
+weights have gone a way as long as they are themselves it may just be early, and where no metric says better the loss
+may be one that does not fall (two networks against each other): then it is only noted.
 """
 
 import math
 from collections.abc import Iterable
 
-from headwater.diagnosis.progress import decay_share, needs_steps, progress
+from headwater.diagnosis.decay import DECAYING, decay_share, weight_decay_high
+from headwater.diagnosis.progress import needs_steps, progress
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.diagnosis.rules import lr_too_high
 from headwater.records import Cause, Evidence, Finding, Message, Training
@@ -15,7 +17,7 @@ from headwater.records.message import Value
 
 IMPROVED = 0.1  # of a metric that ends at 1: a few hundred samples tell chance from half of that
 FAR = 1.0
-DECAYING = lr_too_high.DECAYING
+UNKNOWN = Cause("cannot_tell", None, Message("cause.cannot_tell.why"))
 DECAY_SOURCE = "half of a step: the weights go to zero faster than anywhere else"
 WAY_SOURCE = "sum of ‖Δw‖/‖w‖: the weights could have become others altogether"
 
@@ -23,14 +25,15 @@ WAY_SOURCE = "sum of ‖Δw‖/‖w‖: the weights could have become others alt
 def _look(observation: Observation) -> Iterable[Finding]:
     training = observation.flow.training
     course = progress(observation.flow)
-    if training is None or course is None or course.learns or _metric_rises(training):
+    rises = _metric_rise(training) if training is not None else None
+    if training is None or course is None or course.learns or (rises is not None and rises > IMPROVED):
         return
     decay = decay_share(observation.flow) or 0.0
     moved = sum(ratio for ratio in training.update_ratios() if math.isfinite(ratio))
     values: dict[str, Value] = {"first": course.start, "last": course.last, "steps": len(training.steps)}
     yield Finding(
         symptom="underfitting",
-        severity="warning" if moved >= FAR or decay > DECAYING else "info",
+        severity="warning" if (moved >= FAR and rises is not None) or decay > DECAYING else "info",
         sites=(),
         evidence=(
             Evidence("last_loss", course.last, course.start, source=lr_too_high.LOSS_SOURCE),
@@ -38,23 +41,16 @@ def _look(observation: Observation) -> Iterable[Finding]:
             Evidence("way", moved, FAR, source=WAY_SOURCE),
             *([Evidence("decay_share", decay, DECAYING, source=DECAY_SOURCE)] if decay > DECAYING else []),
         ),
-        causes=(_cause(observation, decay),),
+        causes=(weight_decay_high(observation.flow, decay) if decay > DECAYING else UNKNOWN,),
         prescriptions=(),
         message=Message("finding.underfitting", values),
     )
 
 
-def _cause(observation: Observation, decay: float) -> Cause:
-    if decay <= DECAYING:
-        return Cause("cannot_tell", None, Message("cause.cannot_tell.why"))
-    weight_decay = observation.flow.setup.optimizer.get("weight_decay")
-    values: dict[str, Value] = {"percent": 100 * min(decay, 1.0), "decay": weight_decay}
-    return Cause("weight_decay_high", None, Message("cause.weight_decay_high.why", values))
-
-
-def _metric_rises(training: Training) -> bool:
+def _metric_rise(training: Training) -> float | None:
+    """What the metric has gained since the start, in units of its size there; ``None`` if nobody measures one."""
     known = [score.metric for score in training.scores if score.metric is not None]
-    return len(known) > 1 and known[-1] - known[0] > IMPROVED * max(1.0, abs(known[0]))
+    return (known[-1] - known[0]) / max(1.0, abs(known[0])) if len(known) > 1 else None
 
 
 def _blocked(observation: Observation) -> Message | None:
