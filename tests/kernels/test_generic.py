@@ -166,3 +166,18 @@ def test_updates_by_hand() -> None:
 def test_complex_update_counts_both_parts() -> None:
     before = torch.tensor([3 + 4j], dtype=torch.complex64)
     assert generic.update_ratio(before, before + 0.5j) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("shape", [(64, 7), (32, 5, 3), (16, 4, 6, 6), (2, 1), (1, 3), (0, 4), (9, 0)])
+def test_feature_scales_agree_with_the_reference(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    axis = 1 if len(shape) > 3 else -1
+    scales = torch.logspace(-2, 2, shape[axis]).view(-1, *[1] * (2 if axis == 1 else 0))
+    samples = (torch.randn(shape) * scales).to(dtype)
+    if samples.numel() > 3:
+        samples.view(-1)[3] = float("nan")
+    rows = as_numpy(samples.double().movedim(axis, -1)).reshape(samples.numel() // max(1, shape[axis]), shape[axis])
+    decades, offset = generic.feature_scales(samples, axis)
+    for found, wanted in ((decades, reference.feature_decades(rows)), (offset, reference.feature_offset(rows))):
+        assert found == (None if wanted is None else pytest.approx(wanted, rel=1e-9, abs=1e-12))

@@ -73,6 +73,8 @@ def unit_spread(output: Tensor) -> float | None:
 
 def feature_scales(samples: Tensor, axis: int) -> tuple[float | None, float | None]:
     """``feature_decades`` and ``feature_offset`` of samples; the meanings are those in ``reference``."""
+    if not samples.numel():
+        return None, None
     rows = samples.detach().to(torch.float64).movedim(axis, -1).reshape(-1, samples.shape[axis])
     rows = rows[torch.isfinite(rows).all(dim=1)]
     if len(rows) < 2 or not rows.shape[1]:
