@@ -84,6 +84,7 @@ def module_settings(module: nn.Module) -> dict[str, Scalar]:
         return {
             "training": float(module.training),
             "batches_seen": float(seen) if isinstance(seen, Tensor) else -1.0,
+            "momentum": -1.0 if module.momentum is None or not module.track_running_stats else float(module.momentum),
         }
     return {}
 

@@ -24,8 +24,14 @@ def _look(observation: Observation) -> Iterable[Finding]:
     stale = [row for row in observation.flow.sites if _uses_nothing_gathered(row)]
     if stale:
         evidence = Evidence("batches_seen", 0, 1, stale[0].site.name, "batches behind the statistics")
+        trained = observation.flow.step > 0 or observation.flow.training is not None
         # A single look may be at a network that is only being looked at.
-        yield _finding("never_gathered", stale, evidence, 0, "warning" if observation.flow.step else "info")
+        yield _finding("never_gathered", stale, evidence, 0, "warning" if trained else "info")
+
+    still = [row for row in observation.flow.sites if row.site.settings.get("momentum") == 0.0]
+    if still:
+        evidence = Evidence("momentum", 0.0, 0.0, still[0].site.name, "share of a batch in the running statistics")
+        yield _finding("never_moving", still, evidence, 0)
 
 
 def _finding(

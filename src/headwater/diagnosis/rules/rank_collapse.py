@@ -26,7 +26,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
     if not hidden:
         return
     first, last = hidden[0], hidden[-1]
-    if not _is_merged(last) or _were_few(first, last):
+    if not _is_merged(last) or _were_few(first, last) or _passes_a_narrow_place(observation.flow, last):
         return
     merged = [row for row in hidden if _is_merged(row)]
     layers = sum(row.site.kind == "affine" for row in hidden)
@@ -69,6 +69,13 @@ def _measured(flow: Flow) -> list[SiteFlow]:
 
 def _is_merged(row: SiteFlow) -> bool:
     return (row.abs_cosine or 0.0) > MERGED_COSINE and (row.effective_rank or 0.0) < FEW_DIRECTIONS
+
+
+def _passes_a_narrow_place(flow: Flow, last: SiteFlow) -> bool:
+    """Whether the signal is of a few numbers somewhere before: then it has few directions by design."""
+    before = [row for row in flow.sites if row.site.order <= last.site.order and row.site.kind != "join"]
+    sizes = [math.prod(row.site.shape[1:]) for row in before if len(row.site.shape) > 1]
+    return min(sizes, default=MIN_UNITS) < MIN_UNITS
 
 
 def _were_few(first: SiteFlow, last: SiteFlow) -> bool:
