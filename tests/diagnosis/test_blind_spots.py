@@ -117,6 +117,7 @@ class LastState(nn.Module):
     ("make", "said"), [(RawParameters, "meet in one site"), (Handwritten, "of the trained weights lie where")]
 )
 def test_network_the_probes_cannot_look_into_is_not_called_healthy(make, said):
+    torch.manual_seed(0)
     report = check(make())
     assert report.verdict == "cannot_tell"
     assert "vanishing" not in report.diagnosis.checked

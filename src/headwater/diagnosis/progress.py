@@ -10,6 +10,7 @@ MIN_STEPS = 12  # losses, of which a third at each end is looked at
 SIGMAS = 3.0
 IMAGE_RANK = 4  # (batch, classes, height, width)
 ABOVE_CHANCE = 0.98  # of its cross-entropy: up there nothing is known of the inputs, however bad it was before
+FAR_UP = 1.2  # times the first loss
 LITTLE = 0.01  # of the loss at the start: less is no progress, however surely it is there
 
 
@@ -58,7 +59,9 @@ class Progress:
     def worsens(self) -> bool:
         """Whether the loss has surely risen, and by more than a little, or is no number any more."""
         surely = self.last - self.start > SIGMAS * self.spread or self.late_lowest > self.start
-        return self.broke or (self.gain < -LITTLE and surely)
+        # The first batch may have been an easy one: then nothing has risen since.
+        rose = self.last - self.early > SIGMAS * self.noise or max(self.early, self.last) > FAR_UP * abs(self.start)
+        return self.broke or (self.gain < -LITTLE and surely and rose)
 
 
 def progress(flow: Flow) -> Progress | None:

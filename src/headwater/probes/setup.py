@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -45,7 +46,9 @@ class SetupProbe:
             site_nodes: Those of the sites' outputs; what stands before the first of them is the loss's own.
         """
         self._described["operations"] = dict(Counter(map(operation_name, _under(roots, set()))))
-        self._described["loss_operations"] = tuple(map(operation_name, _under(roots, site_nodes)))
+        own = _under(roots, site_nodes)
+        self._described["loss_operations"] = tuple(map(operation_name, own))
+        self._described["loss_elements"] = next((n for n in map(_elements, own) if n is not None), None)
 
     def note_targets(self, batch: Any, output_shape: tuple[int, ...]) -> None:
         """What the batch holds in the shape of the model's output."""
@@ -116,6 +119,14 @@ def _under(roots: Iterable[Any], stop: set[Any]) -> list[Any]:
             following += new
         waiting = following
     return found
+
+
+def _elements(node: Any) -> int | None:
+    """How many elements a mean or a sum takes in, or a loss that compares two tensors."""
+    sizes = getattr(node, "_saved_self_sym_sizes", None)
+    if sizes is None and operation_name(node) in ("MseLoss", "SmoothL1Loss", "HuberLoss"):
+        sizes = node._saved_self.shape
+    return math.prod(int(size) for size in sizes) if sizes is not None else None
 
 
 def _without_ones(shape: Iterable[int]) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ class Setup:
         operations: How often each operation stands in the graph from the model's first site to the loss, by autograd's
             name without ``Backward``.
         loss_operations: Those between the model's last site and the loss, nearest the loss first.
+        loss_elements: How many numbers the loss is the mean or sum of, ``None`` if that was not seen.
         targets: Smallest and largest element of the batch's tensors that have the shape of the model's output.
         optimizer: Settings of the optimizer's first group: ``lr``, ``weight_decay``, ``momentum``, …
     """
@@ -27,5 +28,6 @@ class Setup:
     feature_offset: float | None = None
     operations: dict[str, int] = field(default_factory=dict)
     loss_operations: tuple[str, ...] = ()
+    loss_elements: int | None = None
     targets: tuple[float, float] | None = None
     optimizer: dict[str, Scalar] = field(default_factory=dict)

@@ -25,12 +25,14 @@ RANGES = {
 DISTANT_LOSSES = frozenset({"MseLoss", "SmoothL1Loss", "HuberLoss", "L1Loss", "Abs", "Pow"})
 ROOM = 0.01  # of the range: targets of 1.0 at a sigmoid are reached as nearly as one likes
 SOURCE = "torch.nn.CrossEntropyLoss and BCEWithLogitsLoss take logits (PyTorch documentation)"
+MIN_OUTPUTS = 2
+SPREAD_SOURCE = "torch.nn.MSELoss takes outputs and targets of one shape (PyTorch documentation)"
 RANGE_SOURCE = "the range of the activation"
 
 
 def _look(observation: Observation) -> Iterable[Finding]:
     flow = observation.flow
-    yield from (*_twice(flow), *_out_of_reach(flow))
+    yield from (*_twice(flow), *_out_of_reach(flow), *_spread_out(flow))
 
 
 def _twice(flow: Flow) -> Iterable[Finding]:
@@ -84,6 +86,27 @@ def _out_of_reach(flow: Flow) -> Iterable[Finding]:
         causes=(Cause("loss_mismatch", None, Message("cause.loss_mismatch.range", values)),),
         prescriptions=(),
         message=Message("finding.loss_range", values),
+    )
+
+
+def _spread_out(flow: Flow) -> Iterable[Finding]:
+    """Outputs (n, 1) against targets (n,) become (n, n): each output is held against every target."""
+    operations, elements = flow.setup.loss_operations, flow.setup.loss_elements
+    if not flow.sites or elements is None or not DISTANT_LOSSES & set(operations):
+        return
+    site = flow.sites[-1].site
+    outputs = math.prod(site.shape)
+    if outputs < MIN_OUTPUTS or elements != outputs**2:
+        return
+    values: dict[str, Value] = {"site": site.name, "shape": " × ".join(map(str, site.shape))}
+    yield Finding(
+        symptom="loss_activation_mismatch",
+        severity="warning",
+        sites=(site.name,),
+        evidence=(Evidence("loss_elements", elements, outputs, site.name, SPREAD_SOURCE),),
+        causes=(Cause("loss_mismatch", None, Message("cause.loss_mismatch.spread", values)),),
+        prescriptions=(),
+        message=Message("finding.loss_spread", values),
     )
 
 

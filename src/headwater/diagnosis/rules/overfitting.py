@@ -11,6 +11,8 @@ BY_HEART = 0.995
 GAP = 0.10
 LEARNT, NOTHING = 0.15, 0.05
 NOTHING_SOURCE = "a seventh more of the training data right than at the start, hardly any more of the others"
+FALLEN = 0.8  # of the loss at the start
+NOTHING_LOSS_SOURCE = "a fifth of the training loss gone, and the held-out loss above what it was before the first step"
 RISE = 1.2  # of the held-out loss over its least
 TIMES = 2.0  # the training loss
 SOURCE = "nearly all of the training data right, a tenth less of the others (docs/thresholds.md)"
@@ -22,10 +24,28 @@ def _look(observation: Observation) -> Iterable[Finding]:
     if training is None or not training.scores:
         return
     last = training.scores[-1]
-    if _is_share(last):
+    if _loses_what_it_learns(training.scores[0], last):
+        yield _without_carrying_over(training.scores[0], last)
+    elif _is_share(last):
         yield from _by_metric(training, last)
     else:
         yield from _by_loss(training, last)
+
+
+def _loses_what_it_learns(first: Score, last: Score) -> bool:
+    """Whether the training loss has fallen well, and the held-out loss has risen since before the first step."""
+    if first.loss is None or last.loss is None or first.validation_loss is None or last.validation_loss is None:
+        return False
+    return 0 < last.loss < FALLEN * first.loss and last.validation_loss > first.validation_loss
+
+
+def _without_carrying_over(first: Score, last: Score) -> Finding:
+    evidence = (
+        Evidence("validation_loss", last.validation_loss, first.validation_loss, source=NOTHING_LOSS_SOURCE),
+        Evidence("training_loss", last.loss, FALLEN * (first.loss or 0.0), source=NOTHING_LOSS_SOURCE),
+    )
+    values: dict[str, Value] = {"seen": last.loss, "unseen": last.validation_loss, "least": first.validation_loss}
+    return _finding(evidence, Message("finding.overfitting_loss", values), "nothing_over")
 
 
 def _is_share(score: Score) -> bool:

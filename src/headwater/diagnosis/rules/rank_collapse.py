@@ -9,8 +9,9 @@ import math
 from collections.abc import Iterable
 
 from headwater.diagnosis.prescribing import before_last_affine, for_collapse
+from headwater.diagnosis.progress import progress
 from headwater.diagnosis.rule import Observation, Rule
-from headwater.records import Cause, Evidence, Finding, Flow, Message, SiteFlow
+from headwater.records import Cause, Evidence, Finding, Flow, Message, Severity, SiteFlow
 
 MERGED_COSINE = 0.99
 FEW_DIRECTIONS = 3.0
@@ -34,7 +35,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
         return
     yield Finding(
         symptom="rank_collapse",
-        severity="critical" if (last.abs_cosine or 0.0) >= CRITICAL_COSINE else "warning",
+        severity=_severity(observation.flow, last),
         sites=tuple(row.site.name for row in merged),
         evidence=(
             Evidence("abs_cosine", last.abs_cosine, MERGED_COSINE, last.site.name, SOURCE),
@@ -49,6 +50,14 @@ def _look(observation: Observation) -> Iterable[Finding]:
             {"site": last.site.name, "cosine": last.abs_cosine, "rank": last.effective_rank, "layers": layers},
         ),
     )
+
+
+def _severity(flow: Flow, last: SiteFlow) -> Severity:
+    """Only noted where the training gets somewhere all the same: an autoencoder learns the mean of its data first."""
+    course = progress(flow)
+    if course is not None and course.learns:
+        return "info"
+    return "critical" if (last.abs_cosine or 0.0) >= CRITICAL_COSINE else "warning"
 
 
 def _cause(layers: int) -> Cause:

@@ -17,6 +17,7 @@ from headwater.records.message import Value
 
 IMPROVED = 0.1  # of a metric that ends at 1: a few hundred samples tell chance from half of that
 FAR = 1.0
+ALL_DECAY = 0.95  # of a step; a network in balance with its decay, gradient against pull, is at 0.71
 UNKNOWN = Cause("cannot_tell", None, Message("cause.cannot_tell.why"))
 DECAY_SOURCE = "half of a step: the weights go to zero faster than anywhere else"
 WAY_SOURCE = "sum of ‖Δw‖/‖w‖: the weights could have become others altogether"
@@ -26,9 +27,11 @@ def _look(observation: Observation) -> Iterable[Finding]:
     training = observation.flow.training
     course = progress(observation.flow)
     rises = _metric_rise(training) if training is not None else None
-    if training is None or course is None or course.learns or (rises is not None and rises > IMPROVED):
-        return
     decay = decay_share(observation.flow) or 0.0
+    if training is None or course is None:
+        return
+    if (course.learns and decay < ALL_DECAY) or (decay <= DECAYING and rises is not None and rises > IMPROVED):
+        return
     moved = sum(ratio for ratio in training.update_ratios() if math.isfinite(ratio))
     values: dict[str, Value] = {"first": course.start, "last": course.last, "steps": len(training.steps)}
     yield Finding(
