@@ -66,6 +66,7 @@ def row(program: Program, seed: int, diagnoser: str, steps: int) -> Row:
         seconds=time.perf_counter() - started,
         crash=crash,
         value=opinion.value,
+        undecided=opinion.undecided,
     )
 
 

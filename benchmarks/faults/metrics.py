@@ -6,7 +6,7 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -37,6 +37,7 @@ class Row:
         seconds: It took.
         crash: Why it gave no opinion, ``""`` if it did.
         value: The number its verdict rests on, if it is one.
+        undecided: Whether it said that it cannot tell.
     """
 
     program: str
@@ -55,6 +56,7 @@ class Row:
     seconds: float
     crash: str = ""
     value: float | None = None
+    undecided: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class Score:
         cause: Faulty runs whose cause it put first.
         site: Faulty runs with a place where it named that.
         false_alarms: Healthy runs that it warned of.
-        crashes: Runs without an opinion.
+        silent: Runs without an opinion: it failed, or could not tell.
         seconds: Median time of a run.
     """
 
@@ -112,12 +114,12 @@ class Score:
     cause: Share
     site: Share
     false_alarms: Share
-    crashes: Share
+    silent: Share
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
-        shares = ("detected", "symptom", "cause", "site", "false_alarms", "crashes")
+        shares = ("detected", "symptom", "cause", "site", "false_alarms", "silent")
         return {name: getattr(self, name).to_dict() for name in shares} | {"seconds": self.seconds}
 
 
@@ -154,7 +156,7 @@ def score(rows: Iterable[Row]) -> Score:
         cause=share(row.cause_right for row in faulty),
         site=share(row.site_right for row in faulty if row.site_right is not None),
         false_alarms=share(row.alarm for row in healthy),
-        crashes=share(bool(row.crash) for row in known),
+        silent=share(bool(row.crash) or row.undecided for row in known),
         seconds=statistics.median([row.seconds for row in known]) if known else math.nan,
     )
 
@@ -214,13 +216,3 @@ def threshold_below(rows: list[Row]) -> Judge:
         )
 
     return judge
-
-
-def to_dict(row: Row) -> dict[str, Any]:
-    """As JSON."""
-    return asdict(row)
-
-
-def from_dict(given: dict[str, Any]) -> Row:
-    """From JSON."""
-    return Row(**{**given, "sites": tuple(given["sites"])})

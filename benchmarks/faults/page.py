@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from benchmarks.faults.diagnosers import DIAGNOSERS
-from benchmarks.faults.metrics import Row, by, from_dict
+from benchmarks.faults.metrics import Row, by
 from benchmarks.faults.program import Program
 from benchmarks.options import RESULTS, say
 from benchmarks.tables import between, machine_line, table
@@ -21,12 +21,17 @@ LABELS = {name: diagnoser.label for name, diagnoser in DIAGNOSERS.items()} | {
 Result = dict[str, Any]
 
 
-def write(result: Result, verified: Result) -> None:
-    """Rewrite what stands between the page's markers."""
+def write(result: Result, rows: list[Row], verified: Result) -> None:
+    """Rewrite what stands between the page's markers.
+
+    Args:
+        result: The scores.
+        rows: All answers.
+        verified: What the verification found; that part stays as it is without.
+    """
     from benchmarks.faults.families import programs  # brings torch, which no table needs
 
     text = PAGE.read_text(encoding="utf-8")
-    rows = [from_dict(row) for row in result["rows"]]
     parts = {
         "faults": table_of(result),
         "families": families_table(result),
@@ -57,8 +62,8 @@ def table_of(result: Result) -> str:
 def score_row(name: str, score: Result) -> list[str]:
     """One diagnoser."""
     shares = [percent(score[part]) for part in ("detected", "symptom", "cause", "site")]
-    crashed = score["crashes"]["hits"]
-    return [LABELS[name], *shares, percent(score["false_alarms"], ""), str(crashed or "-"), f"{score['seconds']:.2f}"]
+    silent = score["silent"]["hits"]
+    return [LABELS[name], *shares, percent(score["false_alarms"], ""), str(silent or "-"), f"{score['seconds']:.2f}"]
 
 
 def percent(share: Result, unit: str = " %") -> str:
@@ -112,7 +117,7 @@ def symptoms_table(rows: list[Row], known: dict[str, Program]) -> str:
             of(part, "alarm"),
             of(part, "symptom_right"),
             of(part, "cause_right"),
-            names(Counter(row.symptom or ("no opinion" if row.crash else "nothing") for row in part)),
+            names(Counter(row.symptom or ("no opinion" if row.crash or row.undecided else "nothing") for row in part)),
         ]
         for kind, part in sorted(kinds.items())
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,6 +15,11 @@ from benchmarks.worker import CrashError, Worker
 T = TypeVar("T")
 PROCESSES = 2
 EVERY_S = 15.0
+
+
+def keep_stdout_free() -> None:
+    """Send what libraries print from C, as Intel's do of NaN, to stderr: stdout holds the tables alone."""
+    os.dup2(2, 1)
 
 
 def spread(
@@ -34,6 +40,7 @@ def spread(
 
     def started() -> Worker:
         worker = Worker(threads=1)
+        worker.call(keep_stdout_free)
         if warm_up is not None:
             worker.call(warm_up)
         return worker

@@ -1,5 +1,6 @@
 """The open benchmark of diagnoses: its labels, its verification, its metrics, the rules of others, and the command."""
 
+import csv
 import json
 import math
 from pathlib import Path
@@ -17,18 +18,16 @@ from benchmarks.faults.judging import judge
 from benchmarks.faults.metrics import (
     Row,
     Share,
-    from_dict,
     left_out,
     matches,
     module_of,
     place_right,
     score,
     threshold_below,
-    to_dict,
 )
 from benchmarks.faults.page import PAGE, table_of
 from benchmarks.faults.program import CAUSES, SYMPTOMS, Fault, Program
-from benchmarks.faults.run import summary
+from benchmarks.faults.run import save_answers, summary
 from benchmarks.faults.training import Training, learnt
 from headwater.diagnosis.rules import RULES
 from tests.helpers import ROOT, headwater, python
@@ -173,12 +172,13 @@ def test_score_counts_what_was_said_over_all_faulty_runs() -> None:
         row(symptom_right=True, cause_right=True, site_right=True, seconds=3.0),
         row(symptom_right=True, cause_right=False, site_right=False),
         row(alarm=False, crash="RuntimeError: no"),
+        row(alarm=False, undecided=True),
         row(faulty=False, alarm=True, seconds=2.0),
         row(faulty=False, alarm=False, seconds=4.0),
     ]
     got = score(rows)
-    assert (got.detected, got.symptom, got.cause, got.site) == (Share(2, 3), Share(2, 3), Share(1, 3), Share(1, 2))
-    assert (got.false_alarms, got.crashes, got.seconds) == (Share(1, 2), Share(1, 5), 2.0)
+    assert (got.detected, got.symptom, got.cause, got.site) == (Share(2, 4), Share(2, 4), Share(1, 4), Share(1, 2))
+    assert (got.false_alarms, got.silent, got.seconds) == (Share(1, 2), Share(2, 6), 1.5)
 
 
 def test_only_an_alarm_is_a_diagnosis() -> None:
@@ -222,9 +222,13 @@ def test_a_threshold_is_chosen_on_the_other_families() -> None:
     assert judged["a", False] is True
 
 
-def test_rows_survive_json() -> None:
-    there = row(sites=("a", "b"), value=0.5)
-    assert from_dict(json.loads(json.dumps(to_dict(there)))) == there
+def test_answers_are_written_line_by_line(tmp_path: Path) -> None:
+    said = row(sites=("a.1", "b"), value=0.12345, verdict="early, late")
+    save_answers(tmp_path, [said, row(diagnoser="optimist")])
+    with (tmp_path / "faults_answers.csv").open(encoding="utf-8") as file:
+        (line,) = csv.DictReader(file)
+    assert (line["sites"], line["value"], line["alarm"]) == ("a.1 b", "0.123", "1")
+    assert (line["verdict"], line["site_right"]) == ("early, late", "")
 
 
 # The rules of others, on tiny inputs
@@ -333,8 +337,10 @@ def test_the_command_asks_about_three_programs(tmp_path: Path) -> None:
     done = headwater(*command, "--out", str(tmp_path), cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "| always says healthy |" in done.stdout
-    result = json.loads((tmp_path / "faults.json").read_text(encoding="utf-8"))
-    assert {r["program"] for r in result["rows"]} == {"lora/probe-sgd", "lora/probe-sgd/rate-low"}
+    assert json.loads((tmp_path / "faults.json").read_text(encoding="utf-8"))["programs"] == 2
+    with (tmp_path / "faults_answers.csv").open(encoding="utf-8") as file:
+        answered = {line["program"] for line in csv.DictReader(file)}
+    assert answered == {"lora/probe-sgd", "lora/probe-sgd/rate-low"}
 
 
 def test_the_command_says_what_to_clone(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ class Opinion:
         sites: Where, as ``named_modules()`` names it.
         verdict: The diagnoser's own words.
         value: The number its verdict rests on, if it is one.
+        undecided: Whether it says that it cannot tell.
     """
 
     alarm: bool
@@ -31,6 +32,7 @@ class Opinion:
     sites: tuple[str, ...] = ()
     verdict: str = ""
     value: float | None = None
+    undecided: bool = False
 
 
 Diagnose = Callable[[Experiment, int, int], Opinion]

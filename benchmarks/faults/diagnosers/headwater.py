@@ -11,7 +11,7 @@ def diagnose(experiment: hw.Experiment, steps: int, seed: int) -> Opinion:
     report = hw.check(experiment, steps=steps, seed=seed)
     serious = [finding for finding in report.findings if finding.severity != "info"]
     if not serious:
-        return Opinion(False, verdict=report.verdict)
+        return Opinion(False, verdict=report.verdict, undecided=report.verdict == "cannot_tell")
     first = serious[0]
     cause = first.causes[0].id if first.causes else None
     told = ", ".join(dict.fromkeys(finding.symptom for finding in serious))
