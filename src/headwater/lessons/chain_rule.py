@@ -189,7 +189,7 @@ def _over_depth(t: Texts, found: dict[str, list[Chain]]) -> Panel:
         products = [float(one.log10_product[SHOWN_SEED]) for one in found[name]]
         gradients = [log10(abs(float(one.gradient[SHOWN_SEED]))) for one in found[name]]
         curves.append(t.curve(name, DEPTHS, products))
-        curves.append(t.curve("autograd", DEPTHS[::3], gradients[::3], points=True, name=name))
+        curves.append(t.curve(f"autograd_{name}", DEPTHS[::3], gradients[::3], points=True))
     return Panel(t("panel.depth"), t.axis("depth"), Axis(t("axis.gradient"), "log10"), tuple(curves))
 
 

@@ -33,6 +33,7 @@ OFFSET = 0.37  # of the points on a line from the cells' edges, so that none fal
 EXACT = 1e-9
 SAME = 0.2  # of the regions per unit; what Hanin and Rolnick find is an order of size
 SHOWN_SEED = 0
+FOLDS_SHOWN = 2  # layers put down by hand that are drawn
 
 
 def experiment() -> Outcome:
@@ -206,7 +207,7 @@ def _by_hand(t: Texts, model: nn.Sequential, line: Tensor) -> Panel:
         for layer, module in enumerate(layer for layer in model if isinstance(layer, nn.Linear)):
             if layer:
                 height = (values.relu() @ module.weight[0]).tolist()
-                if layer <= 3:
+                if layer <= FOLDS_SHOWN:
                     curves.append(
                         t.curve("folds", line[::20, 0].tolist(), height, layer=layer, pieces=FOLDING_WIDTH**layer)
                     )

@@ -196,7 +196,7 @@ def _spread(
     layers = range(1, LAYERS + 1)
     curves: list[Curve] = []
     for phi in ("sigmoid", "tanh", "relu"):
-        curves.append(T.curve("theory", layers, [log10(v) for v in theory[phi, name]], reference=True, phi=phi))
+        curves.append(T.curve(f"theory_{phi}", layers, [log10(v) for v in theory[phi, name]], reference=True))
         curves.append(T.curve(phi, layers, [log10(v) for v in spreads[phi, name]], points=True))
     return Panel(T(f"init.{name}"), T.axis("layer"), Axis(T("axis.spread"), "log10"), tuple(curves))
 
