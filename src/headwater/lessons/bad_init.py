@@ -155,4 +155,4 @@ def _loss(name: str, runs: list[Trained]) -> Curve:
     return T.curve(name, range(SMOOTH, SMOOTH * len(smooth) + 1, SMOOTH), smooth)
 
 
-LESSON = Lesson("bad-init", experiment, seconds=5.0)
+LESSON = Lesson("bad-init", experiment, seconds=2.0)

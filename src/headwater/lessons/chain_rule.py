@@ -193,4 +193,4 @@ def _over_depth(t: Texts, found: dict[str, list[Chain]]) -> Panel:
     return Panel(t("panel.depth"), t.axis("depth"), Axis(t("axis.gradient"), "log10"), tuple(curves))
 
 
-LESSON = Lesson("chain-rule", experiment, seconds=2.0)
+LESSON = Lesson("chain-rule", experiment, seconds=1.0)

@@ -192,4 +192,4 @@ def _kept(data: Split, part: slice) -> tuple[float, float]:
     return float(shares.mean()), float(shares.std() / MASKS**0.5)
 
 
-LESSON = Lesson("dropout", experiment, seconds=11.0)
+LESSON = Lesson("dropout", experiment, seconds=20.0)

@@ -186,4 +186,4 @@ def _losses(cause: str, arms: dict[str, list[Revival]]) -> Panel:
     return Panel(T(f"panel.{cause}"), T.axis("step"), T.axis("loss", log10=True), tuple(curves))
 
 
-LESSON = Lesson("dying-relu", experiment, seconds=12.0)
+LESSON = Lesson("dying-relu", experiment, seconds=6.0)

@@ -148,4 +148,4 @@ def _with_interval(key: str, rows: dict[int, list[float]]) -> Curve:
     return T.curve(key, list(rows), [statistics.fmean(row) for row in rows.values()], low=low, high=high)
 
 
-LESSON = Lesson("frozen-update", experiment, seconds=10.0)
+LESSON = Lesson("frozen-update", experiment, seconds=8.0)

@@ -176,4 +176,4 @@ def _losses(runs: dict[tuple[str, int], Runs]) -> Panel:
     return Panel(T("panel.training"), T.axis("step"), T.axis("loss", low=0.0), tuple(curves))
 
 
-LESSON = Lesson("he-is-not-enough", experiment, seconds=30.0)
+LESSON = Lesson("he-is-not-enough", experiment, seconds=37.0)

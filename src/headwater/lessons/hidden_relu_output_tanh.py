@@ -144,4 +144,4 @@ def _losses(name: str, trials: Sequence[Trial]) -> Curve:
     return T.curve(name, range(SMOOTH, STEPS + 1, SMOOTH), by_seed.mean(0).tolist(), low=low, high=high)
 
 
-LESSON = Lesson("hidden-relu-output-tanh", experiment, seconds=15.0)
+LESSON = Lesson("hidden-relu-output-tanh", experiment, seconds=9.0)

@@ -126,4 +126,4 @@ def _ratios(before: list[float], after: list[float]) -> list[float]:
     return [a / b for a, b in zip(before, after, strict=True)]
 
 
-LESSON = Lesson("l2", experiment, seconds=7.0)
+LESSON = Lesson("l2", experiment, seconds=15.0)

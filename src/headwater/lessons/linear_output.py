@@ -120,4 +120,4 @@ def _panel(t: Texts, case: str, fits: dict[tuple[str, str], list[Fit]]) -> Panel
     return Panel(t(f"panel.{case}"), t.axis("x"), t.axis("y"), (target, *curves))
 
 
-LESSON = Lesson("linear-output", experiment, seconds=8.0)
+LESSON = Lesson("linear-output", experiment, seconds=6.0)

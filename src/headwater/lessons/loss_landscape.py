@@ -222,4 +222,4 @@ def _curves(t: Texts, lines: dict[str, list[Line]]) -> Iterator[Curve]:
         yield t.curve(name, ways, [statistics.fmean(values) for values in at_each], low=lows, high=highs)
 
 
-LESSON = Lesson("loss-landscape", experiment, seconds=9.0)
+LESSON = Lesson("loss-landscape", experiment, seconds=6.0)

@@ -201,4 +201,4 @@ def _spread(
     return Panel(T(f"init.{name}"), T.axis("layer"), Axis(T("axis.spread"), "log10"), tuple(curves))
 
 
-LESSON = Lesson("naive-init", experiment, seconds=8.0)
+LESSON = Lesson("naive-init", experiment, seconds=3.0)

@@ -150,4 +150,4 @@ def over_seeds_curve(t: Texts, key: str, x: Sequence[float], values: Sequence[Se
     return t.curve(key, x, [statistics.fmean(those) for those in values], low=lows, high=highs)
 
 
-LESSON = Lesson("overfitting", experiment, seconds=9.0)
+LESSON = Lesson("overfitting", experiment, seconds=12.0)

@@ -111,4 +111,4 @@ def _losses(name: str, run: TrainedTogether) -> Curve:
     return T.curve(name, range(SMOOTH, SMOOTH * len(smooth) + 1, SMOOTH), smooth)
 
 
-LESSON = Lesson("relu", experiment, seconds=12.0)
+LESSON = Lesson("relu", experiment, seconds=6.0)

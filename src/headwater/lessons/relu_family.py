@@ -247,4 +247,4 @@ def _row(name: str, error: float, accuracies: list[float], gains: list[float] | 
     return T(f"curve.{name}"), error, statistics.fmean(accuracies), *compared
 
 
-LESSON = Lesson("relu-family", experiment, seconds=12.0)
+LESSON = Lesson("relu-family", experiment, seconds=30.0)

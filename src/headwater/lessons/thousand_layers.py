@@ -178,4 +178,4 @@ def _losses(found: dict[str, Measured]) -> Panel:
     return Panel(T("panel.training"), T.axis("step"), T.axis("loss", low=0.0), tuple(curves))
 
 
-LESSON = Lesson("thousand-layers", experiment, seconds=90.0)
+LESSON = Lesson("thousand-layers", experiment, seconds=105.0)

@@ -156,4 +156,4 @@ def _over_width(t: Texts, errors: dict[tuple[str, int], list[float]], by_hand: d
     return Panel(t("panel.error"), t.axis("width", log10=True), Axis(t("axis.error"), "log10"), tuple(curves))
 
 
-LESSON = Lesson("universal-approximation", experiment, seconds=7.0)
+LESSON = Lesson("universal-approximation", experiment, seconds=4.0)

@@ -112,4 +112,4 @@ def _accuracies(part: str, runs: dict[int, list[Trained]]) -> Curve:
     return T.curve(part, DEPTHS, [statistics.fmean(row) for row in rows], low=low, high=high)
 
 
-LESSON = Lesson("vanishing-underfits", experiment, seconds=15.0)
+LESSON = Lesson("vanishing-underfits", experiment, seconds=6.0)

@@ -143,4 +143,4 @@ def _points(t: Texts, data: Split, count: int = 150) -> tuple[Curve, ...]:
     )
 
 
-LESSON = Lesson("why-nonlinear", experiment, seconds=10.0)
+LESSON = Lesson("why-nonlinear", experiment, seconds=4.0)

@@ -88,4 +88,4 @@ def _spread(phi: str, measured: list[float], theory: list[float]) -> Panel:
     return Panel(T(f"panel.spread_{phi}"), T.axis("layer"), Axis(T("axis.spread"), low=0.0), curves)
 
 
-LESSON = Lesson("xavier", experiment, seconds=6.0)
+LESSON = Lesson("xavier", experiment, seconds=2.0)
