@@ -21,6 +21,7 @@ PUBLIC = {
     "Trace",
     "__version__",
     "apply",
+    "assert_healthy",
     "check",
     "predict",
     "prescribe",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headwater.api import apply as apply
+    from headwater.api import assert_healthy as assert_healthy
     from headwater.api import check as check
     from headwater.api import predict as predict
     from headwater.api import prescribe as prescribe
@@ -41,6 +42,7 @@ _HOMES = {
     "Report": "headwater.report",
     "Trace": "headwater.report",
     "apply": "headwater.api",
+    "assert_healthy": "headwater.api",
     "check": "headwater.api",
     "predict": "headwater.api",
     "prescribe": "headwater.api",
@@ -63,6 +65,7 @@ __all__ = [
     "Trace",
     "__version__",
     "apply",
+    "assert_healthy",
     "check",
     "predict",
     "prescribe",

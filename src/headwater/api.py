@@ -80,6 +80,47 @@ def check(
     return diagnosed(measured.model, measured.flow, seed, spent_s, measured.start, measured.broke)
 
 
+def assert_healthy(
+    model: nn.Module | Experiment,
+    batch: Any = None,
+    loss: Callable[[Any, Any], Any] | None = None,
+    *,
+    steps: int = 0,
+    seed: int | None = None,
+    allow: Sequence[str] = (),
+) -> Report:
+    """One line in a test suite: :func:`check`, and an error with the report if the model is not healthy.
+
+    Args:
+        model: A module, or an Experiment.
+        batch: As for :func:`check`.
+        loss: As for :func:`check`.
+        steps: As for :func:`check`.
+        seed: As for :func:`check`.
+        allow: Symptoms that are no reason to fail, such as ``"overfitting"``; ``"cannot_tell"`` for that verdict.
+
+    Returns:
+        The report.
+
+    Raises:
+        AssertionError: If there is a finding of severity warning or worse, or no verdict is possible.
+        InputError: If something handed over cannot be used.
+
+    Example:
+        >>> import torch
+        >>> model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 2))
+        >>> batch = torch.randn(64, 8), torch.randint(2, (64,))
+        >>> assert_healthy(model, batch, lambda m, b: nn.functional.cross_entropy(m(b[0]), b[1])).verdict
+        'healthy'
+    """
+    allowed = {allow} if isinstance(allow, str) else set(allow)
+    report = check(model, batch, loss, steps=steps, seed=seed)
+    wrong = [finding for finding in report.findings if finding.severity != "info" and finding.symptom not in allowed]
+    if wrong or (report.verdict == "cannot_tell" and "cannot_tell" not in allowed):
+        raise AssertionError(f"{type(model).__name__} is not known to be healthy.\n{report}")
+    return report
+
+
 def predict(
     model: nn.Module | Experiment,
     input_shape: Sequence[int] | Sequence[Sequence[int]] | None = None,

@@ -107,7 +107,9 @@ def _finding(evidence: tuple[Evidence, ...], message: Message, why: str = "by_he
 
 def _blocked(observation: Observation) -> Message | None:
     training = observation.flow.training
-    known = training is not None and any(score.validation_loss is not None for score in training.scores)
+    if training is None:
+        return Message("unchecked.no_steps")
+    known = any(score.validation_loss is not None for score in training.scores)
     return None if known else Message("unchecked.no_validation")
 
 

@@ -59,8 +59,4 @@ def _normalises_first(flow: Flow) -> bool:
     return "normalization" in kinds
 
 
-def _blocked(observation: Observation) -> Message | None:
-    return None if observation.flow.setup.input is not None else Message("unchecked.no_input")
-
-
-RULE = Rule("unscaled_input", _look, _blocked)
+RULE = Rule("unscaled_input", _look)

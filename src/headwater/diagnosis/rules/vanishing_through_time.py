@@ -55,8 +55,4 @@ def _ways(flow: Flow) -> Iterable[tuple[SiteFlow, float, int]]:
                 yield row, math.log10(known[0] / largest) if known[0] > 0 else -400.0, len(known)
 
 
-def _blocked(observation: Observation) -> Message | None:
-    return None if any(row.time_gradients for row in observation.flow.sites) else Message("unchecked.no_recurrence")
-
-
-RULE = Rule("vanishing_through_time", _look, _blocked)
+RULE = Rule("vanishing_through_time", _look)
