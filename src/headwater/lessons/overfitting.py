@@ -10,19 +10,22 @@ import statistics
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from headwater.api import apply
+from headwater.api import apply, check
+from headwater.demo import accuracy
 from headwater.lessons.data import Split, digits
 from headwater.lessons.lesson import Lesson, Outcome, Texts
 from headwater.lessons.networks import chain, deep
 from headwater.lessons.training import Trained, score, sgd, train
+from headwater.records import Experiment
 from headwater.records.message import Value
 from headwater.records.picture import Curve, Panel, Picture, Table
 from headwater.remedies.proof import t_interval
 
 SEEDS = tuple(range(10))
 HIDDEN_LAYERS, WIDTH = 6, 100
+FOUND_SEEDS = SEEDS[:3]
 SAMPLES = 300
 MORE = 1000
 BATCH = 100
@@ -90,6 +93,7 @@ def experiment() -> Outcome:
         t.over_seeds("train", [run.train for run in runs[SAMPLES]], low=LEARNED),
         t.over_seeds("gap", gaps[SAMPLES], low=GAP),
         t.over_seeds("more_data", less(gaps[SAMPLES], gaps[MORE]), low=0.0),
+        t.true("found", all("overfitting" in findings(data, seed) for seed in FOUND_SEEDS)),
     )
     train, test, gap = means(runs[SAMPLES])
     values: dict[str, Value] = {
@@ -101,11 +105,30 @@ def experiment() -> Outcome:
         "more": MORE,
         "gap_more": 100 * statistics.fmean(gaps[MORE]),
     }
-    accuracy = t.axis("accuracy", low=0.0, high=1.0)
+    share = t.axis("accuracy", low=0.0, high=1.0)
     panels = tuple(
-        Panel(t("panel", samples=samples), t.axis("step"), accuracy, watch.curves(t)) for samples, watch in seen.items()
+        Panel(t("panel", samples=samples), t.axis("step"), share, watch.curves(t)) for samples, watch in seen.items()
     )
     return Outcome(checks, values, (Picture(t("summary", **values), panels),), (_table(t, runs),), SEEDS)
+
+
+def findings(data: Split, seed: int) -> list[str]:
+    """What a check of the same training finds: the symptoms, worst first."""
+    few = drawn(data, SAMPLES, seed)
+
+    def batches() -> list[tuple[Tensor, Tensor]]:
+        rows = torch.randperm(SAMPLES).split(BATCH)
+        return [(few.x[chosen], few.y[chosen]) for chosen in rows]
+
+    training = Experiment(
+        model=lambda: network(seed),
+        batches=batches,
+        loss=lambda model, batch: nn.functional.cross_entropy(model(batch[0]), batch[1]),
+        optimizer=sgd(RATE),
+        validation=lambda: [(few.test_x, few.test_y)],
+        metric=accuracy,
+    )
+    return [finding.symptom for finding in check(training, steps=STEPS, seed=seed).findings]
 
 
 def _table(t: Texts, runs: dict[int, list[Trained]]) -> Table:
@@ -150,4 +173,4 @@ def over_seeds_curve(t: Texts, key: str, x: Sequence[float], values: Sequence[Se
     return t.curve(key, x, [statistics.fmean(those) for those in values], low=lows, high=highs)
 
 
-LESSON = Lesson("overfitting", experiment, seconds=12.0)
+LESSON = Lesson("overfitting", experiment, seconds=20.0)
