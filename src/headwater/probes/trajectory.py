@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import fields
+
+import numpy as np
 
 from headwater.records import Score, Training, TrainingStep
 
@@ -14,25 +15,23 @@ _NUMBERS = [field.name for field in fields(TrainingStep) if field.name != "step"
 class Trajectory:
     """Takes steps and scores as they come; where they get many, every second of the older ones stays.
 
-    Numbers lie in arrays, for this is all that grows while a training is watched.
+    Numbers lie in one table that is there from the start: watching takes no more memory as a training goes on.
     """
 
     def __init__(self) -> None:
-        self._steps = array("q")
-        self._known = array("b")  # a bit for each number: None and NaN are two things
-        self._numbers = [array("d") for _ in _NUMBERS]
+        self._table = np.zeros((_MOST, 2 + len(_NUMBERS)))  # step, which numbers are known (a bit each), the numbers
+        self._count = 0
         self._scores: list[Score] = []
 
     def add(self, step: TrainingStep) -> None:
         """Another measured step."""
+        if self._count == _MOST:
+            self._count = _MOST // 2
+            self._table[: self._count] = self._table[::2].copy()
         values = [getattr(step, name) for name in _NUMBERS]
-        self._steps.append(step.step)
-        self._known.append(sum(1 << place for place, value in enumerate(values) if value is not None))
-        for numbers, value in zip(self._numbers, values, strict=True):
-            numbers.append(value or 0.0)
-        if len(self._steps) > _MOST:
-            self._steps, self._known = self._steps[::2], self._known[::2]
-            self._numbers = [numbers[::2] for numbers in self._numbers]
+        known = sum(1 << place for place, value in enumerate(values) if value is not None)
+        self._table[self._count] = (step.step, known, *(value or 0.0 for value in values))
+        self._count += 1
 
     def score(self, score: Score) -> None:
         """How well the model does now."""
@@ -42,11 +41,12 @@ class Trajectory:
 
     def record(self, metric_name: str = "") -> Training | None:
         """All that was seen, ``None`` if nothing was."""
-        if not self._steps and not self._scores:
+        if not self._count and not self._scores:
             return None
-        steps = zip(self._steps, self._known, *self._numbers, strict=True)
-        return Training(tuple(_step(*kept) for kept in steps), tuple(self._scores), metric_name)
+        rows = self._table[: self._count].tolist()
+        return Training(tuple(_step(*row) for row in rows), tuple(self._scores), metric_name)
 
 
-def _step(number: int, known: int, *values: float) -> TrainingStep:
-    return TrainingStep(number, *(value if known >> place & 1 else None for place, value in enumerate(values)))
+def _step(number: float, known: float, *values: float) -> TrainingStep:
+    given = (value if int(known) >> place & 1 else None for place, value in enumerate(values))
+    return TrainingStep(int(number), *given)
