@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.cases import HEALTHY, Case
 
 SEEDS = range(6)
+EVALUATING = "cnn-batchnorm-eval"  # trained so, it divides by statistics that nobody has gathered: that is a finding
 SPARSE = {case_id for case_id in HEALTHY if "sparse" in case_id}  # Adam takes no sparse gradients
 OPTIMIZERS = {
     "Adam": lambda parameters: torch.optim.Adam(parameters, lr=1e-3),
@@ -36,6 +37,7 @@ def main() -> None:
         for name in OPTIMIZERS
         for steps in (0, 5)
         if not (case.id in SPARSE and name == "Adam")
+        and not (case.id == EVALUATING and steps)
     ]
     alarmed = [(label, report) for label, report in reports if report.verdict == "findings"]
     print(f"{len(HEALTHY)} healthy programs, {len(reports)} runs, {len(alarmed)} with a warning or worse")
