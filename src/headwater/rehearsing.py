@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from headwater.probes.preserve import random_states, restore_random_states
-from headwater.records import Experiment, Flow, Score, Training
+from headwater.records import Experiment, Flow, InputError, Score, Training
 from headwater.remedies.trial import made, train_step
 from headwater.watching import Watch, watch
 
@@ -76,15 +76,32 @@ def _score(experiment: Experiment, model: nn.Module, seen: list[Any], observed: 
     try:
         with torch.no_grad():
             held_out = list(made(experiment, "validation"))
+            if not held_out:
+                return
             losses = [_mean_loss(experiment, model, batches) for batches in (seen, held_out)]
-            metrics: list[float | None] = [None, None]
-            if experiment.metric is not None:
-                metrics = [float(experiment.metric(model, batches)) for batches in (seen, held_out)]
+            metrics = [_metric(experiment, model, batches) for batches in (seen, held_out)]
         observed.score(Score(observed.steps, losses[0], losses[1], metrics[0], metrics[1]))
     finally:
         for module, mode in modes:
             module.training = mode
         restore_random_states(states)
+
+
+def _metric(experiment: Experiment, model: nn.Module, batches: list[Any]) -> float | None:
+    """The experiment's metric, ``None`` if it has none.
+
+    Raises:
+        InputError: If the metric raises, or gives no number.
+    """
+    if experiment.metric is None:
+        return None
+    try:
+        return float(experiment.metric(model, batches))
+    except Exception as error:
+        raise InputError(
+            f"metric(model, batches) raised {type(error).__name__}: {error}\n"
+            "  It is asked about training batches too: metric(model, list of batches) -> float."
+        ) from error
 
 
 def _mean_loss(experiment: Experiment, model: nn.Module, batches: list[Any]) -> float | None:

@@ -1,12 +1,13 @@
 """Steps so short that the training does not get anywhere, though the gradient is there."""
 
+import math
 import statistics
 from collections.abc import Iterable
 
 from headwater.diagnosis.progress import progress
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.diagnosis.rules import lr_too_high
-from headwater.records import Cause, Evidence, Finding, Message
+from headwater.records import Cause, Evidence, Finding, Message, Training
 from headwater.records.message import Value
 
 SHORT_RATIO = 1e-4
@@ -19,7 +20,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
     if training is None or course is None or course.learns or course.worsens:
         return
     usual = statistics.median(training.update_ratios())
-    if usual >= SHORT_RATIO:
+    if usual >= SHORT_RATIO or not _has_gradient(training):
         return
     values: dict[str, Value] = {
         "ratio": usual,
@@ -39,6 +40,11 @@ def _look(observation: Observation) -> Iterable[Finding]:
         prescriptions=(),
         message=Message("finding.lr_too_low", values),
     )
+
+
+def _has_gradient(training: Training) -> bool:
+    """Whether there is a gradient that a longer step could follow."""
+    return any(step.log10_gradient is not None and step.log10_gradient > -math.inf for step in training.steps)
 
 
 RULE = Rule("lr_too_low", _look, lr_too_high.RULE.blocked)

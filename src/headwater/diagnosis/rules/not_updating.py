@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from headwater.diagnosis.prescribing import for_gradient_scale
+from headwater.diagnosis.progress import progress
 from headwater.diagnosis.rule import Observation, Rule, needs_update
 from headwater.diagnosis.rules import underflow
 from headwater.records import Cause, Evidence, Finding, Flow, Message, ParameterFlow, Severity
@@ -20,6 +21,7 @@ from headwater.records.message import Value
 
 FROZEN_RATIO = 1e-6
 SMALL_BESIDE = 1e-3
+ARRIVED = 0.01  # of the first loss
 FROZEN_SHARE = 0.1  # of all weights
 MIN_FRESH = 64  # elements, to tell an even spread
 EVEN = 0.05  # of rms·√3 over the largest: 1 for numbers drawn evenly from an interval around 0
@@ -108,7 +110,7 @@ def _finding(cause_id: str, still: list[ParameterFlow], flow: Flow) -> Finding:
     worst = min(still, key=lambda parameter: parameter.update_ratio or 0.0)
     return Finding(
         symptom="not_updating",
-        severity=_severity(still, trainable, cause_id),
+        severity=_severity(still, trainable, cause_id, flow),
         sites=tuple(parameter.name for parameter in still),
         evidence=(
             Evidence("update_ratio", worst.update_ratio, FROZEN_RATIO, worst.name, SOURCE),
@@ -154,10 +156,18 @@ def _is_switched_off(parameter: ParameterFlow, step: _Step) -> bool:
     return step.lost.isdisjoint(_names(parameter))
 
 
-def _severity(still: list[ParameterFlow], trainable: list[ParameterFlow], cause_id: str) -> Severity:
+def _has_arrived(flow: Flow) -> bool:
+    """Whether the training has brought the loss to next to nothing: there is nowhere left to go."""
+    course = progress(flow)
+    return course is not None and course.learns and abs(course.last) < ARRIVED * abs(course.start)
+
+
+def _severity(still: list[ParameterFlow], trainable: list[ParameterFlow], cause_id: str, flow: Flow) -> Severity:
+    rounded_away = cause_id in ("numeric_underflow", "learning_rate_low")
+    if rounded_away and _has_arrived(flow):
+        return "info"
     if len(still) == len(trainable):
         return "critical"
-    rounded_away = cause_id in ("numeric_underflow", "learning_rate_low")
     negligible = rounded_away and _weights(still) < NEGLIGIBLE_SHARE * _weights(trainable)
     return "info" if cause_id == "unused" or negligible else "warning"
 
