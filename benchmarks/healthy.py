@@ -36,8 +36,7 @@ def main() -> None:
         for seed in SEEDS
         for name in OPTIMIZERS
         for steps in (0, 5)
-        if not (case.id in SPARSE and name == "Adam")
-        and not (case.id == EVALUATING and steps)
+        if not (case.id in SPARSE and name == "Adam") and not (case.id == EVALUATING and steps)
     ]
     alarmed = [(label, report) for label, report in reports if report.verdict == "findings"]
     print(f"{len(HEALTHY)} healthy programs, {len(reports)} runs, {len(alarmed)} with a warning or worse")
