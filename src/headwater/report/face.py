@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headwater.records import InputError, encode
-from headwater.report.files import strict_json, with_text, write_whole
+from headwater.records import encode
+from headwater.report.files import save_as, strict_json, with_text
 from headwater.report.lines import WIDTH, print_lines
 from headwater.report.words import Words
 
@@ -58,17 +58,9 @@ class Face(ABC):
         Raises:
             InputError: For another ending or language, or a folder that is not there.
         """
-        target, kind = Path(path), type(self).__name__.lower()
-        if target.suffix == ".html":
-            content = self.page(Words.of(language))
-        elif target.suffix == ".json":
-            content = self.to_json(language) + "\n"
-        else:
-            raise InputError(
-                f"a {kind} is saved as .html or .json, not as {target.name!r}: {kind}.save({target.stem + '.html'!r})."
-            )
-        write_whole(target, content)
-        return target
+        kind = type(self).__name__.lower()
+        page, data = lambda: self.page(Words.of(language)), lambda: self.to_json(language)
+        return save_as(path, page, data, f"a {kind} is", kind)
 
     def render(self, console: "Console", language: str | None = None) -> None:
         """Print it on a rich console."""

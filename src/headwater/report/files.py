@@ -53,6 +53,30 @@ def read(path: str | os.PathLike[str], from_dict: Callable[[dict[str, Any]], Pay
         ) from error
 
 
+def save_as(
+    path: str | os.PathLike[str], page: Callable[[], str], data: Callable[[], str], subject: str, name: str
+) -> Path:
+    """Write an answer as a page or as JSON, whichever the file's ending says.
+
+    Args:
+        path: Ends in ``.html`` or in ``.json``.
+        page: Makes the HTML page.
+        data: Makes the JSON.
+        subject: What is saved, with its verb, for the message: ``a report is``.
+        name: What a user calls it, for the message: ``report``.
+
+    Raises:
+        InputError: For another ending, or a folder that is not there.
+    """
+    target = Path(path)
+    if target.suffix not in (".html", ".json"):
+        raise InputError(
+            f"{subject} saved as .html or .json, not as {target.name!r}: {name}.save({target.stem + '.html'!r})."
+        )
+    write_whole(target, page() if target.suffix == ".html" else data() + "\n")
+    return target
+
+
 def write_whole(target: Path, content: str) -> None:
     """Write beside ``target`` and rename over it: a reader sees the old file or the new one, never half of one.
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.i18n import has_text, number
-from headwater.records import InputError, decode, encode
+from headwater.records import decode, encode
 from headwater.records.lesson import Check, LessonResult
-from headwater.report.files import strict_json, with_text, write_whole
+from headwater.report.files import save_as, strict_json, with_text
 from headwater.report.names import clean
 from headwater.report.words import Words
 
@@ -82,19 +82,13 @@ class LessonsReport:
         Raises:
             InputError: For another ending or language, or a folder that is not there.
         """
-        target = Path(path)
-        if target.suffix == ".html":
+
+        def page() -> str:
             from headwater.report import lessons_page
 
-            content = lessons_page.page(self, Words.of(language))
-        elif target.suffix == ".json":
-            content = self.to_json(language) + "\n"
-        else:
-            raise InputError(
-                f"lessons are saved as .html or .json, not as {target.name!r}: report.save({target.stem + '.html'!r})."
-            )
-        write_whole(target, content)
-        return target
+            return lessons_page.page(self, Words.of(language))
+
+        return save_as(path, page, lambda: self.to_json(language), "lessons are", "report")
 
     def render(self, console: "Console", language: str | None = None, in_full: bool | None = None) -> None:
         """Print the lessons on a rich console.

@@ -9,7 +9,6 @@ from headwater.records import (
     Diagnosis,
     Finding,
     Flow,
-    InputError,
     Proof,
     RunInfo,
     Verdict,
@@ -17,7 +16,7 @@ from headwater.records import (
     decode,
     encode,
 )
-from headwater.report.files import read, strict_json, with_text, write_whole
+from headwater.report.files import read, save_as, strict_json, with_text
 from headwater.report.words import Words
 
 if TYPE_CHECKING:
@@ -98,19 +97,13 @@ class Report:
         Raises:
             InputError: For another ending or language, or a folder that is not there.
         """
-        target = Path(path)
-        if target.suffix == ".html":
+
+        def page() -> str:
             from headwater.report import html
 
-            content = html.page(self, Words.of(language))
-        elif target.suffix == ".json":
-            content = self.to_json(language) + "\n"
-        else:
-            raise InputError(
-                f"a report is saved as .html or .json, not as {target.name!r}: report.save({target.stem + '.html'!r})."
-            )
-        write_whole(target, content)
-        return target
+            return html.page(self, Words.of(language))
+
+        return save_as(path, page, lambda: self.to_json(language), "a report is", "report")
 
     def render(self, console: "Console", language: str | None = None) -> None:
         """Print the report on a rich console."""
