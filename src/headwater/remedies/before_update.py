@@ -35,9 +35,9 @@ class BeforeUpdate:
         return [(p, group) for group in optimizer.param_groups for p in group["params"] if id(p) in chosen]
 
     def act(self, optimizer, first):
-        """Change gradients or weights; ``first`` is false if a closure is called again within one step.
+        """Change gradients or weights, which every kind does its own way.
 
-        Every kind says how. Abstract by raising, for ``abc`` would be one more import in a user's patched file.
+        ``first`` is false if a closure is called again within one step. Abstract by raising: torch is all this needs.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say what it changes before an update")
 
