@@ -11,6 +11,7 @@ from torch import nn
 
 import headwater as hw
 from headwater.records import HeadwaterError, InputError
+from headwater.report.words import Words
 from tests.cases import cross_entropy, plain_mlp, vectors
 
 
@@ -202,3 +203,16 @@ def test_random_states_stay_when_a_check_is_refused() -> None:
     with pytest.raises(InputError):
         hw.check(rejected, seed=1)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_what_could_not_be_checked_is_told_in_words(language: str) -> None:
+    """The longest list of symptoms is longer than any name that is shortened."""
+    report = hw.check(plain_mlp(), vectors(), cross_entropy)
+    words = Words.of(language)
+    assert any(len(str(message.values["symptoms"])) > 60 for message in report.diagnosis.unchecked)
+    for message in report.diagnosis.unchecked:
+        said = words.say(message)
+        assert "unchecked." not in said
+        for symptom in str(message.values["symptoms"]).split(", "):
+            assert words.symptom(symptom).lower() in said.lower()

@@ -8,8 +8,10 @@ from typing import get_args
 from headwater.diagnosis import attribution, waterfall
 from headwater.diagnosis.rules import RULES
 from headwater.i18n.catalog import catalog
+from headwater.intervening.changes import CHANGES
 from headwater.records import Flow, PathStep, SiteKind
 from headwater.records import Path as GradientPath
+from headwater.records.intervention import Outcome
 from headwater.remedies.registry import REMEDIES
 from tests.helpers import ROOT, SOURCE, with_generated
 
@@ -18,6 +20,8 @@ NAMES = {
     "Causes": ("cause.", ".name"),
     "Waterfall categories": ("category.", ""),
     "Remedies": ("remedy.", ".name"),
+    "Changes an intervention makes": ("change.", ""),
+    "Outcomes of an intervention": ("outcome.", ""),
 }
 
 
@@ -61,6 +65,11 @@ def test_symptoms_are_those_of_the_rules() -> None:
 
 def test_remedies_are_those_of_the_registry() -> None:
     assert set(listed("Remedies")) == set(REMEDIES)
+
+
+def test_changes_are_those_of_the_interventions() -> None:
+    assert set(listed("Changes an intervention makes")) == {change.id for change in CHANGES}
+    assert set(listed("Outcomes of an intervention")) == set(get_args(Outcome))
 
 
 def test_categories_are_those_of_the_waterfall() -> None:

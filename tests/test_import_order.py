@@ -21,6 +21,7 @@ ORDER = [
     "judging",
     "watching",
     "rehearsing",
+    "intervening",
     "api",
     "demo",
     "lessons",

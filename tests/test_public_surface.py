@@ -8,6 +8,7 @@ import pytest
 import headwater
 
 PUBLIC = {
+    "Budget",
     "Cause",
     "Experiment",
     "Finding",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from headwater.api import prescribe as prescribe
     from headwater.api import prove as prove
     from headwater.api import trace as trace
+    from headwater.records import Budget as Budget
     from headwater.records import Cause as Cause
     from headwater.records import Experiment as Experiment
     from headwater.records import Finding as Finding
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Budget": "headwater.records",
     "Cause": "headwater.records",
     "Experiment": "headwater.records",
     "Finding": "headwater.records",
@@ -52,6 +54,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Budget",
     "Cause",
     "Experiment",
     "Finding",

@@ -12,13 +12,14 @@ import torch
 from torch import nn
 from torch.nn.modules.loss import _Loss
 
+from headwater.intervening import intervene as _intervene
 from headwater.judging import diagnosed, run_info
 from headwater.prediction import predict as _prediction_of
 from headwater.probes.choose import Sites
 from headwater.probes.first_inputs import first_inputs
 from headwater.probes.measure import check_trainable, measure
 from headwater.probes.preserve import preserved, random_states, restore_random_states
-from headwater.records import Experiment, Flow, InputError, Prescription, Proof
+from headwater.records import Budget, Experiment, Flow, InputError, Prescription, Proof
 from headwater.records.trace import RATE
 from headwater.rehearsing import rehearse
 from headwater.remedies import proof as _proof
@@ -39,6 +40,7 @@ def check(
     steps: int = 0,
     seed: int | None = None,
     sites: Sites | None = None,
+    intervene: bool | Budget = False,
     progress: Progress | None = None,
 ) -> Report:
     """Measure one step of a model and say what is wrong with it.
@@ -54,7 +56,10 @@ def check(
         seed: With an Experiment, the seed of weights and data; by default the random states as they are.
         sites: Which operations are measured: a pattern of names (``"encoder.*"``), a class of modules, several of
             either, or a depth; all by default.
-        progress: ``progress("progress.train", done, total)`` after each training step.
+        intervene: With an Experiment, whether to test the causes of what was found: short trainings from the same
+            weights on the same batches with one thing changed in each. A :class:`Budget` says how much to train.
+        progress: ``progress("progress.train", done, total)`` after each training step, and of the interventions
+            ``progress("progress.intervene", done, total)``.
 
     Raises:
         InputError: If something handed over cannot be used; the message has the corrected call.
@@ -71,13 +76,35 @@ def check(
     try:
         if isinstance(model, Experiment):
             _refuse_extra(batch, loss)
+            _refuse_to_intervene(model, intervene)
             measured = _measure_experiment(model, steps, seed, sites, progress)
         else:
+            _refuse_without_experiment(intervene)
             measured = _Measured(model, _measure_model(model, batch, loss, steps, sites))
+        report = diagnosed(
+            measured.model, measured.flow, seed, time.perf_counter() - started, measured.start, measured.broke
+        )
+        if isinstance(model, Experiment) and intervene:
+            budget = intervene if isinstance(intervene, Budget) else Budget()
+            report = _with_interventions(report, model, measured, budget, steps, seed, progress)
     finally:
         restore_random_states(states)
-    spent_s = time.perf_counter() - started
-    return diagnosed(measured.model, measured.flow, seed, spent_s, measured.start, measured.broke)
+    return replace(report, run=replace(report.run, wall_time_s=time.perf_counter() - started))
+
+
+def _with_interventions(
+    report: Report,
+    experiment: Experiment,
+    measured: _Measured,
+    budget: Budget,
+    steps: int,
+    seed: int | None,
+    progress: Progress | None,
+) -> Report:
+    origin = measured.origin if measured.origin is not None else measured.model
+    start = measured.start if measured.start is not None else measured.flow
+    tested = _intervene(experiment, origin, start, report.diagnosis, budget, steps, seed, progress)
+    return replace(report, diagnosis=tested)
 
 
 def assert_healthy(
@@ -336,6 +363,26 @@ def _subject(model: Any, x: Any, y: Any, loss: Any, seed: int | None) -> Subject
     return of_experiment(traced, next(endless(model, seed)), model)
 
 
+def _refuse_without_experiment(intervene: Any) -> None:
+    if intervene:
+        raise InputError(
+            "intervene=True trains copies, which needs an Experiment: hw.check(hw.Experiment(...), intervene=True)."
+        )
+
+
+def _refuse_to_intervene(experiment: Experiment, intervene: Any) -> None:
+    if not isinstance(intervene, (bool, Budget)):
+        raise InputError(
+            f"intervene is True, False or a budget, got {intervene!r}: "
+            "hw.check(experiment, intervene=hw.Budget(steps=30, repeats=3, seconds=120))."
+        )
+    if intervene and experiment.optimizer is None:
+        raise InputError(
+            "intervene=True trains copies, and this experiment has no optimizer: "
+            "Experiment(..., optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-3))."
+        )
+
+
 def _refuse_extra(batch: Any, loss: Any) -> None:
     if batch is not None or loss is not None:
         raise InputError("an Experiment brings its own batches and loss: hw.check(experiment), nothing else.")
@@ -363,12 +410,16 @@ def _is_criterion(loss: Any) -> bool:
 
 @dataclass(frozen=True)
 class _Measured:
-    """A model and what was measured of it: last, before it was trained, and at the first step with NaN or Inf."""
+    """A model and what was measured of it: last, before it was trained, and at the first step with NaN or Inf.
+
+    ``origin`` is the model as it was before it was trained.
+    """
 
     model: nn.Module
     flow: Flow
     start: Flow | None = None
     broke: Flow | None = None
+    origin: nn.Module | None = None
 
 
 def _measure_experiment(
@@ -380,6 +431,7 @@ def _measure_experiment(
         seed_everything(seed)
     model = made(experiment, "model")
     check_trainable(model)
+    origin = model
     if steps:
         model = copied(model)
     stream = endless(experiment, seed)
@@ -392,7 +444,7 @@ def _measure_experiment(
     start = measure(model, first, experiment.loss, sites=sites)
     training, broke = rehearse(experiment, model, optimizer, chain([first], stream), steps, progress)
     flow = measure(model, next(stream), experiment.loss, optimizer, steps, sites)
-    return _Measured(model, replace(flow, training=training), start, broke)
+    return _Measured(model, replace(flow, training=training), start, broke, origin)
 
 
 def _ids(remedies: str | Sequence[str] | Prescription) -> tuple[str, ...]:

@@ -246,6 +246,37 @@ def test_page_that_cannot_be_written_after_the_run_exits_2(folder: Path) -> None
     assert files_under(folder) == {"train.py"}
 
 
+def test_causes_are_tested_on_request(folder: Path) -> None:
+    (folder / "train.py").write_text(TRAIN + STUCK)
+    done = headwater(
+        "check", "train.py:stuck", "--intervene", "--branch-steps", "12", "--seed", "0", "--json", cwd=folder
+    )
+    finding = report_of(done)["diagnosis"]["findings"][0]
+    assert done.returncode == 1
+    assert finding["causes"][0]["id"] == "frozen"
+    best = finding["interventions"][0]
+    assert (best["change"], best["outcome"], best["steps"], best["repeats"]) == ("unfrozen", "restores", 12, 3)
+    assert best["loss"]["after"] < best["loss"]["before"]
+
+
+STUCK = """
+def half_frozen():
+    model = net(3, nn.ReLU)
+    for layer in (model[0], model[2], model[4]):
+        layer.requires_grad_(False)
+    return model
+
+stuck = hw.Experiment(half_frozen, batches, loss, adam)
+"""
+
+
+@pytest.mark.parametrize("option", [("--repeats", "2"), ("--seconds", "5"), ("--branch-steps", "20")])
+def test_settings_of_interventions_need_interventions(folder: Path, option: tuple[str, str]) -> None:
+    done = headwater("check", "train.py:healthy", *option, cwd=folder)
+    assert done.returncode == 2
+    assert f"{option[0]} is about interventions: add --intervene." in done.stderr
+
+
 def test_progress_is_shown_where_a_person_watches(folder: Path) -> None:
     watched, screen = pty.openpty()
     command = [sys.executable, "-m", "headwater", "check", "train.py:healthy", "--json", "--steps", "20"]

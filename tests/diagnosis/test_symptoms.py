@@ -102,9 +102,12 @@ class Run:
     validated: bool = True
     loss: Callable[[Any, Any], Tensor] = cross_entropy
 
-    def check(self, seed: int = 0) -> Report:
+    def check(self, seed: int = 0, intervene: bool | hw.Budget = False) -> Report:
         torch.set_num_threads(1)
-        experiment = hw.Experiment(
+        return hw.check(self.experiment(), steps=self.steps, seed=seed, intervene=intervene)
+
+    def experiment(self) -> hw.Experiment:
+        return hw.Experiment(
             model=self.model,
             batches=self.batches,
             loss=self.loss,
@@ -112,7 +115,6 @@ class Run:
             validation=(lambda: [digits()[1]]) if self.validated else None,
             metric=accuracy if self.validated else None,
         )
-        return hw.check(experiment, steps=self.steps, seed=seed)
 
 
 TRAINED = Run(steps=30)
@@ -124,7 +126,7 @@ FAILING: dict[str, tuple[Run, str]] = {
     "rank_collapse": (Run(lambda: drawn(network(depth=100), HE)), "depth_without_shortcut"),
     "symmetric_init": (Run(lambda: drawn(network(), partial(nn.init.constant_, val=0.1))), "init_mismatch"),
     "linear_collapse": (Run(lambda: network(nn.Identity)), "no_nonlinearity"),
-    "unscaled_input": (Run(batches=partial(batches, scale=60.0, shift=100.0)), "data_scale"),
+    "unscaled_input": (Run(batches=partial(batches, scale=60.0, shift=100.0), validated=False), "data_scale"),
     "loss_activation_mismatch": (Run(lambda: with_softmax(network())), "loss_mismatch"),
     "dropout_too_high": (Run(lambda: with_layers(nn.Dropout(0.95))), "dropout_high"),
     "normalization_misuse": (

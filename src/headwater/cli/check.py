@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from headwater.cli.exit_codes import VERDICT_EXIT_CODES
 from headwater.cli.options import html_option, json_option, language_option, traceback_option
@@ -29,6 +30,18 @@ if TYPE_CHECKING:
     metavar="PATTERN",
     help="Measure only operations with such a name (encoder.*); may be given again.",
 )
+@click.option("--intervene", is_flag=True, help="Test the causes of what is found by short trainings, one change each.")
+@click.option(
+    "--branch-steps", type=click.IntRange(min=12), help="Steps of each such training; by default --steps, 30 to 100."
+)
+@click.option("--repeats", type=click.IntRange(min=2), default=3, help="Trainings of each change.", show_default=True)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=120.0,
+    help="Begin no further round of trainings after so long.",
+    show_default=True,
+)
 @json_option
 @html_option("Write the report to FILE too, as one HTML page that needs no network.")
 @language_option
@@ -40,6 +53,10 @@ def check(
     steps: int,
     seed: int | None,
     sites: tuple[str, ...],
+    intervene: bool,
+    branch_steps: int | None,
+    repeats: int,
+    seconds: float,
     as_json: bool,
     html: Path | None,
     language: str | None,
@@ -53,13 +70,16 @@ def check(
     Examples:
       headwater check train.py:experiment
       headwater check train.py:experiment --steps 50 --html report.html
+      headwater check train.py:experiment --steps 50 --intervene --seed 0
       headwater check train.py:experiment --sites 'encoder.*' --sites head
       headwater check mypackage.training:experiment --json
 
     Exit status: 0 healthy, 1 findings or no verdict possible, 2 TARGET cannot be used, 3 internal error.
     """
+    if not intervene:
+        _refuse_budget(context)
     with use_language(language):
-        report = _measured(target, steps, seed, sites)
+        report = _measured(target, steps, seed, sites, (branch_steps, repeats, seconds) if intervene else None)
         if html is not None:
             save_page(report, html, language)
             click.echo(text("cli.wrote", {"path": str(html)}), err=True)
@@ -68,12 +88,33 @@ def check(
     context.exit(VERDICT_EXIT_CODES[report.verdict])
 
 
-def _measured(target: str, steps: int, seed: int | None, sites: tuple[str, ...]) -> "Report":
+def _refuse_budget(context: click.Context) -> None:
+    """Refuse settings of interventions where none are asked for."""
+    for name in ("branch_steps", "repeats", "seconds"):
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name.replace('_', '-')} is about interventions: add --intervene.", context)
+
+
+def _measured(
+    target: str,
+    steps: int,
+    seed: int | None,
+    sites: tuple[str, ...],
+    budget: tuple[int | None, int, float] | None,
+) -> "Report":
     with users_output_on_stderr(), running(target) as experiment:
         from headwater import api  # after the target is known to be usable: this loads torch
+        from headwater.records import Budget
 
         with progress_on_stderr() as progress:
-            return api.check(experiment, steps=steps, seed=seed, sites=list(sites) or None, progress=progress)
+            return api.check(
+                experiment,
+                steps=steps,
+                seed=seed,
+                sites=list(sites) or None,
+                intervene=Budget(*budget) if budget else False,
+                progress=progress,
+            )
 
 
 def _show(report: "Report", as_json: bool, language: str | None) -> None:

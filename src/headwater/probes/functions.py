@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from headwater.probes.recorder import Recorder
 
 _ATTENTION_ARGUMENTS = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+_DROPOUTS = frozenset({"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"})
+_DROPOUT_ARGUMENTS = ("input", "p", "training")
 _SCORES_RANK = 4  # of (batch, heads, queries, keys)
 
 
@@ -70,6 +72,8 @@ class FunctionSites(TorchFunctionMode):
             return self._call_join(frame, func, args, kwargs)
         if name == "scaled_dot_product_attention":
             return self._call_attention(frame, func, args, kwargs)
+        if name in _DROPOUTS and self._recorder.thorough:
+            return self._call_dropout(frame, func, args, kwargs)
         if name == "softmax" and self._recorder.thorough and x.dim() == _SCORES_RANK:
             return self._call_softmax(frame, func, args, kwargs, x)
         return func(*args, **kwargs)
@@ -123,6 +127,24 @@ class FunctionSites(TorchFunctionMode):
             record.attention = attention_statistics(
                 **{name: value for name, value in given.items() if name not in ("value", "dropout_p")}
             )
+
+    def _call_dropout(
+        self, frame: Frame, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """A dropout that is on; one that is off does nothing."""
+        given = {**dict(zip(_DROPOUT_ARGUMENTS, args, strict=False)), **kwargs}
+        share, training = given.get("p", 0.5), given.get("training", True)
+        if not training or not isinstance(share, (int, float)) or not share:
+            return func(*args, **kwargs)
+        self._recorder.note_nodes(frame, (args, kwargs))
+        output = func(*args, **kwargs)
+        self._recorder.attempt(frame, self._add_dropout, frame, _function_name(func), float(share), output)
+        return output
+
+    def _add_dropout(self, frame: Frame, name: str, share: float, output: Any) -> None:
+        record = self._recorder.add(frame, name, "other", output, True, None)
+        if record is not None:
+            record.settings = {"p": share, "training": 1.0}
 
     def _call_softmax(
         self, frame: Frame, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], x: Tensor

@@ -22,6 +22,9 @@ from headwater.records.flow import Path as Path
 from headwater.records.flow import PathStep as PathStep
 from headwater.records.flow import SiteFlow as SiteFlow
 from headwater.records.flow import TimeGradient as TimeGradient
+from headwater.records.intervention import Budget as Budget
+from headwater.records.intervention import Effect as Effect
+from headwater.records.intervention import Intervention as Intervention
 from headwater.records.message import Message as Message
 from headwater.records.moments import Moments as Moments
 from headwater.records.proof import Arm as Arm

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
+from headwater.records.intervention import Intervention
 from headwater.records.message import Message
 
 Severity = Literal["critical", "warning", "info"]
@@ -94,6 +95,7 @@ class Finding:
         message: The finding in one sentence.
         consequences: Symptoms that go away with this one.
         step: Optimizer steps taken before it was seen.
+        interventions: What became of it when one thing was changed; the first names the cause if it restores.
     """
 
     symptom: str
@@ -105,6 +107,7 @@ class Finding:
     message: Message
     consequences: tuple[Consequence, ...] = ()
     step: int = 0
+    interventions: tuple[Intervention, ...] = ()
 
 
 @dataclass(frozen=True)

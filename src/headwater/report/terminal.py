@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from headwater.i18n import number
-from headwater.records import Cause, Evidence, Finding, Proof, SiteFlow
+from headwater.records import Cause, Evidence, Finding, Intervention, Proof, SiteFlow
 from headwater.report.lines import COLOURS, WIDEST, WIDTH, fit, padded, print_lines, wrap
 from headwater.report.names import clean
 from headwater.report.numbers import number_from_log10
@@ -29,7 +29,10 @@ MOST_LINES = 25  # a report fits on one screen of a classic terminal
 INDENT = 2
 MOST_GROUPS = 6
 # Labels that stand under each other.
-LABELS = (("report.number", "report.cause", "report.brings", "report.fix"), ("report.checked", "report.unchecked"))
+LABELS = (
+    ("report.number", "report.cause", "report.brings", "report.tested", "report.fix"),
+    ("report.checked", "report.unchecked"),
+)
 BAR_CELLS = 18
 LEAST_DECADES = 4.0  # that the bars span: small differences should look small
 
@@ -128,6 +131,8 @@ def _finding(finding: Finding, page: _Page, sentence_lines: int, sites: set[str]
     if finding.consequences:
         symptoms = dict.fromkeys(words.symptom(consequence.symptom) for consequence in finding.consequences)
         found.append(_row("report.brings", _fitting(list(symptoms), page), page))
+    if finding.interventions:
+        found.append(_row("report.tested", _tested(finding.interventions, page), page))
     if finding.prescriptions:
         best = finding.prescriptions[0]
         found.append(_row("report.fix", words.remedies(best.remedies) or words.say(best.why), page))
@@ -152,6 +157,16 @@ def _causes(causes: tuple[Cause, ...], page: _Page) -> str:
     shares = iter(words.shares([cause.share for cause in causes if cause.share is not None]))
     named = [words.cause(c.id) + (f" {next(shares)}" if c.share is not None else "") for c in causes]
     return _fitting(named, page)
+
+
+def _tested(interventions: tuple[Intervention, ...], page: _Page) -> str:
+    """The best change with what it did, then the others that were tried."""
+    words = page.words
+    best, *others = interventions
+    effect = best.failed or best.loss
+    parts = [f"{glyph(best.outcome)} {words.say(best.what)}: {words.outcome(best.outcome)}"]
+    told = [] if effect is None else [words.effect(effect)]
+    return _fitting([*parts, *told, *(f"{glyph(i.outcome)} {words.say(i.what)}" for i in others if i.repeats)], page)
 
 
 def _fitting(parts: list[str], page: _Page) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from headwater.i18n import LANGUAGES, current_language, has_text, number, text
-from headwater.records import Diagnosis, Evidence, InputError, Message, Prescription, Proof
+from headwater.records import Diagnosis, Effect, Evidence, InputError, Message, Prescription, Proof
 from headwater.records.message import Value
 from headwater.report.names import clean, shorten
 from headwater.report.numbers import decades, percent_digits, signed, whole_percents
@@ -21,6 +21,11 @@ GLYPHS = {
     "harmful": "✗",
     "held": "✓",
     "not_held": "✗",
+    "restores": "✓",
+    "helps": "+",
+    "nothing": "○",
+    "harms": "✗",
+    "not_tried": "–",
 }
 
 
@@ -63,7 +68,7 @@ class Words:
 
         A report of a newer version may hold ids we do not know: it should open all the same.
         """
-        values = {key: _shown(value) for key, value in message.values.items()}
+        values = {key: _shown(key, value) for key, value in message.values.items()}
         try:
             return clean(text(message.id, values, self.language))
         except (KeyError, ValueError, TypeError):
@@ -87,6 +92,15 @@ class Words:
         base, _, strength = remedy.partition(":")
         name = self.name(f"remedy.{base}.name", base)
         return f"{name} ({clean(strength)})" if strength else name
+
+    def outcome(self, outcome: str) -> str:
+        return self.name(f"outcome.{outcome}", outcome)
+
+    def effect(self, effect: Effect) -> str:
+        """What a change did to one number."""
+        before, after = (self.value(effect.statistic, value) for value in (effect.before, effect.after))
+        statistic = self.statistic(effect.statistic)
+        return self("report.tested_effect", statistic=statistic, before=before, after=after)
 
     def category(self, category: str) -> str:
         return self.name(f"category.{category}", category)
@@ -200,7 +214,7 @@ def best_prescription(diagnosis: Diagnosis, proof: Proof | None) -> Prescription
     return next(iter(proven or offered), None)
 
 
-def _shown(value: Value) -> Value:
-    if isinstance(value, str):
+def _shown(key: str, value: Value) -> Value:
+    if isinstance(value, str) and key != "symptoms":  # a list of ids, each of which has a name of its own
         return shorten(clean(value), NAME_CELLS)
     return _Readable(value) if isinstance(value, float) else value

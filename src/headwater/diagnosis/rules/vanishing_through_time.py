@@ -19,7 +19,7 @@ SOURCE = "a thousandth of the gradient, as for depth (docs/thresholds.md; Pascan
 
 
 def _look(observation: Observation) -> Iterable[Finding]:
-    worst = min(_ways(observation.flow), key=lambda way: way[1], default=None)
+    worst = min(ways_through_time(observation.flow), key=lambda way: way[1], default=None)
     if worst is None or worst[1] > DECADES:
         return
     row, decades, steps = worst
@@ -45,7 +45,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
     )
 
 
-def _ways(flow: Flow) -> Iterable[tuple[SiteFlow, float, int]]:
+def ways_through_time(flow: Flow) -> Iterable[tuple[SiteFlow, float, int]]:
     """For each recurrent layer: log₁₀ of the gradient at its first time step over the largest, and over how many."""
     for row in flow.sites:
         for time in row.time_gradients:

@@ -6,6 +6,7 @@ from headwater.i18n import number
 from headwater.records import Cause, Consequence, Evidence, Finding, Prescription, Proof
 from headwater.report.markup import Html, el
 from headwater.report.sections.parts import bar, pill
+from headwater.report.sections.tested import tested_section
 from headwater.report.words import MOST_FINDINGS, Words, glyph, verdict_status
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def _finding(finding: Finding, words: Words) -> Html:
         else None,
         _causes(finding.causes, words) if finding.causes else None,
         _consequences(finding.consequences, words) if finding.consequences else None,
+        tested_section(finding.interventions, words) if finding.interventions else None,
         _remedies(finding.prescriptions, words) if finding.prescriptions else None,
         class_=f"finding {finding.severity}",
     )

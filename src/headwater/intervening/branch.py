@@ -1,0 +1,131 @@
+"""One branch: the model as it was at the start, with or without one thing changed, trained for a few steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from headwater.diagnosis import diagnose
+from headwater.probes.measure import measure
+from headwater.probes.preserve import random_states, restore_random_states
+from headwater.records import Diagnosis, Experiment, Flow
+from headwater.rehearsing import rehearse
+from headwater.remedies import seeds
+from headwater.remedies.order import Order
+from headwater.remedies.trial import copied, made, make_optimizer, seed_everything
+
+Inside = Callable[[], AbstractContextManager[Any]]
+
+
+@dataclass
+class Branch:
+    """What a branch is made of; a change alters one part of it before it is trained.
+
+    Attributes:
+        model: A copy of the weights that all branches start from.
+        experiment: The user's; a change puts another loss or optimizer into a copy of it.
+        batches: One for each step and one to measure on.
+        held_out: Batches that no branch is trained on.
+        flow: What the unchanged model showed before any step.
+        order: The order its operations run in.
+        seed: Of what the model draws, the same for all branches of a repeat.
+        inside: What each call of the loss runs in.
+        seen: What the loss is given in place of the model.
+    """
+
+    model: nn.Module
+    experiment: Experiment
+    batches: Sequence[Any]
+    held_out: Sequence[Any]
+    flow: Flow
+    order: Order
+    seed: int
+    inside: Inside = nullcontext
+    seen: Callable[[nn.Module], Any] = lambda model: model
+
+    def fork(self) -> Branch:
+        """The same start once more, in copies."""
+        return replace(self, model=copied(self.model))
+
+    def with_optimizer(self, changed: Callable[[torch.optim.Optimizer], None]) -> None:
+        """Let ``changed`` alter the optimizer as soon as it is made."""
+        original = self.experiment.optimizer
+        assert original is not None
+
+        def optimizer(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+            made_as_before: torch.optim.Optimizer = original(parameters)
+            changed(made_as_before)
+            return made_as_before
+
+        self.experiment = replace(self.experiment, optimizer=optimizer)
+
+    def loss(self, model: nn.Module, batch: Any) -> Any:
+        """The experiment's loss, in what this branch runs it in."""
+        with self.inside():
+            return self.experiment.loss(self.seen(model), batch)
+
+    def metric(self) -> Callable[[Any, Any], float] | None:
+        """The experiment's metric, of the model as this branch's loss sees it."""
+        original = self.experiment.metric
+        return None if original is None else lambda model, batches: original(self.seen(model), batches)
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A branch that has been trained.
+
+    Attributes:
+        model: As it is now.
+        flow: What the last step showed, with the course of the training.
+        diagnosis: What the rules say of that.
+    """
+
+    model: nn.Module
+    flow: Flow
+    diagnosis: Diagnosis
+
+    def symptoms(self) -> frozenset[str]:
+        """Of severity warning or worse, consequences among them."""
+        findings = [finding for finding in self.diagnosis.findings if finding.severity != "info"]
+        below = {consequence.symptom for finding in findings for consequence in finding.consequences}
+        return frozenset(finding.symptom for finding in findings) | below
+
+
+def grow(branch: Branch) -> Grown:
+    """Train the branch's model on its batches, the last of which is measured."""
+    *training_batches, last = branch.batches
+    experiment = replace(branch.experiment, loss=branch.loss, metric=branch.metric())
+    optimizer = make_optimizer(experiment, branch.model)
+    seed_everything(branch.seed + seeds.TRAINING)
+    start = measure(branch.model, branch.batches[0], branch.loss)
+    steps = len(training_batches)
+    training, broke = rehearse(experiment, branch.model, optimizer, iter(training_batches), steps)
+    flow = replace(measure(branch.model, last, branch.loss, optimizer, steps), training=training)
+    return Grown(branch.model, flow, diagnose(flow, start=start, broke=broke))
+
+
+def held_out_loss(model: nn.Module, branch: Branch) -> float:
+    """Mean loss in eval mode on batches no branch was trained on, as the branch computes its loss."""
+    states = random_states()
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.no_grad():
+            losses = [float(branch.loss(model, batch)) for batch in branch.held_out]
+        return math.fsum(losses) / len(losses)
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        restore_random_states(states)
+
+
+def held_out_batches(experiment: Experiment, stream: Iterator[Any], most: int) -> list[Any]:
+    """Some of the validation's batches; of an experiment without, batches that are drawn and never trained on."""
+    source = iter(made(experiment, "validation")) if experiment.validation is not None else stream
+    return [batch for _, batch in zip(range(most), source, strict=False)]
