@@ -194,6 +194,18 @@ def clipped(make: Optimize, largest: float) -> Optimize:
     return made
 
 
+def warmed(make: Optimize, steps: int) -> Optimize:
+    """A learning rate that rises to its value over the first steps (Goyal et al. 2017, section 2.2)."""
+
+    def made(parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+        optimizer = make(parameters)
+        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1 / steps, total_iters=steps)
+        optimizer.register_step_post_hook(lambda *_: schedule.step())
+        return optimizer
+
+    return made
+
+
 def of_the_last(make: Optimize, count: int) -> Optimize:
     """An optimizer that was given the last few parameters only."""
     return lambda parameters: make(trainable(parameters)[-count:])

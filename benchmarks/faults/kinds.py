@@ -45,6 +45,7 @@ DETACHED = Fault(("not_updating",), ("detached_graph",))
 FROZEN = Fault(("not_updating",), ("frozen",))
 DROPOUT = Fault(("dropout_too_high", "underfitting"), ("dropout_high",))
 WEIGHT_DECAY = Fault(("underfitting", "double_regularization", "vanishing"), ("weight_decay_high",))
+DOUBLE = Fault(("double_regularization", "dropout_too_high", "underfitting"), ("weight_decay_high", "dropout_high"))
 NORMALIZATION = Fault(("normalization_misuse",), ("normalization_misuse",))
 THROUGH_TIME = Fault(("vanishing_through_time", "vanishing"), ("recurrent_weights", "activation_derivative"))
 SATURATED_TIME = Fault(
@@ -60,6 +61,8 @@ UNDERFITTING = Fault(("underfitting",), ("capacity_or_label_noise",))
 # Labels that have nothing to do with their inputs are learnt by heart, or not at all.
 SHUFFLED_LABELS = Fault(("underfitting", "overfitting"), ("capacity_or_label_noise",))
 NAN = Fault(("nonfinite", "overflow", "underflow"), ("numeric_overflow", "numeric_underflow", "loss_mismatch"))
+# A hole in the data, or a division by the spread of what is all the same.
+NAN_IN_DATA = Fault(("nonfinite", "overflow"), ("numeric_overflow", "data_scale", "numeric_underflow"))
 # Adam's epsilon of 1e-8 is 0 in float16, and so is the square of a small gradient: 0 / 0.
 ADAM_IN_HALF = Fault(("nonfinite", "underflow", "overflow"), ("numeric_underflow", "numeric_overflow"))
 OVERFLOW = Fault(("overflow", "nonfinite"), ("numeric_overflow", "data_scale"))

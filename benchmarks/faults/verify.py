@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.faults.families import FAMILIES, programs
 from benchmarks.faults.judging import train
-from benchmarks.faults.pool import spread
+from benchmarks.faults.pool import PROCESSES, spread
 from benchmarks.faults.program import Program
 from benchmarks.options import load, one_of, parser, save, say
 from benchmarks.worker import CrashError
@@ -33,11 +33,12 @@ def main(arguments: list[str] | None = None) -> None:
     options.add_argument("--families", type=lambda text: one_of(dict.fromkeys(FAMILIES), text), default=list(FAMILIES))
     options.add_argument("--only", help="programs whose id starts so")
     options.add_argument("--seeds", type=int, default=SEEDS)
+    options.add_argument("--processes", type=int, default=PROCESSES, help="at work side by side")
     given = options.parse_args(arguments)
     known = programs(tuple(given.families))
     wanted = {id_: p for id_, p in known.items() if given.only is None or id_.startswith(given.only)}
     wanted |= {p.twin: known[p.twin] for p in wanted.values() if p.twin}
-    results = verified(wanted, 1 if given.quick else given.seeds)
+    results = verified(wanted, 1 if given.quick else given.seeds, given.processes)
     for id_, result in results.items():
         say(f"{'holds' if result['holds'] else 'FAILS'}  {id_}: {told(result)}")
     found = load(given.out, NAME).get("programs", {}) | results  # of programs that were left out this time
@@ -47,11 +48,11 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{len(results)} programs, {len(failing)} do not hold: {', '.join(failing) or '-'}")
 
 
-def verified(wanted: dict[str, Program], seeds: int) -> dict[str, dict[str, Any]]:
+def verified(wanted: dict[str, Program], seeds: int, processes: int = PROCESSES) -> dict[str, dict[str, Any]]:
     """Metrics of every program and whether it holds."""
     metrics: dict[str, list[float]] = {id_: [] for id_ in wanted}
     jobs = [(id_, seed) for id_ in wanted for seed in range(seeds)]
-    for (id_, _), metric in spread(train, jobs):
+    for (id_, _), metric in spread(train, jobs, processes):
         if isinstance(metric, CrashError):
             raise RuntimeError(f"{id_} cannot be trained: {metric}")
         metrics[id_].append(metric)
