@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from itertools import starmap
 from typing import Any
 
 from benchmarks.faults.diagnosers import DIAGNOSERS
+from benchmarks.faults.families import HELD_OUT
 from benchmarks.faults.metrics import Row, by
 from benchmarks.faults.program import Program
 from benchmarks.options import RESULTS, say
@@ -18,28 +20,49 @@ LABELS = {name: diagnoser.label for name, diagnoser in DIAGNOSERS.items()} | {
     "grad_flow_fitted": "plot_grad_flow, limit from the other families"
 }
 
+GROUPS = {
+    "made_with": "Families the rules were made with",
+    "held_out": "Held-out families, with the rules as they are now",
+}
+HEADS = ["", "faults detected", "symptom right", "cause right", "place right"]
+HEADS += ["false alarms per 100 healthy runs", "no opinion", "seconds per run"]
+FAMILY_HEADS = ["family", "runs faulty / healthy", "detected", "symptom", "cause", "place", "false alarms per 100"]
+
 Result = dict[str, Any]
 
 
-def write(result: Result, rows: list[Row], verified: Result) -> None:
+def write(result: Result, rows: list[Row], verified: Result, first: Result) -> None:
     """Rewrite what stands between the page's markers.
 
     Args:
         result: The scores.
         rows: All answers.
         verified: What the verification found; that part stays as it is without.
+        first: The scores of the first run of held-out families; the same.
     """
     from benchmarks.faults.families import programs  # brings torch, which no table needs
 
-    text = PAGE.read_text(encoding="utf-8")
     parts = {
         "faults": table_of(result),
         "families": families_table(result),
         "kinds": symptoms_table(rows, programs()),
         "misses": misses(rows, programs()),
     }
+    if first:
+        parts["held_out"] = held_out_table(first, result)
     if verified:
         parts["verified"] = verified_table(verified)
+    rewrite(parts)
+
+
+def write_first_run(first: Result, now: Result) -> None:
+    """Rewrite the part about held-out families alone, from their first run and the last run of all."""
+    rewrite({"held_out": held_out_table(first, now)})
+
+
+def rewrite(parts: dict[str, str]) -> None:
+    """Put new content between the markers of those names."""
+    text = PAGE.read_text(encoding="utf-8")
     for name, content in parts.items():
         text = between(text, name, content)
     PAGE.write_text(text, encoding="utf-8")
@@ -47,16 +70,39 @@ def write(result: Result, rows: list[Row], verified: Result) -> None:
 
 
 def table_of(result: Result) -> str:
-    """The one table to look at."""
-    heads = ["", "faults detected", "symptom right", "cause right", "place right"]
-    heads += ["false alarms per 100 healthy runs", "no opinion", "seconds per run"]
-    cells = [score_row(name, score) for name, score in result["scores"].items()]
-    counts = next(iter(result["scores"].values()))
-    line = (
-        f"{result['programs']} programs, {result['seeds']} seeds: {counts['detected']['runs']} faulty and "
-        f"{counts['false_alarms']['runs']} healthy runs of each diagnoser, in {result['minutes']:.0f} minutes."
+    """The tables to look at: one of the families the rules were made with, one of those held out."""
+    line = f"{result['programs']} programs, {result['seeds']} seeds, in {result['minutes']:.0f} minutes."
+    parts = [machine_line(result), line]
+    for group, scores in result["groups"].items():
+        parts += [f"**{GROUPS[group]}**: {runs_of(scores)}.", table(HEADS, starmap(score_row, scores.items()))]
+    return "\n\n".join(parts)
+
+
+def runs_of(scores: Result) -> str:
+    """How many runs stand behind each row."""
+    counts = next(iter(scores.values()))
+    return f"{counts['detected']['runs']} faulty and {counts['false_alarms']['runs']} healthy runs of each diagnoser"
+
+
+def held_out_table(first: Result, now: Result) -> str:
+    """What was said when the rules met the held-out families first, and what is said now."""
+    commits = ", ".join(dict.fromkeys(HELD_OUT.values()))
+    scores, later = first["groups"]["held_out"], now.get("groups", {}).get("held_out", {})
+    cells = []
+    for name in [name for name in scores if name in DIAGNOSERS and name != "optimist"]:
+        cells.append([*score_row(name, scores[name])[:1], "first run", *score_row(name, scores[name])[1:]])
+        if name in later:
+            cells.append(["", "now", *score_row(name, later[name])[1:]])
+    families = [family_row(family, ours) for family, ours in first["families"][OURS].items()]
+    return "\n\n".join(
+        [
+            machine_line(first),
+            f"**Held-out families, first run, rules as of commit {commits}**: {runs_of(scores)}.",
+            table([HEADS[0], "when", *HEADS[1:]], cells),
+            "headwater's first run by family:",
+            table(FAMILY_HEADS, families),
+        ]
     )
-    return "\n\n".join([machine_line(result), line, table(heads, cells)])
 
 
 def score_row(name: str, score: Result) -> list[str]:
@@ -76,15 +122,19 @@ def percent(share: Result, unit: str = " %") -> str:
 
 def families_table(result: Result) -> str:
     """Headwater and the best of the others on each family."""
-    heads = ["family", "runs faulty / healthy", "detected", "symptom", "cause", "place", "false alarms per 100"]
-    heads += ["detected less false alarms, best other"]
     cells = []
     for family, ours in result["families"][OURS].items():
-        shares = [short(ours[part]) for part in ("detected", "symptom", "cause", "site")]
-        runs = f"{ours['detected']['runs']} / {ours['false_alarms']['runs']}"
         others = {name: part[family] for name, part in result["families"].items() if name != OURS and family in part}
-        cells.append([family, runs, *shares, short(ours["false_alarms"], ""), best(others)])
-    return table(heads, cells)
+        cells.append([*family_row(family, ours), best(others)])
+    return table([*FAMILY_HEADS, "detected less false alarms, best other"], cells)
+
+
+def family_row(family: str, ours: Result) -> list[str]:
+    """Headwater on one family."""
+    shares = [short(ours[part]) for part in ("detected", "symptom", "cause", "site")]
+    runs = f"{ours['detected']['runs']} / {ours['false_alarms']['runs']}"
+    name = f"{family} (held out)" if family in HELD_OUT else family
+    return [name, runs, *shares, short(ours["false_alarms"], "")]
 
 
 def short(share: Result, unit: str = " %") -> str:
