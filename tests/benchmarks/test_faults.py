@@ -11,9 +11,10 @@ from torch import nn
 
 pytest.importorskip("sklearn")
 
-from benchmarks.faults import kinds, verify
+from benchmarks.faults import first_run, kinds, verify
+from benchmarks.faults.answers import load_answers, save_answers
 from benchmarks.faults.diagnosers import DIAGNOSERS, USUAL_CAUSE, Opinion, autotrainer, grad_flow, sagemaker
-from benchmarks.faults.families import FAMILIES, programs
+from benchmarks.faults.families import FAMILIES, HELD_OUT, MADE_WITH, programs
 from benchmarks.faults.judging import judge
 from benchmarks.faults.metrics import (
     Row,
@@ -25,9 +26,9 @@ from benchmarks.faults.metrics import (
     score,
     threshold_below,
 )
-from benchmarks.faults.page import PAGE, table_of
+from benchmarks.faults.page import PAGE, held_out_table, table_of
 from benchmarks.faults.program import CAUSES, SYMPTOMS, Fault, Program
-from benchmarks.faults.run import save_answers, summary
+from benchmarks.faults.run import summary
 from benchmarks.faults.training import Training, learnt
 from headwater.diagnosis.rules import RULES
 from tests.helpers import ROOT, headwater, python
@@ -35,7 +36,8 @@ from tests.helpers import ROOT, headwater, python
 PROGRAMS = programs()
 FAULTY = [program for program in PROGRAMS.values() if program.fault]
 HEALTHY = [program for program in PROGRAMS.values() if not program.fault]
-VERIFIED = json.loads((ROOT / "docs" / "benchmarks" / "faults_verified.json").read_text(encoding="utf-8"))
+STORED = ROOT / "docs" / "benchmarks"
+VERIFIED = json.loads((STORED / "faults_verified.json").read_text(encoding="utf-8"))
 THREE = ("mlp/relu", "mlp/relu/zeros", "mlp/relu/rate-low")
 
 
@@ -231,6 +233,76 @@ def test_answers_are_written_line_by_line(tmp_path: Path) -> None:
     assert (line["verdict"], line["site_right"]) == ("early, late", "")
 
 
+def test_answers_are_read_as_they_were_written(tmp_path: Path) -> None:
+    said = [
+        row(
+            symptom="vanishing", symptom_right=True, cause_right=False, site_right=True, sites=("a.1", "b"), value=0.125
+        ),
+        row(faulty=False, alarm=False, undecided=True, crash="RuntimeError: no, or yes", seed=2),
+    ]
+    save_answers(tmp_path, said, "kept")
+    assert load_answers(tmp_path, "kept") == said
+    assert load_answers(tmp_path, "missing") == []
+
+
+# Held-out families
+
+
+def test_a_first_run_asks_what_nobody_has_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_run, "unchanged_since", lambda commit: commit == "as-now")
+    held_out = {"mixer": "as-now", "text": "as-now"}
+    met = [row(family="mixer"), row(family="text"), row(family="mixer", seed=1)]
+    assert first_run.unmet([], 1, held_out) == [("mixer", 0), ("text", 0)]
+    assert first_run.unmet(met, 2, held_out) == [("text", 1)]
+    with pytest.raises(ValueError, match="a second run is no first one"):
+        first_run.unmet(met, 1, held_out)
+
+
+def test_a_first_run_takes_the_rules_of_its_commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_run, "unchanged_since", lambda commit: commit == "as-now")
+    held_out = {"mixer": "before", "text": "as-now"}
+    assert first_run.unmet([row(family="mixer")], 1, held_out) == [("text", 0)]
+    with pytest.raises(ValueError, match="not as it was in before"):
+        first_run.unmet([], 1, held_out)
+
+
+def test_rules_of_an_unknown_commit_are_others() -> None:
+    assert not first_run.unchanged_since("no-such-commit")
+
+
+def test_the_first_run_is_kept_whole() -> None:
+    kept = load_answers(STORED, first_run.NAME)
+    held_out = {id_: program for id_, program in PROGRAMS.items() if program.family in HELD_OUT}
+    asked = set(DIAGNOSERS) - {"optimist"}
+    assert {(answer.program, answer.diagnoser) for answer in kept} == {
+        (id_, name) for id_ in held_out for name in asked
+    }
+    scores = json.loads((STORED / f"{first_run.NAME}.json").read_text(encoding="utf-8"))["groups"]["held_out"]
+    for name in asked:
+        said = score(answer for answer in kept if answer.diagnoser == name).to_dict()
+        del said["seconds"], scores[name]["seconds"]
+        assert said == scores[name], name
+
+
+def test_families_are_scored_apart_by_whether_rules_were_made_with_them() -> None:
+    rows = [row(family=MADE_WITH[0]), row(family="text", alarm=False), row(family="graph")]
+    groups = summary(rows)["groups"]
+    assert {name: scores["headwater"]["detected"]["runs"] for name, scores in groups.items()} == {
+        "made_with": 1,
+        "held_out": 2,
+    }
+    assert set(summary(rows[:1])["groups"]) == {"made_with"}
+
+
+def test_the_page_tells_the_first_run_from_now() -> None:
+    first = json.loads((STORED / f"{first_run.NAME}.json").read_text(encoding="utf-8"))
+    alone, both = held_out_table(first, {}), held_out_table(first, first)
+    assert alone.count("| first run |") == both.count("| first run |") == both.count("| now |") == len(DIAGNOSERS) - 1
+    assert "| now |" not in alone
+    assert f"rules as of commit {HELD_OUT['mixer']}" in alone
+    assert "| graph (held out) |" in alone
+
+
 # The rules of others, on tiny inputs
 
 
@@ -326,7 +398,7 @@ def test_the_page_has_a_row_per_diagnoser(answers: list[Row]) -> None:
 
 def test_the_page_has_the_markers() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    for name in ("faults", "families", "kinds", "misses", "verified"):
+    for name in ("faults", "held_out", "families", "kinds", "misses", "verified"):
         assert f"<!-- {name}: generated -->" in text
         assert f"<!-- {name}: end -->" in text
 
@@ -355,6 +427,12 @@ def test_the_command_hands_on_options_and_status() -> None:
     assert done.returncode == 2
     assert "choose among mlp" in done.stderr
     assert headwater("bench", "nonsense", cwd=ROOT).returncode == 2
+
+
+def test_the_command_makes_no_first_run_of_a_part() -> None:
+    done = headwater("bench", "faults", "--first-run", "--only", "mixer", cwd=ROOT)
+    assert done.returncode == 2
+    assert "leave the choice out" in done.stderr
 
 
 def test_help_loads_no_torch() -> None:
