@@ -56,7 +56,7 @@ def linear(
 
 
 def dense(weight: Tensor, bias: Tensor | None, signal: Signal) -> Passed:
-    """A matrix; of a vector whose covariances are followed these go through it too.
+    """A matrix; of a vector covariances go through it too, where those of its output are followed.
 
     Args:
         weight: (out, in).
@@ -64,33 +64,34 @@ def dense(weight: Tensor, bias: Tensor | None, signal: Signal) -> Passed:
         signal: The input.
     """
     outputs, pull = linear(*affine(weight, bias), [signal], len(weight))
-    if not is_followed(signal.mean):
+    if not is_followed(outputs[0].mean):
         return outputs, pull
     weight = weight.detach().double()
-    if is_followed(outputs[0].mean):
-        outputs[0].covariance = weight @ matrix(signal.covariance, signal.variance) @ weight.T
-        outputs[0].variance = outputs[0].covariance.diagonal().reshape(outputs[0].mean.shape).clamp(min=0)
+    covariance = signal.covariance
+    within = weight * signal.variance if covariance is None else weight @ covariance
+    outputs[0].covariance = within @ weight.T
+    outputs[0].variance = outputs[0].covariance.diagonal().reshape(outputs[0].mean.shape).clamp(min=0)
 
     def pull_covariance(gradients: list[Gradient | None]) -> list[Gradient]:
         (gradient,) = pull(gradients)
         given = gradients[0]
         assert given is not None
-        if is_followed(given.variance):
-            gradient.covariance = weight.T @ matrix(given.covariance, given.variance) @ weight
-            gradient.variance = gradient.covariance.diagonal().reshape(signal.mean.shape).clamp(min=0)
+        half = matrix(given.covariance, given.variance) @ weight
+        gradient.variance = (weight * half).sum(0).reshape(signal.mean.shape).clamp(min=0)
+        gradient.covariance = weight.T @ half if is_followed(signal.mean) else None
         return [gradient]
 
     return outputs, pull_covariance
 
 
 def shape_only(change: Callable[..., Any], inputs: Sequence[Signal]) -> Passed:
-    """An operation that moves elements about, or drops some."""
+    """An operation that moves elements about, or drops some; covariances stay where their order does."""
     outputs, pull = linear(change, change, inputs)
-    unchanged = len(inputs) == len(outputs) == 1 and outputs[0].mean.shape == inputs[0].mean.shape
-    if not unchanged or not torch.equal(outputs[0].mean, inputs[0].mean):
+    before, after = inputs[0].mean, outputs[0].mean
+    if len(inputs) > 1 or len(outputs) > 1 or not torch.equal(after.reshape(-1), before.reshape(-1)):
         return outputs, pull
     outputs[0].covariance = inputs[0].covariance
-    return outputs, lambda gradients: [g for g in gradients if g is not None]
+    return outputs, pull if after.shape != before.shape else lambda gradients: [g for g in gradients if g is not None]
 
 
 def averaging(average: Callable[[Tensor], Tensor], signal: Signal) -> Passed:
