@@ -18,8 +18,8 @@ from headwater.prediction.engine import Engine, Visited
 from headwater.prediction.signal import Gradient, Signal, Unknown, matrix
 
 DIRECTIONS = 4  # in which inputs are taken apart, two parts for each; those that the output depends on most
-KEPT = 0.2  # of the variance in these directions that each part has itself; docs/prediction.md compares
-FROM = 0.1  # Σ 1/n over the layers, from which one distribution is off by more than 0.01 decades
+KEPT = 0.2  # of the variance in these directions that each part has itself; docs/log.md compares
+FROM = 0.1  # Σ 1/n over the layers; at 0.25 one distribution is off by 0.03 to 0.07 decades
 MOST_INPUTS = 4096  # of a sample: the covariance of a part has their square of numbers
 
 _SHAPES = ("Flatten", "Identity")
