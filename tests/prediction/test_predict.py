@@ -97,7 +97,14 @@ def test_deep_narrow_chains_are_as_predicted_where_one_normal_distribution_is_no
     assert max(max(decades_off(row)) for row in prediction.sites) < LOG_TOLERANCE
 
 
-def test_an_input_of_many_elements_is_followed_with_its_covariances() -> None:
+def test_covariances_arise_from_inputs_of_more_elements_than_are_followed() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 20, bias=False), nn.Linear(20, 20, bias=False))
+    expected = (model[2].weight @ model[1].weight).detach().double().square().sum(1).mean().sqrt()
+    assert hw.predict(model, (1, 28, 28)).sites[-1].activation_rms == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_a_deep_chain_behind_many_inputs_is_as_predicted() -> None:
     chain = mlp(nn.Tanh, 25, 200, 1.0)
     prediction = beside(nn.Sequential(nn.Flatten(), nn.Linear(784, 200), nn.Tanh(), *chain), (1, 28, 28), 1024)
     assert max(max(decades_off(row)) for row in prediction.sites[1:]) < LOG_TOLERANCE  # no gradient comes to Flatten
