@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from headwater.probes.dependence import dependence
 from headwater.probes.preserve import random_states, restore_random_states
 from headwater.records import Experiment, Flow, InputError, Score, Training
 from headwater.remedies.trial import made, train_step
@@ -63,24 +66,43 @@ def rehearse(
                 _score(experiment, model, seen, observed)
             if progress is not None:
                 progress("progress.train", done, steps)
-    return observed.training(experiment.metric_name), observed.broke
+    training = observed.training(experiment.metric_name)
+    return (_with_dependence(training, experiment, model, seen) if training else None), observed.broke
+
+
+def _with_dependence(training: Training, experiment: Experiment, model: nn.Module, seen: list[Any]) -> Training:
+    """The training with what exchanged inputs do to the loss, on batches that were trained on and on others."""
+    with _as_in_use(model):
+        held_out = list(made(experiment, "validation")) if experiment.validation is not None else []
+        return replace(
+            training,
+            dependence=dependence(model, seen, experiment.loss),
+            validation_dependence=dependence(model, held_out, experiment.loss),
+        )
 
 
 def _score(experiment: Experiment, model: nn.Module, seen: list[Any], observed: Watch) -> None:
     """How well the model does in eval mode; random states and train mode are left alone."""
     if experiment.validation is None:
         return
+    with _as_in_use(model):
+        held_out = list(made(experiment, "validation"))
+        if not held_out:
+            return
+        losses = [_mean_loss(experiment, model, batches) for batches in (seen, held_out)]
+        metrics = [_metric(experiment, model, batches) for batches in (seen, held_out)]
+    observed.score(Score(observed.steps, losses[0], losses[1], metrics[0], metrics[1]))
+
+
+@contextmanager
+def _as_in_use(model: nn.Module) -> Iterator[None]:
+    """Eval mode without gradients; random states and train mode are as before afterwards."""
     states = random_states()
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.no_grad():
-            held_out = list(made(experiment, "validation"))
-            if not held_out:
-                return
-            losses = [_mean_loss(experiment, model, batches) for batches in (seen, held_out)]
-            metrics = [_metric(experiment, model, batches) for batches in (seen, held_out)]
-        observed.score(Score(observed.steps, losses[0], losses[1], metrics[0], metrics[1]))
+            yield
     finally:
         for module, mode in modes:
             module.training = mode

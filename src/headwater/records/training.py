@@ -42,6 +42,21 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Dependence:
+    """The loss on true pairs of input and target, and on exchanged ones.
+
+    Attributes:
+        loss: Mean loss with each sample's own input.
+        exchanged: Mean loss where samples of a batch have each other's inputs, over several exchanges.
+        spread: Standard deviation of that between exchanges.
+    """
+
+    loss: float
+    exchanged: float
+    spread: float
+
+
+@dataclass(frozen=True)
 class Training:
     """A training as far as it was seen.
 
@@ -49,11 +64,15 @@ class Training:
         steps: Measured ones, oldest first; of a long training every second of the older ones, or fewer.
         scores: Oldest first.
         metric_name: What the metric is called.
+        dependence: What exchanged inputs do to the loss at the end, on data trained on; ``None`` where that is unknown.
+        validation_dependence: The same on data held out.
     """
 
     steps: tuple[TrainingStep, ...] = ()
     scores: tuple[Score, ...] = ()
     metric_name: str = ""
+    dependence: Dependence | None = None
+    validation_dependence: Dependence | None = None
 
     def losses(self) -> list[float]:
         """The losses that are known, oldest first."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from headwater.diagnosis.dependence import LITTLE, is_surely_none, is_surely_there
+from headwater.diagnosis.dependence import SOURCE as PAIRING_SOURCE
 from headwater.diagnosis.prescribing import prescription
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.records import Cause, Evidence, Finding, Message, Score, Training
@@ -24,12 +26,25 @@ def _look(observation: Observation) -> Iterable[Finding]:
     if training is None or not training.scores:
         return
     last = training.scores[-1]
-    if _loses_what_it_learns(training.scores[0], last):
+    if is_surely_there(training.dependence) and is_surely_none(training.validation_dependence):
+        yield _unrelated(training)
+    elif _loses_what_it_learns(training.scores[0], last):
         yield _without_carrying_over(training.scores[0], last)
     elif _is_share(last):
         yield from _by_metric(training, last)
     else:
         yield from _by_loss(training, last)
+
+
+def _unrelated(training: Training) -> Finding:
+    """What was learnt of the data trained on tells nothing about others."""
+    seen, unseen = training.dependence, training.validation_dependence
+    assert seen is not None
+    assert unseen is not None
+    values: dict[str, Value] = {"seen": seen.loss, "unseen": unseen.loss, "exchanged": unseen.exchanged}
+    share = (unseen.exchanged - unseen.loss) / abs(unseen.exchanged)
+    evidence = (Evidence("pairing_gain", share, LITTLE, source=PAIRING_SOURCE), Evidence("training_loss", seen.loss))
+    return _finding(evidence, Message("finding.overfitting_unrelated", values), "nothing_over")
 
 
 def _loses_what_it_learns(first: Score, last: Score) -> bool:

@@ -9,11 +9,13 @@ import math
 from collections.abc import Iterable
 
 from headwater.diagnosis.decay import DECAYING, decay_share, weight_decay_high
-from headwater.diagnosis.progress import needs_steps, progress
+from headwater.diagnosis.dependence import LITTLE, SOURCE, learnt_nothing
+from headwater.diagnosis.progress import Progress, needs_steps, progress
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.diagnosis.rules import lr_too_high
 from headwater.records import Cause, Evidence, Finding, Message, Training
 from headwater.records.message import Value
+from headwater.records.training import Dependence
 
 IMPROVED = 0.1  # of a metric that ends at 1: a few hundred samples tell chance from half of that
 FAR = 1.0
@@ -29,6 +31,10 @@ def _look(observation: Observation) -> Iterable[Finding]:
     rises = _metric_rise(training) if training is not None else None
     decay = decay_share(observation.flow) or 0.0
     if training is None or course is None:
+        return
+    unrelated = learnt_nothing(training)
+    if unrelated is not None:
+        yield _unrelated(training, unrelated, course)
         return
     if (course.learns and decay < ALL_DECAY) or (decay <= DECAYING and rises is not None and rises > IMPROVED):
         return
@@ -47,6 +53,24 @@ def _look(observation: Observation) -> Iterable[Finding]:
         causes=(weight_decay_high(observation.flow, decay) if decay > DECAYING else UNKNOWN,),
         prescriptions=(),
         message=Message("finding.underfitting", values),
+    )
+
+
+def _unrelated(training: Training, found: Dependence, course: Progress) -> Finding:
+    """The loss may have fallen, as far as it can for one who knows how frequent the targets are and nothing else."""
+    share = (found.exchanged - found.loss) / abs(found.exchanged)
+    values: dict[str, Value] = {"first": course.start, "last": course.last, "steps": len(training.steps)}
+    return Finding(
+        symptom="underfitting",
+        severity="warning",
+        sites=(),
+        evidence=(
+            Evidence("pairing_gain", share, LITTLE, source=SOURCE),
+            Evidence("last_loss", course.last, course.start),
+        ),
+        causes=(Cause("capacity_or_label_noise", None, Message("cause.capacity_or_label_noise.unrelated")),),
+        prescriptions=(),
+        message=Message("finding.underfitting_unrelated", values),
     )
 
 

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch.utils._pytree import tree_map
 from headwater.intervening.branch import Branch
 from headwater.intervening.changes.change import Change, nothing_to_change
 from headwater.probes.first_inputs import first_inputs
+from headwater.probes.seen_through import SeenThrough
 
 SUMS_TO_ONE = 1e-3
 LOOKED_AT = 8  # batches
@@ -37,21 +37,7 @@ def _standardise(branch: Branch) -> None:
         fits = isinstance(value, Tensor) and value.is_floating_point() and value.shape[1:] == scaled.shape[1:]
         return (value - mean.to(value)) / spread.to(value) if fits else value
 
-    branch.seen = partial(_Standardising, standardised)
-
-
-class _Standardising:
-    """A model whose callers hand it one input in another scale; all else is the model's own."""
-
-    def __init__(self, standardised: Callable[[Any], Any], model: nn.Module) -> None:
-        self._standardised, self._model = standardised, model
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        scaled = {name: self._standardised(value) for name, value in kwargs.items()}
-        return self._model(*map(self._standardised, args), **scaled)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._model, name)
+    branch.seen = lambda model: SeenThrough(model, lambda values: [standardised(value) for value in values])
 
 
 def _inputs(branch: Branch) -> Tensor:

@@ -1,0 +1,101 @@
+"""Whether what a model answers has to do with what is asked of it: its loss when samples are given each other's inputs.
+
+A permutation test. Where the loss is no better on true pairs of input and target than on exchanged ones, the model
+knows how frequent the targets are and nothing more, however far the loss has fallen.
+
+Source: Ojala and Garriga 2010, "Permutation tests for studying classifier performance", JMLR 11, test 1, with inputs
+exchanged in place of labels and the model left as it is.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from headwater.probes.measure import Loss
+from headwater.probes.seen_through import SeenThrough
+from headwater.probes.tree import tensors
+from headwater.records.training import Dependence
+
+EXCHANGES = 6
+MOST_BATCHES = 4
+FEWEST_SAMPLES = 8
+
+
+def dependence(model: nn.Module, batches: Sequence[Any], loss: Loss) -> Dependence | None:
+    """How much worse the loss is when inputs are exchanged between the samples of a batch.
+
+    Args:
+        model: In eval mode, gradients off.
+        batches: The first few are used.
+        loss: ``loss(model, batch)``.
+
+    Returns:
+        ``None`` where that says nothing: without a tensor of labels or of targets shaped like the output that the model
+        is not given itself, with too few samples, or where the loss never calls the model as a whole.
+    """
+    try:
+        used = [batch for batch in batches[:MOST_BATCHES] if _has_targets_of_its_own(model, batch, loss)]
+        return _exchanged(model, used, loss) if used else None
+    except Exception:
+        return None  # with the model itself the loss ran: that it does not with a stand-in says nothing about either
+
+
+def _exchanged(model: nn.Module, used: Sequence[Any], loss: Loss) -> Dependence | None:
+    generator = torch.Generator().manual_seed(0)
+    true = math.fsum(float(loss(model, batch)) for batch in used) / len(used)
+    exchanged = [
+        math.fsum(float(loss(_exchanging(model, generator), batch)) for batch in used) / len(used)
+        for _ in range(EXCHANGES)
+    ]
+    if not all(map(math.isfinite, (true, *exchanged))):
+        return None
+    return Dependence(true, statistics.fmean(exchanged), statistics.stdev(exchanged))
+
+
+def _has_targets_of_its_own(model: nn.Module, batch: Any, loss: Loss) -> bool:
+    given: list[Tensor] = []
+    outputs: list[Tensor] = []
+
+    def note(values: list[Any]) -> list[Any]:
+        given.extend(tensors(values))
+        return values
+
+    handle = model.register_forward_hook(lambda module, args, output: outputs.extend(tensors(output)))
+    try:
+        loss(SeenThrough(model, note), batch)
+    finally:
+        handle.remove()
+    if not given or not outputs or given[0].dim() == 0 or len(given[0]) < FEWEST_SAMPLES:
+        return False
+    samples, storages = len(given[0]), {tensor.untyped_storage().data_ptr() for tensor in given}
+    shape = outputs[0].shape
+    return any(
+        _is_target(tensor, shape)
+        for tensor in tensors(batch)
+        if tensor.dim() and len(tensor) == samples and tensor.untyped_storage().data_ptr() not in storages
+    )
+
+
+def _is_target(tensor: Tensor, output: torch.Size) -> bool:
+    """Whether it holds classes, or numbers of the output's shape."""
+    return not tensor.is_floating_point() or tensor.shape in (output, output[:-1])
+
+
+def _exchanging(model: nn.Module, generator: torch.Generator) -> SeenThrough:
+    """The model with the inputs of each call exchanged between its samples, all inputs alike."""
+
+    def exchanged(values: list[Any]) -> list[Any]:
+        first = next((value for value in values if isinstance(value, Tensor) and value.dim()), None)
+        if first is None:
+            return values
+        order = torch.randperm(len(first), generator=generator).to(first.device)
+        alike = (isinstance(v, Tensor) and v.dim() > 0 and len(v) == len(first) for v in values)
+        return [value[order] if same else value for value, same in zip(values, alike, strict=True)]
+
+    return SeenThrough(model, exchanged)
