@@ -19,9 +19,10 @@ def flat(tensors: list[Tensor | None]) -> Tensor:
     return torch.cat([t.detach().double().flatten() for t in tensors if t is not None])
 
 
-def test_cosines_and_update_ratios_are_those_of_all_weights_in_one_row() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_cosines_and_update_ratios_are_those_of_all_weights_in_one_row(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    model, batch = plain_mlp(depth=3), vectors()
+    model, batch = plain_mlp(depth=3).to(dtype), vectors(dtype=dtype)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     gradients, ratios, losses = [], [], []
     with hw.watch(model, optimizer, every=1) as watch:
@@ -45,11 +46,12 @@ def test_cosines_and_update_ratios_are_those_of_all_weights_in_one_row() -> None
     assert [step.log10_gradient for step in training.steps] == pytest.approx(levels, abs=1e-5)
 
 
-def test_part_of_a_large_parameter_stands_for_all_of_it() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_part_of_a_large_parameter_stands_for_all_of_it(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(300, 400), nn.Tanh(), nn.Linear(400, 3))
+    model = nn.Sequential(nn.Linear(300, 400), nn.Tanh(), nn.Linear(400, 3)).to(dtype)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    batch = torch.randn(64, 300), torch.randint(3, (64,))
+    batch = torch.randn(64, 300, dtype=dtype), torch.randint(3, (64,))
     with hw.watch(model, optimizer, every=1) as watch:
         before = flat(list(model.parameters()))
         cross_entropy(model, batch).backward()

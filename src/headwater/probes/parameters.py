@@ -292,7 +292,7 @@ class ParameterProbe:
             if isinstance(subject.before, np.ndarray) and subject.fits and _plain(subject.parameter):
                 work.add(work.COMPARE, subject.parameter, *subject.runs, subject.before_at, reading.address + 32)
             elif isinstance(subject.before, Tensor):
-                reading.other_change = _change(subject.before, generic.local(subject.parameter.detach()))
+                _change(reading, subject.before, generic.local(subject.parameter.detach()))
                 subject.before = None
         work.run()
 
@@ -526,11 +526,21 @@ def _plain(tensor: Tensor) -> bool:
     )
 
 
-def _change(before: Tensor, after: Tensor) -> tuple[float | None, float | None, int]:
+def _change(reading: _Reading, before: Tensor, after: Tensor) -> None:
+    """What became of weights that the compiled kernel cannot read: float64, another device, another layout."""
     if before.shape != after.shape or before.is_meta:
-        return None, None, 0
+        reading.other_change = None, None, 0
+        return
     spoiled = int((torch.isfinite(before) & ~torch.isfinite(after)).sum())
-    return generic.update_ratio(before, after), generic.unchanged_fraction(before, after), spoiled
+    ratio = generic.update_ratio(before, after)
+    reading.other_change = ratio, generic.unchanged_fraction(before, after), spoiled
+    weight = generic.moments(before).norm
+    update = generic.moments(after).norm if weight == 0.0 else weight and ratio and weight * ratio
+    norms = np.array([weight, update], np.float64)  # NaN for what is not known
+    # They are of all elements; the row speaks for those that are kept of the gradient.
+    with np.errstate(over="ignore"):
+        reading.numbers[reading.index, 4:6] = norms**2 * (reading.subject.kept / max(1, reading.subject.count))
+    reading.numbers[reading.index, 7] = spoiled
 
 
 def _change_of(reading: _Reading) -> tuple[float | None, float | None, int]:
