@@ -3,6 +3,7 @@
 import copy
 import math
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -376,3 +377,24 @@ def test_loss_that_never_calls_the_model_is_refused() -> None:
     model = plain_mlp()
     with pytest.raises(InputError, match="never called the model"):
         hw.check(model, vectors(), lambda m, b: m[0].weight.sum())
+
+
+def summed(m: nn.Module, b: Any) -> Tensor:
+    return F.cross_entropy(m(b[0]), b[1], reduction="sum")
+
+
+SCALED: dict[str, tuple[Callable[[nn.Module, Any], Tensor], float]] = {
+    "plain": (cross_entropy, 1.0),
+    "times": (lambda m, b: 1e3 * cross_entropy(m, b), 1e3),
+    "micro-batches": (lambda m, b: cross_entropy(m, b) / 8, 0.125),
+    "twice": (lambda m, b: torch.tensor(3.0) * (cross_entropy(m, b) / 2), 1.5),
+    "summed": (summed, 64.0),
+    "weighted sum": (lambda m, b: summed(m, b) * 0.5, 32.0),
+    "two terms": (lambda m, b: 2 * cross_entropy(m, b) + m(b[0]).square().mean(), 1.0),
+}
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_constant_that_a_loss_is_multiplied_with_is_seen(name: str) -> None:
+    loss, scale = SCALED[name]
+    assert measure(plain_mlp(), vectors(), loss).setup.loss_scale == pytest.approx(scale)

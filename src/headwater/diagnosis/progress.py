@@ -11,6 +11,7 @@ SIGMAS = 3.0
 IMAGE_RANK = 4  # (batch, classes, height, width)
 ABOVE_CHANCE = 0.98  # of its cross-entropy: up there nothing is known of the inputs, however bad it was before
 FAR_UP = 1.2  # times the first loss
+_SCALING = ("Scale", "ToCopy", "Mean", "View")  # on the way from a cross-entropy to the loss
 LITTLE = 0.01  # of the loss at the start: less is no progress, however surely it is there
 
 
@@ -82,10 +83,13 @@ def progress(flow: Flow) -> Progress | None:
 
 
 def _chance(flow: Flow) -> float | None:
+    """Of a cross-entropy, times what it is multiplied with; ``None`` where other terms are added to it."""
     shape = flow.sites[-1].site.shape if flow.sites else ()
     classes = shape[1] if len(shape) == IMAGE_RANK else (shape[-1] if len(shape) > 1 else 0)
-    is_cross_entropy = any(operation.startswith("NllLoss") for operation in flow.setup.loss_operations)
-    return math.log(classes) if is_cross_entropy and classes > 1 else None
+    terms = (operation for operation in flow.setup.loss_operations if operation not in _SCALING)
+    is_cross_entropy = next(terms, "").startswith("NllLoss")
+    scale = 1.0 if flow.setup.loss_scale is None else flow.setup.loss_scale
+    return scale * math.log(classes) if is_cross_entropy and classes > 1 and scale > 0 else None
 
 
 def needs_steps(flow: Flow) -> Message | None:

@@ -20,6 +20,7 @@ from headwater.records import Setup
 from headwater.records.site import Scalar
 
 _BACKWARD = re.compile(r"(Backward)?\d*$")
+_SUM = 2  # of the reductions, as autograd numbers them
 _CHANNELS_RANK = 3  # of (batch, channels, positions…), from which on a feature is a channel
 
 
@@ -45,10 +46,12 @@ class SetupProbe:
             roots: Node of the loss.
             site_nodes: Those of the sites' outputs; what stands before the first of them is the loss's own.
         """
+        roots = list(roots)
         self._described["operations"] = dict(Counter(map(operation_name, _under(roots, set()))))
         own = _under(roots, site_nodes)
         self._described["loss_operations"] = tuple(map(operation_name, own))
         self._described["loss_elements"] = next((n for n in map(_elements, own) if n is not None), None)
+        self._described["loss_scale"] = _scale(own)
 
     def note_targets(self, batch: Any, output_shape: tuple[int, ...]) -> None:
         """What the batch holds in the shape of the model's output."""
@@ -127,6 +130,24 @@ def _elements(node: Any) -> int | None:
     if sizes is None and operation_name(node) in ("MseLoss", "SmoothL1Loss", "HuberLoss"):
         sizes = node._saved_self.shape
     return math.prod(int(size) for size in sizes) if sizes is not None else None
+
+
+def _scale(own: list[Any]) -> float | None:
+    """Product of the constants that a loss is multiplied with at last, ``None`` for one that is no single number."""
+    scale = 1.0
+    for node in own:
+        if operation_name(node) != "Scale":
+            targets = getattr(node, "_saved_total_weight", None) if _sums_up(node) else None
+            return scale if targets is None else scale * float(targets)
+        factor = node._saved_other if node._saved_self is None else node._saved_self
+        if factor is None or factor.numel() != 1:
+            return None
+        scale = scale * float(factor) if "Mul" in node.name() else scale / float(factor)
+    return scale
+
+
+def _sums_up(node: Any) -> bool:
+    return getattr(node, "_saved_reduction", None) == _SUM
 
 
 def _without_ones(shape: Iterable[int]) -> tuple[int, ...]:

@@ -19,6 +19,8 @@ class Setup:
             name without ``Backward``.
         loss_operations: Those between the model's last site and the loss, nearest the loss first.
         loss_elements: How many numbers the loss is the mean or sum of, ``None`` if that was not seen.
+        loss_scale: Constant factor that the loss is multiplied with: 1/8 where it is divided among eight micro-batches,
+            the number of targets where a cross-entropy sums them; ``None`` if that was not seen.
         targets: Smallest and largest element of the batch's tensors that have the shape of the model's output.
         optimizer: Settings of the optimizer's first group: ``lr``, ``weight_decay``, ``momentum``, …
     """
@@ -29,5 +31,6 @@ class Setup:
     operations: dict[str, int] = field(default_factory=dict)
     loss_operations: tuple[str, ...] = ()
     loss_elements: int | None = None
+    loss_scale: float | None = None
     targets: tuple[float, float] | None = None
     optimizer: dict[str, Scalar] = field(default_factory=dict)
