@@ -8,7 +8,7 @@ of their own.
 
 import math
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -86,10 +86,23 @@ def _is_frozen_fresh(parameter: ParameterFlow, step: _Step) -> bool:
 
 
 def _has_adapter(parameter: ParameterFlow, flow: Flow) -> bool:
-    """Whether a narrow trained matrix stands beside it in the same part of the model, as in LoRA."""
+    """Whether a way round it through a narrow place is trained in the same part of the model, as in LoRA.
+
+    That takes two matrices: one from the inputs to the narrow place, one from there to the outputs.
+    """
     part = parameter.name.rpartition(".")[0].rpartition(".")[0]
-    beside = [p for p in flow.parameters if part and p.name.startswith(f"{part}.") and p.trainable and len(p.shape) > 1]
-    return any(min(p.shape) <= min(parameter.shape) // 2 for p in beside)
+    beside = [p.shape[:2] for p in flow.parameters if p.trainable and len(p.shape) > 1 and _is_in(p.name, part)]
+    outputs, inputs = parameter.shape[:2]
+    narrow = Counter(min(shape) for shape in beside if max(shape) in (inputs, outputs))
+    ends = {(min(shape), max(shape)) for shape in beside}
+    return any(
+        count > 1 and rank <= min(outputs, inputs) // 2 and {(rank, inputs), (rank, outputs)} <= ends
+        for rank, count in narrow.items()
+    )
+
+
+def _is_in(name: str, part: str) -> bool:
+    return not part or name.startswith(f"{part}.")
 
 
 def _frozen_finding(fresh: list[ParameterFlow], share: float, severity: Severity) -> Finding:
@@ -168,7 +181,8 @@ def _severity(still: list[ParameterFlow], trainable: list[ParameterFlow], cause_
         return "info"
     if len(still) == len(trainable):
         return "critical"
-    negligible = rounded_away and _weights(still) < NEGLIGIBLE_SHARE * _weights(trainable)
+    few = _weights(still) < NEGLIGIBLE_SHARE * _weights(trainable)
+    negligible = rounded_away and (few or not any(len(p.shape) > 1 for p in still))
     return "info" if cause_id == "unused" or negligible else "warning"
 
 
