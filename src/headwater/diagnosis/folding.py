@@ -31,7 +31,8 @@ _EXPLAINS = {
     "overflow": "nonfinite lr_too_high underfitting",
     "vanishing": f"zigzag {_BROKEN_TRAINING}",
     "underflow": f"zigzag {_BROKEN_TRAINING}",
-    "rank_collapse": "underfitting lr_too_low lr_too_high oscillation",
+    # The gradient that vanishes comes first here unless the inputs had merged before any step: then it came of that.
+    "rank_collapse": "vanishing underflow dead_units underfitting lr_too_low lr_too_high oscillation",
     "linear_collapse": "underfitting",
     "not_updating": "underfitting lr_too_low",
     "oscillation": "underfitting",
@@ -63,10 +64,14 @@ def folded(findings: Sequence[Finding], began: frozenset[str]) -> list[Finding]:
     return sorted(headlines, key=lambda finding: _WORST_FIRST.index(finding.severity))
 
 
-def _rank(finding: Finding, began: frozenset[str]) -> tuple[bool, bool, int]:
-    """Findings that matter first, of those what was there early, of those the likelier root."""
+def _rank(finding: Finding, began: frozenset[str]) -> tuple[bool, bool, int, bool]:
+    """Findings that matter first, of those what was there early, of those the likelier root.
+
+    Of two with one cause that is a root in itself, the one about the training speaks for both: how far the weights'
+    decay has brought the gradient by then is a matter of depth and time.
+    """
     rank = _ROOTS.index(_kind(finding)) if _kind(finding) in EXPLAINS else len(_ROOTS)
-    return finding.severity == "info", finding.symptom not in began, rank
+    return finding.severity == "info", finding.symptom not in began, rank, finding.symptom != "underfitting"
 
 
 def _kind(finding: Finding) -> str:
