@@ -21,6 +21,7 @@ from headwater.records.site import Scalar
 
 _BACKWARD = re.compile(r"(Backward)?\d*$")
 _SUM = 2  # of the reductions, as autograd numbers them
+_PENALISING = ("Pow", "Abs", "Mul", "Norm", "LinalgVectorNorm", "View", "Reshape")  # what an L1 or L2 term begins with
 _CHANNELS_RANK = 3  # of (batch, channels, positions…), from which on a feature is a channel
 
 
@@ -52,6 +53,7 @@ class SetupProbe:
         self._described["loss_operations"] = tuple(map(operation_name, own))
         self._described["loss_elements"] = next((n for n in map(_elements, own) if n is not None), None)
         self._described["loss_scale"] = _scale(own)
+        self._described["penalised"] = _penalised(own, site_nodes)
 
     def note_targets(self, batch: Any, output_shape: tuple[int, ...]) -> None:
         """What the batch holds in the shape of the model's output."""
@@ -139,15 +141,36 @@ def _scale(own: list[Any]) -> float | None:
         if operation_name(node) != "Scale":
             targets = getattr(node, "_saved_total_weight", None) if _sums_up(node) else None
             return scale if targets is None else scale * float(targets)
-        factor = node._saved_other if node._saved_self is None else node._saved_self
-        if factor is None or factor.numel() != 1:
+        factor = _factor(node)
+        if not factor:
             return None
-        scale = scale * float(factor) if "Mul" in node.name() else scale / float(factor)
+        scale = scale * factor if "Mul" in node.name() else scale / factor
     return scale
+
+
+def _factor(node: Any) -> float | None:
+    """The constant of a product or quotient, ``None`` for one that is no single finite number."""
+    constants = (getattr(node, name, None) for name in ("_saved_other", "_saved_self"))
+    constant = next((constant for constant in constants if constant is not None), None)
+    if constant is None or constant.numel() != 1 or constant.is_complex():
+        return None
+    return float(constant) if math.isfinite(float(constant)) else None
 
 
 def _sums_up(node: Any) -> bool:
     return getattr(node, "_saved_reduction", None) == _SUM
+
+
+def _penalised(own: list[Any], site_nodes: set[Any]) -> int:
+    """Weight matrices in terms of the loss that nothing of the network's output enters."""
+    signal = set(site_nodes)
+    known = -1
+    while known != len(signal):
+        known = len(signal)
+        signal.update(node for node in reversed(own) if any(source in signal for source, _ in node.next_functions))
+    terms = [node for node in own if node not in signal and operation_name(node) in _PENALISING]
+    leaves = {source for node in terms for source, _ in node.next_functions if hasattr(source, "variable")}
+    return sum(leaf.variable.dim() > 1 for leaf in leaves)
 
 
 def _without_ones(shape: Iterable[int]) -> tuple[int, ...]:

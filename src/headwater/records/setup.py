@@ -21,6 +21,7 @@ class Setup:
         loss_elements: How many numbers the loss is the mean or sum of, ``None`` if that was not seen.
         loss_scale: Constant factor that the loss is multiplied with: 1/8 where it is divided among eight micro-batches,
             the number of targets where a cross-entropy sums them; ``None`` if that was not seen.
+        penalised: How many weight matrices the loss holds directly, as an L1 or L2 term does.
         targets: Smallest and largest element of the batch's tensors that have the shape of the model's output.
         optimizer: Settings of the optimizer's first group: ``lr``, ``weight_decay``, ``momentum``, …
     """
@@ -32,5 +33,6 @@ class Setup:
     loss_operations: tuple[str, ...] = ()
     loss_elements: int | None = None
     loss_scale: float | None = None
+    penalised: int = 0
     targets: tuple[float, float] | None = None
     optimizer: dict[str, Scalar] = field(default_factory=dict)
