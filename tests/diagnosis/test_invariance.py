@@ -335,6 +335,15 @@ PROGRAMS: dict[str, Program] = {
     "saturated": Program(partial(plain, act=nn.Tanh, draw=times(30.0, lecun)), ("saturation", "weights_too_large")),
     "merged": Program(partial(plain, draw=he), ("rank_collapse", "depth_without_shortcut"), size=Size(depth=80)),
     "constant": Program(partial(plain, draw=partial(nn.init.constant_, val=0.05)), ("symmetric_init", "init_mismatch")),
+    "start-small": Program(
+        partial(plain, draw=times(0.02, he)),
+        ("bad_init_small", "weights_too_small"),
+        ("depth + 50 %",),  # one layer more, and the gradient has lost three decades
+        size=Size(depth=3),
+    ),
+    "start-large": Program(
+        partial(plain, draw=times(6.0, he)), ("bad_init_large", "weights_too_large"), size=Size(depth=3)
+    ),
     "no-activation": Program(partial(plain, act=nn.Identity), ("linear_collapse", "no_nonlinearity")),
     "raw-bytes": Program(plain, ("unscaled_input", "data_scale"), inputs=lambda x: 60 * x + 100),
     "softmax-twice": Program(
@@ -351,6 +360,24 @@ PROGRAMS: dict[str, Program] = {
     ),
     # Trained for some steps.
     "rate-high": Program(plain, ("lr_too_high", "learning_rate_high"), steps=30, optimizer=SGD, lr=100.0),
+    "start-small-trained": Program(
+        partial(plain, draw=times(0.005, he)),
+        ("bad_init_small", "weights_too_small"),
+        ("depth + 50 %",),
+        steps=30,
+        optimizer=SGD,
+        lr=0.1,
+        size=Size(depth=3),
+    ),
+    "start-large-trained": Program(
+        partial(plain, draw=times(8.0, he)), ("bad_init_large", "weights_too_large"), steps=20, size=Size(depth=3)
+    ),
+    "regularised-twice": Program(
+        partial(plain, after=lambda size: [nn.Dropout(0.5)]),
+        ("double_regularization", "weight_decay_high"),
+        steps=40,
+        decay=3.0,
+    ),
     "rate-low": Program(
         plain,
         ("lr_too_low", "learning_rate_low"),

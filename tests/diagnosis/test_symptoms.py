@@ -125,6 +125,14 @@ HE = partial(nn.init.kaiming_normal_, nonlinearity="relu")
 FAILING: dict[str, tuple[Run, str]] = {
     "rank_collapse": (Run(lambda: drawn(network(depth=100), HE)), "depth_without_shortcut"),
     "symmetric_init": (Run(lambda: drawn(network(), partial(nn.init.constant_, val=0.1))), "init_mismatch"),
+    "bad_init_small": (
+        replace(TRAINED, model=lambda: drawn(network(depth=3), partial(nn.init.normal_, std=1e-3)), optimizer=SGD),
+        "weights_too_small",
+    ),
+    "bad_init_large": (
+        replace(TRAINED, model=lambda: drawn(network(depth=3), nn.init.normal_)),
+        "weights_too_large",
+    ),
     "linear_collapse": (Run(lambda: network(nn.Identity)), "no_nonlinearity"),
     "unscaled_input": (Run(batches=partial(batches, scale=60.0, shift=100.0), validated=False), "data_scale"),
     "loss_activation_mismatch": (Run(lambda: with_softmax(network())), "loss_mismatch"),
@@ -149,12 +157,20 @@ FAILING: dict[str, tuple[Run, str]] = {
         replace(TRAINED, optimizer=partial(torch.optim.Adam, lr=2e-3, weight_decay=3.0)),
         "weight_decay_high",
     ),
+    "double_regularization": (
+        replace(TRAINED, model=lambda: with_layers(nn.Dropout(0.5)), optimizer=partial(ADAM, weight_decay=3.0)),
+        "weight_decay_high",
+    ),
     "gated_by_design": (Run(lambda: nn.Sequential(nn.Linear(64, 8), ReZero(), nn.Linear(3, 10))), "zero_gate"),
     "not_updating": (Run(lambda: frozen(network())), "frozen"),
 }
 HEALTHY: dict[str, Run] = {
     "rank_collapse": Run(lambda: drawn(network(depth=10), HE)),
     "symmetric_init": Run(lambda: drawn(network(), HE)),
+    "bad_init_small": replace(
+        TRAINED, model=lambda: drawn(network(depth=3), partial(nn.init.normal_, std=0.05)), optimizer=SGD
+    ),
+    "bad_init_large": replace(TRAINED, model=lambda: drawn(network(depth=3), HE)),
     "linear_collapse": Run(lambda: nn.Sequential(nn.Linear(64, 4), nn.Linear(4, 64), nn.Linear(64, 10))),
     "unscaled_input": Run(batches=partial(batches, scale=3.0, shift=1.0)),
     "loss_activation_mismatch": Run(lambda: nn.Sequential(network(), nn.LogSoftmax(dim=-1))),
@@ -167,6 +183,11 @@ HEALTHY: dict[str, Run] = {
     "vanishing_through_time": Run(lambda: Rows(nn.RNN, 5), partial(recalled, 5), steps=20, validated=False),
     "overfitting": replace(TRAINED, steps=80),
     "underfitting": replace(TRAINED, optimizer=partial(torch.optim.AdamW, lr=1e-3, weight_decay=0.01)),
+    "double_regularization": replace(
+        TRAINED,
+        model=lambda: with_layers(nn.Dropout(0.5)),
+        optimizer=partial(torch.optim.AdamW, lr=3e-3, weight_decay=0.01),
+    ),
     "gated_by_design": Run(),
     "not_updating": Run(lambda: trained_elsewhere(network())),
 }

@@ -14,23 +14,28 @@ _BROKEN_TRAINING = (
 )
 # What was learnt by heart was learnt; there is nothing left to move.
 _LEARNT = "underfitting lr_too_low not_updating dead_units rank_collapse saturation oscillation"
+_LEARNING_NOTHING = _BROKEN_TRAINING.replace(" not_updating", "")  # weights of any size can be moved
+_BAD_INIT = "bad_init_small bad_init_large"
 # In the order in which roots are looked for: what a user did comes before what the network does.
 _EXPLAINS = {
-    "weight_decay_high": f"underflow vanishing zigzag {_BROKEN_TRAINING}",
+    "weight_decay_high": f"underflow vanishing zigzag double_regularization {_BROKEN_TRAINING}",
     "overfitting": _LEARNT,
     "loss_activation_mismatch": "underfitting lr_too_low vanishing saturation not_updating oscillation dead_units",
-    "symmetric_init": f"vanishing {_BROKEN_TRAINING} zigzag underflow",
+    "symmetric_init": f"vanishing {_BROKEN_TRAINING} zigzag underflow {_BAD_INIT}",
     "normalization_misuse": f"lr_too_high exploding vanishing underflow {_BROKEN_TRAINING}",
-    "dropout_too_high": f"lr_too_high {_BROKEN_TRAINING}",
+    "dropout_too_high": f"lr_too_high double_regularization {_BROKEN_TRAINING}",
     "lr_too_high": f"nonfinite overflow exploding vanishing underflow zigzag {_BROKEN_TRAINING}",
     "unscaled_input": f"nonfinite overflow lr_too_high exploding {_BROKEN_TRAINING}",
-    "exploding": f"nonfinite overflow lr_too_high {_BROKEN_TRAINING}",
-    "saturation": f"vanishing underflow lr_too_high zigzag {_BROKEN_TRAINING}",
-    "dead_units": f"vanishing underflow lr_too_high zigzag {_BROKEN_TRAINING}",
-    "nonfinite": f"overflow underflow exploding vanishing lr_too_high {_BROKEN_TRAINING}",
-    "overflow": "nonfinite lr_too_high underfitting",
-    "vanishing": f"zigzag {_BROKEN_TRAINING}",
-    "underflow": f"zigzag {_BROKEN_TRAINING}",
+    "exploding": f"nonfinite overflow lr_too_high {_BROKEN_TRAINING} bad_init_large",
+    "saturation": f"vanishing underflow lr_too_high zigzag {_BROKEN_TRAINING} {_BAD_INIT}",
+    "dead_units": f"vanishing underflow lr_too_high zigzag {_BROKEN_TRAINING} {_BAD_INIT}",
+    "nonfinite": f"overflow underflow exploding vanishing lr_too_high {_BROKEN_TRAINING} {_BAD_INIT}",
+    "overflow": "nonfinite lr_too_high underfitting bad_init_large",
+    "vanishing": f"zigzag {_BROKEN_TRAINING} bad_init_small",
+    "underflow": f"zigzag {_BROKEN_TRAINING} bad_init_small",
+    # As above: a gradient that vanishes or explodes from the start says more, one that does later came of it.
+    "bad_init_small": f"vanishing underflow lr_too_high zigzag {_LEARNING_NOTHING}",
+    "bad_init_large": f"exploding overflow nonfinite vanishing lr_too_high zigzag {_LEARNING_NOTHING}",
     # The gradient that vanishes comes first here unless the inputs had merged before any step: then it came of that.
     "rank_collapse": "vanishing underflow dead_units underfitting lr_too_low lr_too_high oscillation",
     "linear_collapse": "underfitting",
@@ -40,6 +45,7 @@ _EXPLAINS = {
     "vanishing_through_time": "underfitting lr_too_low",
 }
 _BY_CAUSE = ("weight_decay_high",)  # what is a root by its cause, whatever the symptom
+_OF_THE_TRAINING = ("double_regularization", "underfitting")
 EXPLAINS: dict[str, frozenset[str]] = {
     symptom: frozenset(others.split()) - {symptom} for symptom, others in _EXPLAINS.items()
 }
@@ -71,7 +77,7 @@ def _rank(finding: Finding, began: frozenset[str]) -> tuple[bool, bool, int, boo
     decay has brought the gradient by then is a matter of depth and time.
     """
     rank = _ROOTS.index(_kind(finding)) if _kind(finding) in EXPLAINS else len(_ROOTS)
-    return finding.severity == "info", finding.symptom not in began, rank, finding.symptom != "underfitting"
+    return finding.severity == "info", finding.symptom not in began, rank, finding.symptom not in _OF_THE_TRAINING
 
 
 def _kind(finding: Finding) -> str:

@@ -79,11 +79,11 @@ def progress(flow: Flow) -> Progress | None:
     noise = math.sqrt((statistics.variance(early) + statistics.variance(last)) / part)
     means = statistics.fmean(early), statistics.fmean(last)
     extremes = max(losses), min(last), max(last)
-    return Progress(losses[0], *means, *extremes, statistics.stdev(last), noise, False, _chance(flow))
+    return Progress(losses[0], *means, *extremes, statistics.stdev(last), noise, False, chance_loss(flow))
 
 
-def _chance(flow: Flow) -> float | None:
-    """Of a cross-entropy, times what it is multiplied with; ``None`` where other terms are added to it."""
+def chance_loss(flow: Flow) -> float | None:
+    """Cross-entropy of a guess, times what the loss is multiplied with; ``None`` where other terms are added."""
     shape = flow.sites[-1].site.shape if flow.sites else ()
     classes = shape[1] if len(shape) == IMAGE_RANK else (shape[-1] if len(shape) > 1 else 0)
     terms = (operation for operation in flow.setup.loss_operations if operation not in _SCALING)

@@ -2,7 +2,10 @@
 
 from headwater.diagnosis.rule import Rule
 from headwater.diagnosis.rules import (
+    bad_init_large,
+    bad_init_small,
     dead_units,
+    double_regularization,
     dropout_too_high,
     exploding,
     gated_by_design,
@@ -40,6 +43,8 @@ RULES: tuple[Rule, ...] = (
     exploding.RULE,
     dead_units.RULE,
     saturation.RULE,
+    bad_init_small.RULE,
+    bad_init_large.RULE,
     rank_collapse.RULE,
     linear_collapse.RULE,
     lr_too_high.RULE,
@@ -48,6 +53,7 @@ RULES: tuple[Rule, ...] = (
     lr_too_low.RULE,
     vanishing_through_time.RULE,
     overfitting.RULE,
+    double_regularization.RULE,
     underfitting.RULE,
     zigzag.RULE,
     gated_by_design.RULE,

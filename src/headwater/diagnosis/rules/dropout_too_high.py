@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable
 
 from headwater.diagnosis.rule import Observation, Rule
-from headwater.records import Cause, Evidence, Finding, Message, SiteFlow
+from headwater.records import Cause, Evidence, Finding, Flow, Message, SiteFlow
 from headwater.records.message import Value
 
 WARNING_P = 0.8
@@ -17,32 +17,42 @@ SOURCE = "noise of p/(1 - p) = 4 times the signal; 0.2 to 0.5 are usual (Srivast
 
 
 def _look(observation: Observation) -> Iterable[Finding]:
-    high = [row for row in observation.flow.sites if _share(row) >= WARNING_P]
+    high = [row for row in dropouts(observation.flow) if share_dropped(row) >= WARNING_P]
     if not high:
         return
-    worst = max(high, key=_share)
-    share = _share(worst)
+    worst = max(high, key=share_dropped)
+    share = share_dropped(worst)
     values: dict[str, Value] = {"site": worst.site.name, "percent": 100 * share, "layers": len(high)}
     yield Finding(
         symptom="dropout_too_high",
         severity="critical" if share >= CRITICAL_P and len(high) > 1 else "warning",
         sites=tuple(row.site.name for row in high),
         evidence=(Evidence("dropout_share", share, WARNING_P, worst.site.name, SOURCE),),
-        causes=(Cause("dropout_high", None, Message("cause.dropout_high.why", {"noise": _noise(share)})),),
+        causes=(dropout_high(share),),
         prescriptions=(),
         message=Message("finding.dropout_too_high", values),
     )
 
 
-def _noise(share: float) -> float:
-    """Variance of the noise over the mean square of the signal."""
-    return share / (1.0 - share) if share < 1.0 else math.inf
+def dropouts(flow: Flow) -> list[SiteFlow]:
+    """The sites of dropout that is on."""
+    return [row for row in flow.sites if share_dropped(row) > 0.0]
 
 
-def _share(row: SiteFlow) -> float:
+def share_dropped(row: SiteFlow) -> float:
     """What a dropout that is on drops; 0 for all else."""
     settings = row.site.settings
     return float(settings.get("p", 0.0)) if settings.get("training") else 0.0
+
+
+def dropout_high(share: float) -> Cause:
+    """The cause that so much is dropped."""
+    return Cause("dropout_high", None, Message("cause.dropout_high.why", {"noise": _noise(share)}))
+
+
+def _noise(share: float) -> float:
+    """Variance of the noise over the mean square of the signal."""
+    return share / (1.0 - share) if share < 1.0 else math.inf
 
 
 RULE = Rule("dropout_too_high", _look)
