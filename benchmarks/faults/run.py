@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import machine
 from benchmarks.faults import first_run, page
 from benchmarks.faults.answers import ANSWERS, load_answers, save_answers
-from benchmarks.faults.diagnosers import DIAGNOSERS
+from benchmarks.faults.diagnosers import DIAGNOSERS, USUAL
 from benchmarks.faults.families import FAMILIES, HELD_OUT, programs
 from benchmarks.faults.judging import judge, warm_up
 from benchmarks.faults.metrics import Row, by, left_out, score, threshold_below
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
         options.error("--first-run keeps the answers of everybody about everything: leave the choice out.")
     families = tuple(HELD_OUT if given.first_run else given.families or FAMILIES)
     seeds = given.seeds or (1 if given.quick else SEEDS)
-    asked = tuple(given.diagnosers or DIAGNOSERS)
+    asked = tuple(given.diagnosers or USUAL)
     wanted = [id_ for id_ in programs(families) if given.only is None or id_.startswith(given.only)]
     jobs = [(id_, seed) for id_ in wanted for seed in range(seeds)]
     met = load_answers(RESULTS, first_run.NAME) if given.first_run else []

@@ -13,7 +13,7 @@ pytest.importorskip("sklearn")
 
 from benchmarks.faults import first_run, kinds, verify
 from benchmarks.faults.answers import load_answers, save_answers
-from benchmarks.faults.diagnosers import DIAGNOSERS, USUAL_CAUSE, Opinion, autotrainer, grad_flow, sagemaker
+from benchmarks.faults.diagnosers import DIAGNOSERS, USUAL, USUAL_CAUSE, Opinion, autotrainer, grad_flow, sagemaker
 from benchmarks.faults.families import FAMILIES, HELD_OUT, MADE_WITH, programs
 from benchmarks.faults.judging import judge
 from benchmarks.faults.metrics import (
@@ -273,7 +273,7 @@ def test_rules_of_an_unknown_commit_are_others() -> None:
 def test_the_first_run_is_kept_whole() -> None:
     kept = load_answers(STORED, first_run.NAME)
     held_out = {id_: program for id_, program in PROGRAMS.items() if program.family in HELD_OUT}
-    asked = set(DIAGNOSERS) - {"optimist"}
+    asked = set(USUAL) - {"optimist"}
     assert {(answer.program, answer.diagnoser) for answer in kept} == {
         (id_, name) for id_ in held_out for name in asked
     }
@@ -297,7 +297,7 @@ def test_families_are_scored_apart_by_whether_rules_were_made_with_them() -> Non
 def test_the_page_tells_the_first_run_from_now() -> None:
     first = json.loads((STORED / f"{first_run.NAME}.json").read_text(encoding="utf-8"))
     alone, both = held_out_table(first, {}), held_out_table(first, first)
-    assert alone.count("| first run |") == both.count("| first run |") == both.count("| now |") == len(DIAGNOSERS) - 1
+    assert alone.count("| first run |") == both.count("| first run |") == both.count("| now |") == len(USUAL) - 1
     assert "| now |" not in alone
     assert f"rules as of commit {HELD_OUT['mixer']}" in alone
     assert "| graph (held out) |" in alone
@@ -373,12 +373,12 @@ def test_plot_grad_flow_sees_what_is_half_a_pixel_high() -> None:
 @pytest.fixture(scope="module")
 def answers() -> list[Row]:
     """Three programs, everybody who needs no further package."""
-    asked = tuple(name for name in DIAGNOSERS if name != "torchmortem")
+    asked = tuple(name for name in USUAL if name != "torchmortem")
     return [answer for program in THREE for answer in judge(program, 0, asked)]
 
 
 def test_every_diagnoser_gives_an_opinion(answers: list[Row]) -> None:
-    assert len(answers) == 3 * (len(DIAGNOSERS) - 1)
+    assert len(answers) == 3 * (len(USUAL) - 1)
     assert [answer.crash for answer in answers if answer.crash] == []
     optimist = [answer for answer in answers if answer.diagnoser == "optimist"]
     assert not any(answer.alarm for answer in optimist)
@@ -391,7 +391,7 @@ def test_the_page_has_a_row_per_diagnoser(answers: list[Row]) -> None:
     rest = {"packages": {}, "date": "?", "load_1_min": 0, "commit": "?"}
     result = summary(answers) | {"machine": machine | rest, "programs": 3, "seeds": 1, "minutes": 0.0}
     table = table_of(result)
-    for name in set(DIAGNOSERS) - {"torchmortem"}:
+    for name in set(USUAL) - {"torchmortem"}:
         assert f"| {DIAGNOSERS[name].label} |" in table
     assert "2 faulty and 1 healthy runs" in table
 

@@ -45,10 +45,12 @@ class Diagnoser:
     Args:
         label: Name for people.
         module: The file in this folder.
+        is_usual: Whether it is asked if nobody is named.
     """
 
     label: str
     module: str
+    is_usual: bool = True
 
     def diagnose(self, experiment: Experiment, steps: int, seed: int) -> Opinion:
         """Its opinion of an experiment of which it may watch so many steps."""
@@ -59,12 +61,15 @@ class Diagnoser:
 
 DIAGNOSERS = {
     "headwater": Diagnoser("headwater", "headwater"),
+    "intervening": Diagnoser("headwater with interventions", "intervening", is_usual=False),
     "torchmortem": Diagnoser("torchmortem", "torchmortem"),
     "autotrainer": Diagnoser("AUTOTRAINER's rules", "autotrainer"),
     "sagemaker": Diagnoser("SageMaker Debugger's rules", "sagemaker"),
     "grad_flow": Diagnoser("plot_grad_flow", "grad_flow"),
     "optimist": Diagnoser("always says healthy", "optimist"),
 }
+
+USUAL = tuple(name for name, diagnoser in DIAGNOSERS.items() if diagnoser.is_usual)
 
 # These tools name symptoms. Each is credited with the cause that is usually meant by the word.
 USUAL_CAUSE = {

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import headwater as hw
 from benchmarks.faults.diagnosers import Opinion
+from headwater.report import Report
 
 
 def diagnose(experiment: hw.Experiment, steps: int, seed: int) -> Opinion:
     """The finding of severity warning or worse that comes first."""
-    report = hw.check(experiment, steps=steps, seed=seed)
+    return opinion_of(hw.check(experiment, steps=steps, seed=seed))
+
+
+def opinion_of(report: Report) -> Opinion:
+    """What a report puts first."""
     serious = [finding for finding in report.findings if finding.severity != "info"]
     if not serious:
         return Opinion(False, verdict=report.verdict, undecided=report.verdict == "cannot_tell")
