@@ -25,7 +25,7 @@ from benchmarks.options import RESULTS, load, one_of, parser, save, say
 from benchmarks.worker import CrashError
 
 NAME = "faults"
-SEEDS = 3
+SEEDS = 2
 FITTED = "grad_flow_fitted"
 
 

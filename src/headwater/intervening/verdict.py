@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from headwater.diagnosis.progress import LITTLE
 from headwater.intervening.changes.change import Change
 from headwater.intervening.failed_number import failed_number
 from headwater.records import Cause, Finding, Flow, Message
@@ -79,10 +80,15 @@ def _outcome(symptom: str, gone: bool, failed: Effect | None, loss: Effect) -> O
     better, worse = loss.surely_better, loss.surely_worse
     if gone and (better or (symptom in _NOT_ABOUT_LEARNING and not worse)):
         return "restores"
-    if worse and (not gone or symptom not in _NOT_ABOUT_LEARNING):
+    if worse and _matters(loss) and (not gone or symptom not in _NOT_ABOUT_LEARNING):
         return "harms"
-    moved = failed is not None and failed.surely_better
-    return "helps" if better or moved or (gone and not worse) else "nothing"
+    moved = failed is not None and failed.surely_better and _matters(failed)
+    return "helps" if (better and _matters(loss)) or moved or (gone and not worse) else "nothing"
+
+
+def _matters(effect: Effect) -> bool:
+    """Whether a number has changed by more than a little of itself, or between some number and none."""
+    return not abs(effect.change) <= LITTLE * abs(effect.before)
 
 
 def _failed_effect(symptom: str, pairs: Sequence[Pair]) -> Effect | None:

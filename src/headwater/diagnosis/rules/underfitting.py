@@ -32,13 +32,13 @@ def _look(observation: Observation) -> Iterable[Finding]:
     decay = decay_share(observation.flow) or 0.0
     if training is None or course is None:
         return
+    moved = sum(ratio for ratio in training.update_ratios() if math.isfinite(ratio))
     unrelated = learnt_nothing(training)
-    if unrelated is not None:
+    if unrelated is not None and decay <= DECAYING and (course.learns or moved >= FAR):
         yield _unrelated(training, unrelated, course)
         return
     if (course.learns and decay < ALL_DECAY) or (decay <= DECAYING and rises is not None and rises > IMPROVED):
         return
-    moved = sum(ratio for ratio in training.update_ratios() if math.isfinite(ratio))
     values: dict[str, Value] = {"first": course.start, "last": course.last, "steps": len(training.steps)}
     yield Finding(
         symptom="underfitting",
