@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 import headwater as hw
 from headwater.demo import cross_entropy, digits
-from headwater.records import Finding, Intervention
+from headwater.intervening.verdict import with_interventions
+from headwater.records import Cause, Finding, Intervention
 from headwater.records.intervention import Effect
 from headwater.report import Report, html, terminal
 from headwater.report.words import Words
@@ -317,3 +318,15 @@ def test_effects_know_better_from_worse_and_a_number_from_none() -> None:
     assert Effect("training_loss", nan, 1.0, (nan, nan), -1).surely_better
     assert Effect("training_loss", 1.0, nan, (nan, nan), -1).surely_worse
     assert not Effect("training_loss", nan, nan, (nan, nan), -1).surely_better
+
+
+def test_a_cause_that_no_change_could_test_is_not_displaced() -> None:
+    """The operation that gives NaN is known; a smaller step only comes there later."""
+    finding = finding_of(FAILING["lr_too_high"][0].check(0, intervene=BUDGET), "lr_too_high")
+    seen = Cause("capacity_or_label_noise", None, finding.causes[0].why)
+    answers = finding.interventions
+    untested = with_interventions(replace(finding, causes=(seen,)), answers)
+    assert [cause.id for cause in untested.causes] == ["capacity_or_label_noise", "learning_rate_high"]
+    nothing = replace(answers[-1], cause="capacity_or_label_noise", outcome="nothing", repeats=2)
+    refuted = with_interventions(replace(finding, causes=(seen,)), [*answers, nothing])
+    assert [cause.id for cause in refuted.causes] == ["learning_rate_high", "capacity_or_label_noise"]

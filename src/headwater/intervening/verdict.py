@@ -117,7 +117,7 @@ def with_interventions(finding: Finding, interventions: Sequence[Intervention]) 
     """The finding with what was tried, and what restored it as its first cause.
 
     Of several that restore, the one that leaves the smallest loss; the cause the measurement named stays first if its
-    own change restores too and the losses cannot be told apart.
+    own change restores too and the losses cannot be told apart, or if no change could test it.
     """
     ranked = sorted(interventions, key=lambda tried: (_BEST_FIRST.index(tried.outcome), _loss_after(tried)))
     named = [cause.id for cause in finding.causes]
@@ -127,11 +127,16 @@ def with_interventions(finding: Finding, interventions: Sequence[Intervention]) 
         ranked.remove(agreeing[0])
         ranked.insert(0, agreeing[0])
         restoring = [tried for tried in ranked if tried.outcome == "restores"]
-    shown = dict.fromkeys(tried.cause for tried in restoring)
+    untested = [cause for cause in named[:1] if cause != "cannot_tell" and not _is_tested(cause, interventions)]
+    shown = dict.fromkeys([*(untested if restoring else []), *(tried.cause for tried in restoring)])
     known = {cause.id: cause for cause in finding.causes}
     first = tuple(known.get(cause) or _new_cause(cause, restoring) for cause in shown)
     rest = tuple(c for c in finding.causes if c.id not in shown and not (first and c.id == "cannot_tell"))
     return replace(finding, causes=first + rest, interventions=tuple(ranked))
+
+
+def _is_tested(cause: str, interventions: Sequence[Intervention]) -> bool:
+    return any(tried.cause == cause and tried.repeats for tried in interventions)
 
 
 def _loss_after(tried: Intervention) -> float:
