@@ -13,6 +13,8 @@ ABOVE_CHANCE = 0.98  # of its cross-entropy: up there nothing is known of the in
 FAR_UP = 1.2  # times the first loss
 _SCALING = ("Scale", "ToCopy", "Mean", "View")  # on the way from a cross-entropy to the loss
 LITTLE = 0.01  # of the loss at the start: less is no progress, however surely it is there
+FALLEN = 0.8  # of the loss at the start, at every later look at the same samples: no luck of a batch, though not more
+MIN_LOOKS = 3
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Progress:
         noise: Standard error of ``early - last``.
         broke: Whether a loss was NaN or Inf.
         chance: Cross-entropy of a guess that all classes are as likely, ``None`` for other losses.
+        fell: Whether the loss on the same samples, held out ones too, stays well below what it was at first.
     """
 
     start: float
@@ -42,6 +45,7 @@ class Progress:
     noise: float
     broke: bool
     chance: float | None = None
+    fell: bool = False
 
     @property
     def gain(self) -> float:
@@ -54,7 +58,7 @@ class Progress:
         if self.chance is not None and self.last > ABOVE_CHANCE * self.chance:
             return False
         surely = self.early - self.last > SIGMAS * self.noise or self.start - self.last > SIGMAS * self.spread
-        return not self.broke and self.gain > LITTLE and (surely or self.late_highest < self.start)
+        return not self.broke and self.gain > LITTLE and (surely or self.fell or self.late_highest < self.start)
 
     @property
     def worsens(self) -> bool:
@@ -79,7 +83,15 @@ def progress(flow: Flow) -> Progress | None:
     noise = math.sqrt((statistics.variance(early) + statistics.variance(last)) / part)
     means = statistics.fmean(early), statistics.fmean(last)
     extremes = max(losses), min(last), max(last)
-    return Progress(losses[0], *means, *extremes, statistics.stdev(last), noise, False, chance_loss(flow))
+    return Progress(losses[0], *means, *extremes, statistics.stdev(last), noise, False, chance_loss(flow), _fell(flow))
+
+
+def _fell(flow: Flow) -> bool:
+    """Whether the losses that were scored on the way, on the same samples each time, have all fallen well."""
+    scores = flow.training.scores if flow.training is not None else ()
+    seen = [score.loss for score in scores if score.loss is not None]
+    held_out = [score.validation_loss for score in scores if score.validation_loss is not None]
+    return all(len(kept) >= MIN_LOOKS and max(kept[1:]) < FALLEN * kept[0] for kept in (seen, held_out))
 
 
 def chance_loss(flow: Flow) -> float | None:

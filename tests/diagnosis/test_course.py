@@ -1,0 +1,32 @@
+"""Rules that read the course of a training, on courses written by hand."""
+
+import pytest
+
+from headwater.diagnosis.rule import Observation, Rule
+from headwater.diagnosis.rules import lr_too_high
+from headwater.records import Flow, Score, Training, TrainingStep
+
+# Huber's loss of targets with a heavy tail under RMSprop: the loss of single batches jumps, the fit gets better.
+JUMPING = [0.277, 0.227, 0.569, 0.2, 0.224, 0.193, 0.354, 0.184, 0.154, 0.192, 0.102, 0.329, 0.11, 0.127, 0.365]
+JUMPING += [0.106, 0.072, 0.09, 0.098, 0.113, 0.08, 0.075, 0.112, 0.12, 0.08, 0.094, 0.08, 0.081, 0.146, 0.082]
+JUMPING += [0.137, 0.094, 0.146, 0.134, 0.319, 0.092, 0.177, 0.061, 0.056, 0.143]
+FITTING = ((0.277, 0.278), (0.154, 0.171), (0.141, 0.150), (0.152, 0.159), (0.1, 0.118))
+LOST = ((0.277, 0.278), (0.3, 0.35), (0.25, 0.27), (0.31, 0.3), (0.26, 0.29))
+
+
+def after(losses: list[float], scores: tuple[tuple[float, float], ...] = (), ratio: float = 1e-3) -> Flow:
+    """A flow after a training with these losses of batches, and these of seen and of held-out data on the way."""
+    steps = tuple(TrainingStep(step, loss, -2.0, 0.0, ratio) for step, loss in enumerate(losses))
+    scored = tuple(Score(10 * index, seen, held_out) for index, (seen, held_out) in enumerate(scores))
+    return Flow((), (), None, losses[-1], optimizer="SGD", step=len(losses), training=Training(steps, scored))
+
+
+def finds(rule: Rule, flow: Flow) -> bool:
+    return bool(list(rule.look(Observation(flow, None))))
+
+
+@pytest.mark.parametrize(("scores", "found"), [((), True), (LOST, True), (FITTING, False)])
+def test_rate_is_not_too_high_where_the_same_samples_fit_better_and_better(
+    scores: tuple[tuple[float, float], ...], found: bool
+) -> None:
+    assert finds(lr_too_high.RULE, after(JUMPING, scores, ratio=0.13)) == found
