@@ -1,9 +1,11 @@
 """Rules that read the course of a training, on courses written by hand."""
 
+from dataclasses import replace
+
 import pytest
 
 from headwater.diagnosis.rule import Observation, Rule
-from headwater.diagnosis.rules import lr_too_high
+from headwater.diagnosis.rules import lr_too_high, overfitting
 from headwater.records import Flow, Score, Training, TrainingStep
 
 # Huber's loss of targets with a heavy tail under RMSprop: the loss of single batches jumps, the fit gets better.
@@ -30,3 +32,28 @@ def test_rate_is_not_too_high_where_the_same_samples_fit_better_and_better(
     scores: tuple[tuple[float, float], ...], found: bool
 ) -> None:
     assert finds(lr_too_high.RULE, after(JUMPING, scores, ratio=0.13)) == found
+
+
+# The first batches were hard by chance, and the held-out loss goes up and down by twenty times what it has risen.
+FEW = ((1.79, 1.274), (0.90, 1.256), (0.95, 1.522), (0.88, 1.211), (1.07, 1.287))
+SHAKING = ((1.79, 1.274), (0.90, 1.256), (0.80, 1.522), (0.70, 1.211), (0.60, 1.287))
+# Labels that have nothing to do with their inputs: their frequencies are learnt first, then each by heart.
+BY_HEART = ((2.4, 2.35), (2.3, 2.31), (1.9, 2.5), (1.4, 2.9), (0.9, 3.6))
+
+
+@pytest.mark.parametrize(("scores", "found"), [(FEW, False), (SHAKING, False), (BY_HEART, True)])
+def test_rise_of_the_held_out_loss_counts_beyond_its_noise(
+    scores: tuple[tuple[float, float], ...], found: bool
+) -> None:
+    assert finds(overfitting.RULE, after(JUMPING, scores)) == found
+
+
+def measured(metrics: tuple[tuple[float, float], ...]) -> Flow:
+    flow = after(JUMPING)
+    scores = tuple(Score(index, 1.0, 1.0, seen, unseen) for index, (seen, unseen) in enumerate(metrics))
+    return replace(flow, training=Training(scores=scores))
+
+
+def test_what_was_learnt_is_carried_over_where_others_do_as_well() -> None:
+    assert not finds(overfitting.RULE, measured(((0.17, 0.45), (0.48, 0.48))))
+    assert finds(overfitting.RULE, measured(((0.17, 0.20), (0.80, 0.22))))

@@ -1,6 +1,7 @@
 """The model knows its training data by heart and is much worse on data it has not seen."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 from headwater.diagnosis.dependence import LITTLE, is_surely_none, is_surely_there
 from headwater.diagnosis.dependence import SOURCE as PAIRING_SOURCE
@@ -13,7 +14,7 @@ BY_HEART = 0.995
 GAP = 0.10
 LEARNT, NOTHING = 0.15, 0.05
 NOTHING_SOURCE = "a seventh more of the training data right than at the start, hardly any more of the others"
-FALLEN = 0.8  # of the loss at the start
+FALLEN = 0.8  # of the loss at the start, and of the held-out loss
 NOTHING_LOSS_SOURCE = "a fifth of the training loss gone, and the held-out loss above what it was before the first step"
 RISE = 1.2  # of the held-out loss over its least
 TIMES = 2.0  # the training loss
@@ -28,7 +29,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
     last = training.scores[-1]
     if is_surely_there(training.dependence) and is_surely_none(training.validation_dependence):
         yield _unrelated(training)
-    elif _loses_what_it_learns(training.scores[0], last):
+    elif _loses_what_it_learns(training):
         yield _without_carrying_over(training.scores[0], last)
     elif _is_share(last):
         yield from _by_metric(training, last)
@@ -47,11 +48,26 @@ def _unrelated(training: Training) -> Finding:
     return _finding(evidence, Message("finding.overfitting_unrelated", values), "nothing_over")
 
 
-def _loses_what_it_learns(first: Score, last: Score) -> bool:
-    """Whether the training loss has fallen well, and the held-out loss has risen since before the first step."""
+def _loses_what_it_learns(training: Training) -> bool:
+    """Whether the training loss has fallen well, and the held-out loss has risen since before the first step.
+
+    Few samples may have been hard at first by chance: the one must have gone below the other. And a held-out loss that
+    goes up and down by more than it has risen has not risen.
+    """
+    first, last = training.scores[0], training.scores[-1]
     if first.loss is None or last.loss is None or first.validation_loss is None or last.validation_loss is None:
         return False
-    return 0 < last.loss < FALLEN * first.loss and last.validation_loss > first.validation_loss
+    rise = last.validation_loss - first.validation_loss
+    apart = last.loss < FALLEN * min(first.loss, last.validation_loss)
+    return last.loss > 0 and apart and rise > _swing(training)
+
+
+def _swing(training: Training) -> float:
+    """The furthest that the held-out loss falls from one score to the next after it had risen."""
+    held_out = [score.validation_loss for score in training.scores if score.validation_loss is not None]
+    moves = [after - before for before, after in pairwise(held_out)]
+    first_rise = next((index for index, move in enumerate(moves) if move > 0), len(moves))
+    return max((-move for move in moves[first_rise:]), default=0.0) if moves else 0.0
 
 
 def _without_carrying_over(first: Score, last: Score) -> Finding:
@@ -88,10 +104,10 @@ def _by_metric(training: Training, last: Score) -> Iterable[Finding]:
 
 
 def _carries_nothing_over(first: float | None, seen: float, first_unseen: float | None, unseen: float) -> bool:
-    """Whether the training data are being learnt, and the others are guessed as before."""
+    """Whether the training data are being learnt, and the others are guessed as before, and now worse than those."""
     if first is None or first_unseen is None:
         return False
-    return seen - first > LEARNT and unseen - first_unseen < NOTHING
+    return seen - first > LEARNT and unseen - first_unseen < NOTHING and seen - unseen > GAP
 
 
 def _by_loss(training: Training, last: Score) -> Iterable[Finding]:
