@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from headwater.diagnosis.decay import decay_share
 from headwater.diagnosis.rule import Observation, Rule
-from headwater.diagnosis.rules import lr_too_high, overfitting
-from headwater.records import Flow, Score, Training, TrainingStep
+from headwater.diagnosis.rules import lr_too_high, overfitting, underfitting
+from headwater.records import Flow, Score, Setup, Training, TrainingStep
 
 # Huber's loss of targets with a heavy tail under RMSprop: the loss of single batches jumps, the fit gets better.
 JUMPING = [0.277, 0.227, 0.569, 0.2, 0.224, 0.193, 0.354, 0.184, 0.154, 0.192, 0.102, 0.329, 0.11, 0.127, 0.365]
@@ -57,3 +58,29 @@ def measured(metrics: tuple[tuple[float, float], ...]) -> Flow:
 def test_what_was_learnt_is_carried_over_where_others_do_as_well() -> None:
     assert not finds(overfitting.RULE, measured(((0.17, 0.45), (0.48, 0.48))))
     assert finds(overfitting.RULE, measured(((0.17, 0.20), (0.80, 0.22))))
+
+
+def decaying(optimizer: str, momentum: float, losses: list[float], dampening: float = 0.0) -> Flow:
+    """A flow after steps of 0.3 of the weights, of which a decay of 1.0 at a rate of 0.1 pulls."""
+    settings = {"lr": 0.1, "weight_decay": 1.0, "momentum": momentum, "dampening": dampening}
+    return replace(after(losses, ratio=0.3), optimizer=optimizer, setup=Setup(optimizer=settings))
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "momentum", "dampening", "share"),
+    [("SGD", 0.9, 0.0, 10 / 3), ("SGD", 0.9, 0.9, 1 / 3), ("SGD", 0.0, 0.0, 1 / 3), ("AdamW", 0.9, 0.0, 1 / 3)],
+)
+def test_momentum_multiplies_what_decay_does(optimizer: str, momentum: float, dampening: float, share: float) -> None:
+    flow = decaying(optimizer, momentum, JUMPING, dampening)
+    assert decay_share(flow) == pytest.approx(share)
+    causes = [finding.causes[0].id for finding in underfitting.RULE.look(Observation(flow, None))]
+    assert causes == (["weight_decay_high"] if share > 1 else ["cannot_tell"])
+    assert finds(lr_too_high.RULE, flow) == (share < 1)
+
+
+def test_what_has_learnt_all_there_is_may_decay() -> None:
+    flow = decaying("SGD", 0.9, [1.0 / (1 + step) for step in range(30)])
+    assert finds(underfitting.RULE, flow)
+    assert flow.training is not None
+    scores = (Score(0, 1.0, 1.0, 0.1, 0.1), Score(29, 0.03, 0.1, 0.99, 0.97))
+    assert not finds(underfitting.RULE, replace(flow, training=replace(flow.training, scores=scores)))

@@ -11,8 +11,8 @@ DECAYING = 0.5  # of a step: beyond, the weights go to zero faster than anywhere
 def decay_share(flow: Flow) -> float | None:
     """How much of a usual step is weight decay pulling the weights to zero, ``None`` where that is not known.
 
-    lr·λ over ‖Δw‖/‖w‖: exact for SGD and for decoupled decay (AdamW); for Adam's own, whose steps hide its size, λ‖w‖
-    over the gradient's norm.
+    lr·λ over ‖Δw‖/‖w‖: exact for SGD and for decoupled decay (AdamW), where momentum multiplies it by 1/(1 - momentum)
+    like any gradient that stays; for Adam's own, whose steps hide its size, λ‖w‖ over the gradient's norm.
     """
     training, settings = flow.training, flow.setup.optimizer
     rate, decay = settings.get("lr"), settings.get("weight_decay")
@@ -21,7 +21,16 @@ def decay_share(flow: Flow) -> float | None:
     if flow.optimizer in ("Adam", "RMSprop", "Adagrad", "Adadelta"):
         return _coupled_share(flow, float(decay))
     usual = statistics.median(training.update_ratios())
-    return float(rate) * float(decay) / usual if usual else None
+    return float(rate) * float(decay) * _momentum_gain(flow) / usual if usual else None
+
+
+def _momentum_gain(flow: Flow) -> float:
+    """What SGD's momentum multiplies a pull by that is the same step after step; 1 for other optimizers."""
+    settings = flow.setup.optimizer
+    momentum = float(settings.get("momentum") or 0.0)
+    if flow.optimizer != "SGD" or not 0.0 < momentum < 1.0:
+        return 1.0
+    return (1.0 - float(settings.get("dampening") or 0.0)) / (1.0 - momentum)
 
 
 def _coupled_share(flow: Flow, decay: float) -> float | None:

@@ -37,7 +37,9 @@ def _look(observation: Observation) -> Iterable[Finding]:
     if unrelated is not None and decay <= DECAYING and (course.learns or moved >= FAR):
         yield _unrelated(training, unrelated, course)
         return
-    if (course.learns and decay < ALL_DECAY) or (decay <= DECAYING and rises is not None and rises > IMPROVED):
+    improves = rises is not None and rises > IMPROVED
+    # What has learnt all there is has no gradient left, and each step is decay then.
+    if (course.learns and (decay < ALL_DECAY or improves)) or (decay <= DECAYING and improves):
         return
     values: dict[str, Value] = {"first": course.start, "last": course.last, "steps": len(training.steps)}
     yield Finding(
