@@ -24,6 +24,8 @@ NAMES = {
     "Outcomes of an intervention": ("outcome.", ""),
 }
 
+FORMER = {"nonfinite_operation"}  # causes that only reports saved by older versions hold
+
 
 def listed(kind: str) -> dict[str, str]:
     """What the English catalogue calls every id of a kind."""
@@ -80,7 +82,8 @@ def test_categories_are_those_of_the_waterfall() -> None:
 
 def test_causes_are_those_of_the_diagnosis() -> None:
     causes = set(listed("Causes"))
-    assert causes <= set(constants("diagnosis")), "a cause that nothing gives"
+    assert causes - FORMER <= set(constants("diagnosis")), "a cause that nothing gives"
+    assert causes >= FORMER, "a saved report would have no words for it"
     tables_of_causes = (attribution._LOSING, attribution._GAINING, attribution._EITHER)
     charged = {cause for table in tables_of_causes for cause in table.values()} | {"counteracting"}
     assert charged <= causes

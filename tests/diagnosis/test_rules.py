@@ -183,7 +183,8 @@ def test_operation_that_makes_a_nan_is_named() -> None:
     model = seeded(lambda: nn.Sequential(nn.Linear(8, 8), ZeroByZero(), nn.Linear(8, 3)))
     finding = the(check(model, vectors()), "nonfinite")
     assert finding.message.id == "finding.nonfinite_activation"
-    assert (finding.sites[0], finding.causes[0].id) == ("1", "nonfinite_operation")
+    assert (finding.sites[0], finding.causes[0].id) == ("1", "numeric_overflow")
+    assert finding.causes[0].why.id == "cause.nonfinite_operation.why"
 
 
 def test_nonfinite_gradient_of_finite_signals_is_named() -> None:
@@ -193,6 +194,35 @@ def test_nonfinite_gradient_of_finite_signals_is_named() -> None:
     finding = the(report, "nonfinite")
     assert finding.message.id == "finding.nonfinite_gradient"
     assert finding.sites[0] == "0"
+    assert (finding.causes[0].id, finding.causes[0].why.id) == ("numeric_overflow", "cause.nonfinite_operation.slope")
+
+
+def bare_entropy(probabilities: Tensor, wanted: Tensor) -> Tensor:
+    return -(wanted * probabilities.log() + (1 - wanted) * (1 - probabilities).log()).mean()
+
+
+@pytest.mark.parametrize("head", [nn.Sigmoid(), nn.Softmax(1), None], ids=["sigmoid", "softmax", "in the loss"])
+@pytest.mark.parametrize("steps", [0, 2])
+def test_logarithm_of_a_probability_that_was_rounded_is_named(head: nn.Module | None, steps: int) -> None:
+    model = seeded(lambda: nn.Sequential(nn.Linear(8, 3), *([head] if head else [])))
+    with torch.no_grad():
+        model[0].weight.mul_(1e4)
+
+    def loss(model: nn.Module, batch: Any) -> Tensor:
+        given = model(batch[0]) if head else model(batch[0]).softmax(1)
+        return bare_entropy(given, nn.functional.one_hot(batch[1], 3).float())
+
+    batch = vectors()
+    report = check(model, batch, loss, sgd(0.0) if steps else None, steps)
+    finding = next(finding for finding in report.findings if finding.symptom == "nonfinite")
+    assert (finding.sites[0], finding.causes[0].id) == ("loss", "numeric_underflow")
+    assert finding.causes[0].why.id == "cause.numeric_underflow.probability"
+
+
+def test_empty_mean_is_no_rounded_probability() -> None:
+    model = seeded(lambda: nn.Sequential(nn.Linear(8, 3), nn.Sigmoid()))
+    report = check(model, vectors(), lambda m, b: m(b[0])[:0].mean())
+    assert the(report, "nonfinite").causes[0].id == "numeric_overflow"
 
 
 @pytest.mark.parametrize(

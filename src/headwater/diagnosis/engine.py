@@ -33,6 +33,8 @@ def diagnose(
     blocked = {rule.symptom: rule.blocked(observation) for rule in rules}
     found = [f for rule in rules if blocked[rule.symptom] is None for f in _looked(rule, observation)]
     if broke is not None:
+        # On the way steps are measured lightly; what the loss is made of stays as it is.
+        broke = broke if broke.setup.operations else replace(broke, setup=flow.setup)
         found = [f for f in found if f.symptom not in _BREAKING] + _found_in(broke, rules, _BREAKING)
     before = _found_before(start, flow, rules)
     began = frozenset(f.symptom for f in (found if start is None else before) if f.severity != "info")

@@ -1,10 +1,14 @@
-"""NaN or Inf, named at the first place in execution order where it appears."""
+"""NaN or Inf, named at the first place in execution order where it appears.
+
+An operation that makes them of finite numbers was asked for a result or a slope beyond all numbers: log(0), 1/0, the
+slope of a root at 0. Where that zero is a probability, rounding has made it: no sigmoid and no softmax gives one.
+"""
 
 from collections.abc import Iterable
 
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.diagnosis.rules import overflow
-from headwater.records import Cause, Evidence, Finding, Flow, Message, Moments
+from headwater.records import Cause, Evidence, Finding, Flow, Message, Moments, SiteFlow
 
 
 def _look(observation: Observation) -> Iterable[Finding]:
@@ -57,19 +61,33 @@ def _places(flow: Flow) -> Iterable[tuple[str, str, Moments]]:
 
 
 def _cause(kind: str, name: str, moments: Moments, flow: Flow) -> Cause:
-    optimizer = flow.optimizer or ""
-    dtypes = {parameter.dtype for parameter in flow.parameters if parameter.name == name}
-    if kind == "loss" and moments.inf_count:
-        return Cause("numeric_overflow", None, Message("cause.numeric_overflow.loss"))
-    if kind == "update" and "float16" in dtypes:
-        return Cause("numeric_underflow", None, Message("cause.nonfinite_operation.update", {"optimizer": optimizer}))
     if kind == "input":
         return Cause("data_scale", None, Message("cause.data_scale.why", {"site": name}))
     if kind == "parameter":
         return Cause("parameter_nonfinite", None, Message("cause.parameter_nonfinite.why", {"site": name}))
     if kind == "update":
-        return Cause("nonfinite_operation", None, Message("cause.nonfinite_operation.update", {"optimizer": optimizer}))
-    return Cause("nonfinite_operation", None, Message("cause.nonfinite_operation.why", {"site": name}))
+        dtypes = {parameter.dtype for parameter in flow.parameters if parameter.name == name}
+        why = Message("cause.nonfinite_operation.update", {"optimizer": flow.optimizer or ""})
+        return Cause("numeric_underflow" if "float16" in dtypes else "numeric_overflow", None, why)
+    if kind == "loss" and _takes_the_logarithm_of_a_rounded_probability(flow):
+        return Cause("numeric_underflow", None, Message("cause.numeric_underflow.probability"))
+    if kind == "loss" and moments.inf_count:
+        return Cause("numeric_overflow", None, Message("cause.numeric_overflow.loss"))
+    if kind == "gradient":
+        return Cause("numeric_overflow", None, Message("cause.nonfinite_operation.slope", {"site": name}))
+    return Cause("numeric_overflow", None, Message("cause.nonfinite_operation.why", {"site": name}))
+
+
+def _takes_the_logarithm_of_a_rounded_probability(flow: Flow) -> bool:
+    """Whether probabilities go into a bare logarithm: of the loss's own making, or outputs of which one is 0 or 1."""
+    operations = set(flow.setup.loss_operations)
+    given = any(_gives_rounded_probabilities(row) for row in flow.sites[-1:])
+    return given if not operations else "Log" in operations and (given or bool(operations & {"Sigmoid", "Softmax"}))
+
+
+def _gives_rounded_probabilities(row: SiteFlow) -> bool:
+    is_rounded = row.activation.zero_count > 0 or (row.activation.max or 0.0) >= 1.0
+    return is_rounded and (row.site.activation == "sigmoid" or row.site.op in ("Softmax", "softmax"))
 
 
 RULE = Rule("nonfinite", _look)
