@@ -1,15 +1,17 @@
 """S-shaped activations driven into their flat ends, where the derivative is next to nothing.
 
-Counted on the gradient's path only: a gate beside it may be open or closed for good reason. What follows the last
-affine map is the output's own: a classifier that is sure of itself saturates its head.
+Counted on the gradient's path only: a gate beside it may be open or closed for good reason, and of the gates inside a
+GRU or LSTM many may be, so that more than half of all are needed there. What follows the last affine map is the
+output's own: a classifier that is sure of itself saturates its head.
 """
 
 from collections.abc import Iterable
 
 from headwater.diagnosis.attribution import SATURATED_SHARE, is_s_shaped
+from headwater.diagnosis.gates import flat_share
 from headwater.diagnosis.prescribing import before_last_affine, for_saturation
 from headwater.diagnosis.rule import Observation, Rule, needs_path
-from headwater.records import Cause, Evidence, Finding, Message, SiteFlow
+from headwater.records import Cause, Evidence, Finding, Flow, Message, SiteFlow
 
 CRITICAL_SHARE = 0.9
 SOURCE = "half of the values no longer learn (docs/thresholds.md)"
@@ -20,11 +22,12 @@ def _look(observation: Observation) -> Iterable[Finding]:
     on_path = {step.site for step in flow.path.steps} if flow.path else set()
     if flow.path:
         on_path.add(flow.path.first)
-    saturated = [row for row in before_last_affine(flow) if row.site.name in on_path and _is_saturated(row)]
+    shares = {row.site.name: _share(row, flow) for row in before_last_affine(flow) if row.site.name in on_path}
+    saturated = [flow.site(name) for name, share in shares.items() if share > SATURATED_SHARE]
     if not saturated:
         return
-    worst = max(saturated, key=lambda row: row.saturated_fraction or 0.0)
-    share = worst.saturated_fraction or 0.0
+    worst = max(saturated, key=lambda row: shares[row.site.name])
+    share = shares[worst.site.name]
     yield Finding(
         symptom="saturation",
         severity="critical" if share >= CRITICAL_SHARE else "warning",
@@ -42,9 +45,11 @@ def _look(observation: Observation) -> Iterable[Finding]:
     )
 
 
-def _is_saturated(row: SiteFlow) -> bool:
-    s_shaped = is_s_shaped(row.site.activation) or row.site.kind == "recurrent"
-    return s_shaped and (row.saturated_fraction or 0.0) > SATURATED_SHARE
+def _share(row: SiteFlow, flow: Flow) -> float:
+    """Share of its values in the flat ends, as counted; of gates that nobody sees, as told from what goes into them."""
+    if not is_s_shaped(row.site.activation) and row.site.kind != "recurrent":
+        return 0.0
+    return row.saturated_fraction or flat_share(row, flow) or 0.0
 
 
 def _cause(row: SiteFlow) -> Cause:
