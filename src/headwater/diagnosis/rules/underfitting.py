@@ -3,6 +3,9 @@
 What it comes from is another finding's matter; where there is none, nobody can tell from this run alone. Until the
 weights have gone a way as long as they are themselves it may just be early, and where no metric says better the loss
 may be one that does not fall (two networks against each other): then it is only noted.
+
+Learning something is not enough where all that is known of a sample goes through one number, and the metric is far from
+its end.
 """
 
 import math
@@ -10,15 +13,18 @@ from collections.abc import Iterable
 
 from headwater.diagnosis.decay import DECAYING, decay_share, weight_decay_high
 from headwater.diagnosis.dependence import LITTLE, SOURCE, learnt_nothing
+from headwater.diagnosis.narrow import one_number
 from headwater.diagnosis.progress import Progress, needs_steps, progress
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.diagnosis.rules import lr_too_high
-from headwater.records import Cause, Evidence, Finding, Message, Training
+from headwater.records import Cause, Evidence, Finding, Message, SiteFlow, Training
 from headwater.records.message import Value
 from headwater.records.training import Dependence
 
 IMPROVED = 0.1  # of a metric that ends at 1: a few hundred samples tell chance from half of that
 FAR = 1.0
+ENOUGH = 0.8  # of a metric that ends at 1
+NARROW_SOURCE = "one unit that all goes through, and a fifth of the metric missing (docs/thresholds.md)"
 ALL_DECAY = 0.95  # of a step; a network in balance with its decay, gradient against pull, is at 0.71
 UNKNOWN = Cause("cannot_tell", None, Message("cause.cannot_tell.why"))
 DECAY_SOURCE = "half of a step: the weights go to zero faster than anywhere else"
@@ -39,6 +45,10 @@ def _look(observation: Observation) -> Iterable[Finding]:
         return
     improves = rises is not None and rises > IMPROVED
     # What has learnt all there is has no gradient left, and each step is decay then.
+    narrow = one_number(observation.flow) if decay <= DECAYING and _is_low(training) else None
+    if narrow is not None:
+        yield _squeezed(training, narrow)
+        return
     if (course.learns and (decay < ALL_DECAY or improves)) or (decay <= DECAYING and improves):
         return
     values: dict[str, Value] = {"first": course.start, "last": course.last, "steps": len(training.steps)}
@@ -74,6 +84,29 @@ def _unrelated(training: Training, found: Dependence, course: Progress) -> Findi
         prescriptions=(),
         message=Message("finding.underfitting_unrelated", values),
     )
+
+
+def _squeezed(training: Training, narrow: SiteFlow) -> Finding:
+    metric, name = training.scores[-1].metric, training.metric_name or "accuracy"
+    values: dict[str, Value] = {"site": narrow.site.name, "op": narrow.site.op, "metric": name, "reached": metric}
+    return Finding(
+        symptom="underfitting",
+        severity="warning",
+        sites=(narrow.site.name,),
+        evidence=(
+            Evidence("training_metric", metric, ENOUGH, source=NARROW_SOURCE),
+            Evidence("units", narrow.site.shape[-1], site=narrow.site.name),
+        ),
+        causes=(Cause("capacity_or_label_noise", None, Message("cause.capacity_or_label_noise.narrow", values)),),
+        prescriptions=(),
+        message=Message("finding.underfitting_narrow", values),
+    )
+
+
+def _is_low(training: Training) -> bool:
+    """Whether the metric on data it is trained on is one that may end at 1, and far from there."""
+    last = training.scores[-1].metric if training.scores else None
+    return last is not None and 0.0 <= last < ENOUGH
 
 
 def _metric_rise(training: Training) -> float | None:
