@@ -17,7 +17,7 @@ from headwater.diagnosis.narrow import one_number
 from headwater.diagnosis.progress import Progress, needs_steps, progress
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.diagnosis.rules import lr_too_high
-from headwater.records import Cause, Evidence, Finding, Message, SiteFlow, Training
+from headwater.records import Cause, Evidence, Finding, Flow, Message, SiteFlow, Training
 from headwater.records.message import Value
 from headwater.records.training import Dependence
 
@@ -39,16 +39,12 @@ def _look(observation: Observation) -> Iterable[Finding]:
     if training is None or course is None:
         return
     moved = sum(ratio for ratio in training.update_ratios() if math.isfinite(ratio))
-    unrelated = learnt_nothing(training)
-    if unrelated is not None and decay <= DECAYING and (course.learns or moved >= FAR):
-        yield _unrelated(training, unrelated, course)
+    known = _known_reason(observation.flow, training, course, moved) if decay <= DECAYING else None
+    if known is not None:
+        yield known
         return
     improves = rises is not None and rises > IMPROVED
     # What has learnt all there is has no gradient left, and each step is decay then.
-    narrow = one_number(observation.flow) if decay <= DECAYING and _is_low(training) else None
-    if narrow is not None:
-        yield _squeezed(training, narrow)
-        return
     if (course.learns and (decay < ALL_DECAY or improves)) or (decay <= DECAYING and improves):
         return
     values: dict[str, Value] = {"first": course.start, "last": course.last, "steps": len(training.steps)}
@@ -66,6 +62,15 @@ def _look(observation: Observation) -> Iterable[Finding]:
         prescriptions=(),
         message=Message("finding.underfitting", values),
     )
+
+
+def _known_reason(flow: Flow, training: Training, course: Progress, moved: float) -> Finding | None:
+    """A finding that says why nothing or little is learnt, whatever the loss does; ``None`` if none is known."""
+    unrelated = learnt_nothing(training)
+    if unrelated is not None and (course.learns or moved >= FAR):
+        return _unrelated(training, unrelated, course)
+    narrow = one_number(flow) if _is_low(training) else None
+    return _squeezed(training, narrow) if narrow is not None else None
 
 
 def _unrelated(training: Training, found: Dependence, course: Progress) -> Finding:
