@@ -84,3 +84,13 @@ def test_what_has_learnt_all_there_is_may_decay() -> None:
     assert flow.training is not None
     scores = (Score(0, 1.0, 1.0, 0.1, 0.1), Score(29, 0.03, 0.1, 0.99, 0.97))
     assert not finds(underfitting.RULE, replace(flow, training=replace(flow.training, scores=scores)))
+
+
+@pytest.mark.parametrize(("samples", "found"), [(2, False), (64, True)])
+@pytest.mark.parametrize(
+    "metrics", [((0.0, 0.13), (0.375, 0.17)), ((0.4, 0.4), (1.0, 0.87))], ids=["nothing over", "by heart"]
+)
+def test_metrics_of_few_samples_may_lie_apart_by_chance(
+    metrics: tuple[tuple[float, float], ...], samples: int, found: bool
+) -> None:
+    assert finds(overfitting.RULE, replace(measured(metrics), samples=samples)) == found

@@ -1,5 +1,6 @@
 """The model knows its training data by heart and is much worse on data it has not seen."""
 
+import math
 from collections.abc import Iterable
 from itertools import pairwise
 
@@ -12,6 +13,8 @@ from headwater.records.message import Value
 
 BY_HEART = 0.995
 GAP = 0.10
+SIGMAS = 3.0
+SCORED = 8  # batches that are scored of the training data
 LEARNT, NOTHING = 0.15, 0.05
 NOTHING_SOURCE = "a seventh more of the training data right than at the start, hardly any more of the others"
 FALLEN = 0.8  # of the loss at the start, and of the held-out loss
@@ -32,7 +35,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
     elif _loses_what_it_learns(training):
         yield _without_carrying_over(training.scores[0], last)
     elif _is_share(last):
-        yield from _by_metric(training, last)
+        yield from _by_metric(training, last, SCORED * observation.flow.samples)
     else:
         yield from _by_loss(training, last)
 
@@ -85,8 +88,10 @@ def _is_share(score: Score) -> bool:
     return len(known) == len(("train", "held out")) and all(0.0 <= value <= 1.0 for value in known)
 
 
-def _by_metric(training: Training, last: Score) -> Iterable[Finding]:
+def _by_metric(training: Training, last: Score, samples: int) -> Iterable[Finding]:
     seen, unseen = last.metric or 0.0, last.validation_metric or 0.0
+    if seen - unseen <= _chance(unseen, samples):
+        return
     first, values = training.scores[0], dict[str, Value](seen=100 * seen, unseen=100 * unseen)
     if _carries_nothing_over(first.metric, seen, first.validation_metric, unseen):
         evidence = (
@@ -101,6 +106,11 @@ def _by_metric(training: Training, last: Score) -> Iterable[Finding]:
         )
         name = training.metric_name or "accuracy"
         yield _finding(evidence, Message("finding.overfitting", {"metric": name, **values}))
+
+
+def _chance(share: float, samples: int) -> float:
+    """How far above a share that many samples may lie by chance, which know no more than others do."""
+    return SIGMAS * math.sqrt(share * (1 - share) / samples) if samples else 0.0
 
 
 def _carries_nothing_over(first: float | None, seen: float, first_unseen: float | None, unseen: float) -> bool:
