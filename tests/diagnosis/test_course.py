@@ -94,3 +94,21 @@ def test_metrics_of_few_samples_may_lie_apart_by_chance(
     metrics: tuple[tuple[float, float], ...], samples: int, found: bool
 ) -> None:
     assert finds(overfitting.RULE, replace(measured(metrics), samples=samples)) == found
+
+
+# Two networks against each other: as the one gets better, the loss of the other rises.
+RISING = [2.05 - 0.003 * step for step in range(20)] + [2.0 + 0.01 * step for step in range(20)]
+BETTER, NO_BETTER = ((0.0, 0.0), (0.74, 0.73)), ((0.1, 0.1), (0.21, 0.2))
+
+
+@pytest.mark.parametrize(
+    ("losses", "metrics", "found"),
+    [(RISING, BETTER, False), (RISING, NO_BETTER, True), ([*RISING[:10], 9.0, *RISING[10:]], BETTER, True)],
+)
+def test_rate_is_not_too_high_where_the_metric_goes_half_of_its_way(
+    losses: list[float], metrics: tuple[tuple[float, float], ...], found: bool
+) -> None:
+    flow = after(losses, ratio=0.02)
+    scores = tuple(Score(step, 2.0, 2.0, *pair) for step, pair in enumerate(metrics))
+    assert flow.training is not None
+    assert finds(lr_too_high.RULE, replace(flow, training=replace(flow.training, scores=scores))) == found

@@ -13,6 +13,8 @@ from headwater.records.message import Value
 WRECKING_RATIO = 0.1
 LONG_RATIO = 0.01
 THROWN_UP = 2.0  # times the loss at the start
+HALF_WAY = 0.5
+MIN_PAIRS = 2  # scores, one before the first step
 SOURCE = "update/weight ratio: about 1e-3 is usual, above 1e-1 wrecks (CS231n notes; docs/thresholds.md)"
 LOSS_SOURCE = "the first loss; three standard deviations of the last third"
 
@@ -22,11 +24,14 @@ def _look(observation: Observation) -> Iterable[Finding]:
     course = progress(observation.flow)
     if training is None or course is None or (decay_share(observation.flow) or 0.0) > DECAYING:
         return
+    flung = course.highest > THROWN_UP * abs(course.start)
+    if not flung and _is_half_way(training):
+        return
     ratios = [ratio for ratio in training.update_ratios() if math.isfinite(ratio)]
     if not ratios:
         return
     largest, usual = max(ratios), statistics.median(ratios)
-    thrown_up = course.highest > THROWN_UP * abs(course.start) or usual > WRECKING_RATIO
+    thrown_up = flung or usual > WRECKING_RATIO
     # A loss that falls until an operation makes it NaN is that operation's matter.
     wrecked = largest > WRECKING_RATIO and not course.learns and (thrown_up or not course.broke)
     if not (wrecked or (course.worsens and usual > LONG_RATIO and (thrown_up or not course.broke))):
@@ -47,6 +52,18 @@ def _look(observation: Observation) -> Iterable[Finding]:
         prescriptions=(),
         message=Message("finding.lr_too_high", values),
     )
+
+
+def _is_half_way(training: Training) -> bool:
+    """Whether the metric, of held-out data too, has gone half of its way to 1, whatever the loss means by itself.
+
+    Of two networks against each other the loss rises as one gets better.
+    """
+    known = [(score.metric, score.validation_metric) for score in training.scores]
+    pairs = [(seen, unseen) for seen, unseen in known if seen is not None and unseen is not None]
+    if len(pairs) < MIN_PAIRS:
+        return False
+    return all(HALF_WAY * (1 + max(0.0, first)) <= last <= 1 for first, last in zip(pairs[0], pairs[-1], strict=True))
 
 
 def _rate(observation: Observation) -> float | None:
