@@ -14,7 +14,7 @@ from headwater.diagnosis import diagnose
 from headwater.diagnosis.rules import RULES, dead_units
 from headwater.records import Finding, Flow, InputError
 from headwater.report import Report
-from tests.cases import CASES, HEALTHY, LoRA, ReZero, TwoHeads, cross_entropy, plain_mlp, vectors
+from tests.cases import CASES, HEALTHY, LoRA, ReZero, TwoHeads, cross_entropy, plain_mlp, tokens, vectors
 
 Optimizer = Callable[[Any], torch.optim.Optimizer]
 
@@ -142,6 +142,17 @@ def test_numbers_about_to_overflow_are_a_warning() -> None:
 def test_ordinary_half_precision_networks_are_healthy(dtype: torch.dtype) -> None:
     model = seeded(lambda: plain_mlp("relu", "he", 5, 32)).to(dtype)
     assert check(model, vectors(dtype=dtype), in_float).verdict == "healthy"
+
+
+def test_embedding_that_gets_no_gradient_is_named_with_the_first_layer() -> None:
+    layers = [part for _ in range(6) for part in (nn.Linear(16, 16), nn.Tanh())]
+    model = seeded(lambda: nn.Sequential(nn.Embedding(20, 16), *layers, nn.Flatten(), nn.Linear(96, 3)))
+    with torch.no_grad():
+        for layer in model[1:-2:2]:
+            layer.weight.mul_(0.05)
+    finding = the(check(model, tokens()), "vanishing")
+    assert finding.sites == ("0", "1")
+    assert finding.causes[0].id == "weights_too_small"
 
 
 # NaN and Inf.

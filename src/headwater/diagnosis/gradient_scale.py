@@ -34,7 +34,7 @@ def scale_finding(
     return Finding(
         symptom=symptom,
         severity=limit.severity,
-        sites=(budget.first,),
+        sites=_first_layers(flow, path),
         evidence=(
             Evidence("first_layer_grad_rms", power(budget.log10_first), site=budget.first),
             Evidence("first_layer_grad_norm", _first_norm(flow, budget), site=budget.first),
@@ -47,6 +47,13 @@ def scale_finding(
         prescriptions=for_gradient_scale(flow),
         message=Message(f"finding.{symptom}", _values(flow, budget, per_layer)),
     )
+
+
+def _first_layers(flow: Flow, path: Path) -> tuple[str, ...]:
+    """The first site, and the first affine one with it where that is another: an embedding is no layer of the depth."""
+    on_path = [path.first, *(step.site for step in reversed(path.steps) if step.site is not None)]
+    affine = [name for name in on_path if flow.site(name).site.kind == "affine"]
+    return tuple(dict.fromkeys((path.first, *affine[:1])))
 
 
 def _causes(flow: Flow, budget: Waterfall) -> tuple[Cause, ...]:
