@@ -34,7 +34,8 @@ def _hold_all(branch: Branch) -> None:
         own = {id(parameter): parameter for parameter in model.parameters() if parameter.requires_grad}
         held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
         for group in optimizer.param_groups:
-            group["params"] = [parameter for parameter in group["params"] if id(parameter) in own]
+            # In place: L-BFGS keeps the list itself.
+            group["params"][:] = [parameter for parameter in group["params"] if id(parameter) in own]
         optimizer.param_groups[0]["params"] += [own[key] for key in own if key not in held]
 
     branch.with_optimizer(change)
