@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 
 import headwater as hw
+from headwater.intervening.branch import Branch, grow
+from headwater.intervening.changes import CHANGES
+from headwater.intervening.changes.change import Change
+from headwater.probes.measure import measure
 from headwater.records import Intervention
-from tests.diagnosis.test_symptoms import Run, network
+from headwater.remedies.order import order_of_flow
+from tests.diagnosis.test_symptoms import TRAINED, Run, network
 from tests.intervening.test_interventions import finding_of, tried
 
 SHORT = hw.Budget(steps=12, repeats=2)
@@ -16,6 +24,68 @@ def answer(run: Run, symptom: str, change: str, budget: hw.Budget = SHORT) -> In
     return tried(finding_of(run.check(0, intervene=budget), symptom), change)
 
 
+def why(found: Intervention) -> str:
+    return found.why.id if found.why is not None else ""
+
+
+def change(name: str) -> Change:
+    return next(change for change in CHANGES if change.id == name)
+
+
+def branch_of(run: Run) -> Branch:
+    torch.manual_seed(0)
+    experiment, model, batches = run.experiment(), run.model(), run.batches()[:13]
+    flow = measure(model, batches[0], run.loss)
+    return Branch(model, experiment, batches, batches[:1], flow, order_of_flow(flow), 0)
+
+
 def test_lbfgs_moves_the_parameters_it_is_given_in_place_of_others() -> None:
     run = Run(optimizer=lambda parameters: torch.optim.LBFGS(network().parameters(), lr=0.1, max_iter=2))
     assert answer(run, "not_updating", "all_parameters").gone == 2
+
+
+def stepped(parameters: Any) -> torch.optim.Optimizer:
+    optimizer = torch.optim.SGD(parameters, lr=1e-5)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+    optimizer.register_step_post_hook(lambda *_: schedule.step())
+    return optimizer
+
+
+def test_a_schedule_that_sets_the_rate_at_each_step_does_not_undo_a_changed_one() -> None:
+    without = Run(optimizer=lambda parameters: torch.optim.SGD(parameters, lr=1e-5), steps=12)
+    first, second = (answer(run, "not_updating", "rate_100") for run in (replace(without, optimizer=stepped), without))
+    assert first.loss == second.loss
+    assert first.loss is not None
+    assert first.loss.surely_better
+
+
+def test_a_schedule_goes_on_from_its_own_rate() -> None:
+    seen: list[float] = []
+
+    def optimizer(parameters: Any) -> torch.optim.Optimizer:
+        made = torch.optim.SGD(parameters, lr=1.0)
+        schedule = torch.optim.lr_scheduler.ExponentialLR(made, 0.5)
+        made.register_step_post_hook(lambda *_: (schedule.step(), seen.append(made.param_groups[0]["lr"])))
+        return made
+
+    branch = branch_of(replace(TRAINED, optimizer=optimizer))
+    change("rate_10th").make(branch)
+    grow(branch)
+    assert seen[:3] == [0.5, 0.25, 0.125]
+
+
+class Signs(torch.optim.Optimizer):
+    """Moves each weight by one length, which is no group's setting."""
+
+    def __init__(self, parameters: Any) -> None:
+        super().__init__(parameters, {"length": 1e-9})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        for parameter in self.param_groups[0]["params"]:
+            if parameter.grad is not None:
+                parameter.sub_(1e-9 * parameter.grad.sign())
+
+
+def test_an_optimizer_without_a_rate_is_told_so() -> None:
+    assert why(answer(Run(optimizer=Signs), "not_updating", "rate_10")) == "untried.learning_rate"
