@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections import UserDict
+from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 import headwater as hw
 from headwater.intervening.branch import Branch, grow
@@ -14,7 +18,7 @@ from headwater.intervening.changes.change import Change
 from headwater.probes.measure import measure
 from headwater.records import Intervention
 from headwater.remedies.order import order_of_flow
-from tests.diagnosis.test_symptoms import TRAINED, Run, network
+from tests.diagnosis.test_symptoms import FAILING, TRAINED, Run, network
 from tests.intervening.test_interventions import finding_of, tried
 
 SHORT = hw.Budget(steps=12, repeats=2)
@@ -89,3 +93,48 @@ class Signs(torch.optim.Optimizer):
 
 def test_an_optimizer_without_a_rate_is_told_so() -> None:
     assert why(answer(Run(optimizer=Signs), "not_updating", "rate_10")) == "untried.learning_rate"
+
+
+@dataclass(frozen=True)
+class Pair:
+    x: Tensor
+    y: Tensor
+
+
+class Encoding(UserDict[str, Tensor]):
+    """As tokenizers give."""
+
+
+def as_pair(x: Tensor, y: Tensor) -> Any:
+    return Pair(x, y)
+
+
+def as_encoding(x: Tensor, y: Tensor) -> Any:
+    return Encoding(x=x, y=y)
+
+
+class Opaque:
+    def __init__(self, x: Tensor, y: Tensor) -> None:
+        self.x, self.y = x, y
+
+
+def by_name(model: Any, batch: Any) -> Tensor:
+    x, y = (batch["x"], batch["y"]) if isinstance(batch, Encoding) else (batch.x, batch.y)
+    return F.cross_entropy(model(x), y)
+
+
+def packed(kind: Any) -> Run:
+    run, _ = FAILING["normalization_misuse"]
+    return replace(run, batches=lambda: [kind(*pair) for pair in run.batches()], loss=by_name, validated=False)
+
+
+@pytest.mark.parametrize("kind", [as_pair, as_encoding])
+def test_batches_are_merged_whatever_they_come_in(kind: Any) -> None:
+    plain = answer(
+        replace(FAILING["normalization_misuse"][0], validated=False), "normalization_misuse", "merged_batches"
+    )
+    assert answer(packed(kind), "normalization_misuse", "merged_batches").loss == plain.loss
+
+
+def test_what_no_tensor_is_found_in_is_not_merged_and_not_said_to_be() -> None:
+    assert why(answer(packed(Opaque), "normalization_misuse", "merged_batches")) == "untried.reach"

@@ -1,10 +1,12 @@
 """Tensors inside whatever a module takes or returns: tuples, lists, dictionaries, dataclasses, bare tensors."""
 
+import copy
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 _MAX_DEPTH = 6
 
@@ -16,6 +18,37 @@ def tensors(value: Any, depth: int = 0) -> Iterator[Tensor]:
     elif depth < _MAX_DEPTH:
         for item in _children(value):
             yield from tensors(item, depth + 1)
+
+
+def mapped(function: Callable[..., Any], value: Any, *others: Any) -> Any:
+    """The nested value with ``function`` of each tensor in its place, and of those that stand there in the others.
+
+    Args:
+        function: Takes one tensor of each value.
+        value: Copied where it is changed; what is no tensor is this one's.
+        others: Built alike.
+
+    Raises:
+        ValueError: If they are not.
+    """
+
+    def at_leaf(first: Any, *rest: Any) -> Any:
+        if isinstance(first, Tensor):
+            return function(first, *rest)
+        if isinstance(first, Mapping):  # such as a UserDict
+            changed: Any = copy.copy(first)
+            for key in first:
+                changed[key] = mapped(function, first[key], *(other[key] for other in rest))
+            return changed
+        if dataclasses.is_dataclass(first) and not isinstance(first, type):
+            changed = copy.copy(first)
+            for field in dataclasses.fields(first):
+                parts = [getattr(other, field.name) for other in (first, *rest)]
+                object.__setattr__(changed, field.name, mapped(function, *parts))  # frozen ones too
+            return changed
+        return first
+
+    return tree_map(at_leaf, value, *others)
 
 
 def main_tensor(value: Any) -> Tensor | None:

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map
 
 from headwater.intervening.branch import Branch
 from headwater.intervening.changes.change import Change, nothing_to_change
 from headwater.probes.first_inputs import first_inputs
 from headwater.probes.seen_through import SeenThrough
 
+from headwater.probes.tree import mapped
 SUMS_TO_ONE = 1e-3
 LOOKED_AT = 8  # batches
 LEAST_SPREAD = 0.1  # of the usual one: a pixel that is hardly ever lit is not blown up
@@ -136,15 +136,15 @@ def _compute_precisely(branch: Branch) -> None:
     better = torch.float32 if halves else torch.float64
     branch.model.to(better)
 
-    def cast(value: Any) -> Any:
-        return value.to(better) if isinstance(value, Tensor) and value.is_floating_point() else value
+    def cast(value: Tensor) -> Tensor:
+        return value.to(better) if value.is_floating_point() else value
 
-    branch.batches = [tree_map(cast, batch) for batch in branch.batches]
-    branch.held_out = [tree_map(cast, batch) for batch in branch.held_out]
+    branch.batches = [mapped(cast, batch) for batch in branch.batches]
+    branch.held_out = [mapped(cast, batch) for batch in branch.held_out]
     validation = branch.experiment.validation
     if validation is not None:
         whole = validation
-        changed = replace(branch.experiment, validation=lambda: (tree_map(cast, batch) for batch in whole()))
+        changed = replace(branch.experiment, validation=lambda: (mapped(cast, batch) for batch in whole()))
         branch.experiment = changed
 
 

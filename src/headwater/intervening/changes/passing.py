@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_map
 
 from headwater.intervening.branch import Branch
 from headwater.intervening.changes.change import Change, nothing_to_change
+from headwater.probes.tree import mapped, tensors
 from headwater.remedies.order import Step, affine_layers, hidden_activations
 from headwater.remedies.places import refuse_functions
 from headwater.remedies.remedy import NotApplicableError
@@ -165,12 +165,14 @@ def _merge_batches(branch: Branch) -> None:
 
 
 def _merged(batches: list[Any]) -> Any:
-    def joined(*parts: Any) -> Any:
-        first = parts[0]
-        return torch.cat(parts) if isinstance(first, Tensor) and first.dim() > 0 else first
+    if next(tensors(batches[0]), None) is None:
+        raise NotApplicableError(f"no tensor was found in a batch of type {type(batches[0]).__name__}")
+
+    def joined(*parts: Tensor) -> Tensor:
+        return torch.cat(parts) if parts[0].dim() > 0 else parts[0]
 
     try:
-        return tree_map(joined, *batches)
+        return mapped(joined, *batches)
     except (RuntimeError, ValueError) as error:
         raise NotApplicableError(f"batches of different shapes cannot be put together: {error}") from error
 
