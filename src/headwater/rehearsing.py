@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from headwater.probes.dependence import dependence
 from headwater.probes.preserve import random_states, restore_random_states
 from headwater.records import Experiment, Flow, InputError, Score, Training
-from headwater.remedies.trial import made, train_step
+from headwater.remedies.trial import loss_in_use, made, train_step
 from headwater.watching import Watch, watch
 
 Progress = Callable[[str, int, int], None]
@@ -127,5 +127,5 @@ def _metric(experiment: Experiment, model: nn.Module, batches: list[Any]) -> flo
 
 
 def _mean_loss(experiment: Experiment, model: nn.Module, batches: list[Any]) -> float | None:
-    losses = [float(experiment.loss(model, batch)) for batch in batches]
+    losses = [loss_in_use(model, batch, experiment.loss) for batch in batches]
     return sum(losses) / len(losses) if losses else None

@@ -138,3 +138,25 @@ def test_batches_are_merged_whatever_they_come_in(kind: Any) -> None:
 
 def test_what_no_tensor_is_found_in_is_not_merged_and_not_said_to_be() -> None:
     assert why(answer(packed(Opaque), "normalization_misuse", "merged_batches")) == "untried.reach"
+
+
+def with_slope(model: Any, batch: Any) -> Tensor:
+    """A penalty on the derivative by the input, as in physics-informed networks."""
+    x = batch[0].clone().requires_grad_()
+    output = model(x)
+    (slope,) = torch.autograd.grad(output.sum(), x, create_graph=True)
+    return F.cross_entropy(output, batch[1]) + 1e-3 * slope.square().mean()
+
+
+def small(parameters: Any) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, lr=1e-7)
+
+
+@pytest.mark.parametrize("validated", [True, False])
+def test_a_loss_that_differentiates_inside_is_scored_too(validated: bool) -> None:
+    experiment = Run(optimizer=small, loss=with_slope).experiment()
+    if not validated:
+        experiment = replace(experiment, validation=None, metric=None)
+    report = hw.check(experiment, steps=12, seed=0, intervene=SHORT)
+    answers = finding_of(report, "not_updating").interventions
+    assert tried(finding_of(report, "not_updating"), "rate_100").repeats == 2, answers

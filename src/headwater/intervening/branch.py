@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from headwater.records import Diagnosis, Experiment, Flow
 from headwater.rehearsing import rehearse
 from headwater.remedies import seeds
 from headwater.remedies.order import Order
-from headwater.remedies.trial import copied, made, make_optimizer, seed_everything
+from headwater.remedies.trial import copied, loss_in_use, made, make_optimizer, seed_everything
 
 Inside = Callable[[], AbstractContextManager[Any]]
 
@@ -116,9 +115,7 @@ def held_out_loss(model: nn.Module, branch: Branch) -> float:
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        with torch.no_grad():
-            losses = [float(branch.loss(model, batch)) for batch in branch.held_out]
-        return math.fsum(losses) / len(losses)
+        return sum(loss_in_use(model, batch, branch.loss) for batch in branch.held_out) / len(branch.held_out)
     finally:
         for module, mode in modes:
             module.training = mode

@@ -127,6 +127,17 @@ def run_trial(
     return Trial(metric, tuple(losses))
 
 
+def loss_in_use(model: nn.Module, batch: Any, loss: Loss) -> float:
+    """The loss without a graph; with one if it needs that, as one with a derivative of the output in it does."""
+    try:
+        with torch.no_grad():
+            return float(loss(model, batch))
+    except RuntimeError:
+        with torch.enable_grad():
+            value = loss(model, batch)
+        return float(value.detach() if isinstance(value, torch.Tensor) else value)
+
+
 def train_step(model: nn.Module, batch: Any, loss: Loss, optimizer: torch.optim.Optimizer) -> float:
     """One optimizer step; gives the loss before it."""
     if not needs_closure(optimizer):
@@ -262,7 +273,7 @@ def score(experiment: Experiment, model: nn.Module) -> float:
 
 def _negative_loss(experiment: Experiment, model: nn.Module) -> float:
     assert experiment.validation is not None
-    losses = [float(experiment.loss(model, batch)) for batch in made(experiment, "validation")]
+    losses = [loss_in_use(model, batch, experiment.loss) for batch in made(experiment, "validation")]
     if not losses:
         raise InputError("Experiment.validation() gave no batch, so there is nothing to score the model on.")
     return -sum(losses) / len(losses)
