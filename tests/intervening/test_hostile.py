@@ -160,3 +160,11 @@ def test_a_loss_that_differentiates_inside_is_scored_too(validated: bool) -> Non
     report = hw.check(experiment, steps=12, seed=0, intervene=SHORT)
     answers = finding_of(report, "not_updating").interventions
     assert tried(finding_of(report, "not_updating"), "rate_100").repeats == 2, answers
+
+
+def test_validation_without_a_batch_is_as_none() -> None:
+    experiment = replace(Run(optimizer=small).experiment(), validation=list, metric=None)
+    report = hw.check(experiment, seed=0, intervene=SHORT)
+    found = tried(finding_of(report, "not_updating"), "rate_100")
+    assert found.loss is not None
+    assert found.loss.statistic == "training_loss"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import torch
@@ -122,7 +123,11 @@ def held_out_loss(model: nn.Module, branch: Branch) -> float:
         restore_random_states(states)
 
 
-def held_out_batches(experiment: Experiment, stream: Iterator[Any], most: int) -> list[Any]:
-    """Some of the validation's batches; of an experiment without, batches that are drawn and never trained on."""
-    source = iter(made(experiment, "validation")) if experiment.validation is not None else stream
-    return [batch for _, batch in zip(range(most), source, strict=False)]
+def held_out_batches(experiment: Experiment, stream: Iterator[Any], most: int) -> tuple[list[Any], bool]:
+    """Some of the validation's batches; where there are none, batches that are drawn and never trained on.
+
+    Returns:
+        The batches, and whether they are the validation's.
+    """
+    held_out = list(islice(made(experiment, "validation"), most)) if experiment.validation is not None else []
+    return (held_out, True) if held_out else (list(islice(stream, most)), False)

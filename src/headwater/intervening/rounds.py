@@ -70,11 +70,11 @@ def intervene(
     changes = changes_for_all(findings)
     each = budget.steps or min(max(steps, FEWEST_STEPS), MOST_STEPS)
     stream = endless(experiment, seed)
-    held_out = held_out_batches(experiment, stream, HELD_OUT)
+    held_out, validated = held_out_batches(experiment, stream, HELD_OUT)
     origin = Branch(model, experiment, (), held_out, flow, order_of_flow(flow), seed or 0)
     rounds = _Rounds(origin, changes, stream, each, budget, progress)
     tried = rounds.run()
-    answered = {id(finding): _answered(finding, tried, experiment.validation is not None) for finding in findings}
+    answered = {id(finding): _answered(finding, tried, validated) for finding in findings}
     return replace(diagnosis, findings=tuple(answered.get(id(f), f) for f in diagnosis.findings))
 
 
