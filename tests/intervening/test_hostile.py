@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import UserDict
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 import headwater as hw
 from headwater.intervening.branch import Branch, grow
@@ -168,3 +169,14 @@ def test_validation_without_a_batch_is_as_none() -> None:
     found = tried(finding_of(report, "not_updating"), "rate_100")
     assert found.loss is not None
     assert found.loss.statistic == "training_loss"
+
+
+@pytest.mark.parametrize("kind", [partial(nn.LSTM, proj_size=3), nn.LSTM, nn.GRU, nn.RNN])
+def test_each_gate_is_orthogonal_whatever_is_fed_back(kind: Any) -> None:
+    layer = kind(4, 8, num_layers=2, bidirectional=True)
+    branch = replace(branch_of(TRAINED), model=layer)
+    change("recurrent_orthogonal").make(branch)
+    for name, weight in layer.named_parameters():
+        if name.startswith("weight_hh"):
+            for gate in weight.detach().split(8):
+                torch.testing.assert_close(gate.T @ gate, torch.eye(gate.shape[1]), atol=1e-5, rtol=0.0)

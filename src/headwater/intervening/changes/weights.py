@@ -60,7 +60,7 @@ def _carry_through_time(branch: Branch) -> None:
         for layer in layers:
             for name, parameter in layer.named_parameters():
                 if name.startswith("weight_hh"):
-                    for gate in parameter.split(parameter.shape[1]):
+                    for gate in parameter.split(layer.hidden_size):  # as wide as what is fed back: proj_size
                         nn.init.orthogonal_(gate)
                 elif name.startswith("bias") and isinstance(layer, (nn.LSTM, nn.LSTMCell)):
                     _open_forget_gate(parameter, 1.0 if name.startswith("bias_ih") else 0.0)
