@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from headwater.diagnosis import diagnose
+from headwater.probes.names import unwrapped
 from headwater.records import Diagnosis, Finding, Flow, Prescription, RunInfo
 from headwater.remedies.order import Order, order_of_flow
 from headwater.remedies.remedy import NotApplicableError
@@ -44,8 +45,10 @@ def _with_code(diagnosis: Diagnosis, model: nn.Module, flow: Flow) -> Diagnosis:
     """The diagnosis with each prescription's change written out for this model."""
     order = order_of_flow(flow)
 
+    inner = unwrapped(model)  # the names in the order are its
+
     def coded(finding: Finding) -> Finding:
-        return replace(finding, prescriptions=tuple(_coded(p, model, order) for p in finding.prescriptions))
+        return replace(finding, prescriptions=tuple(_coded(p, inner, order) for p in finding.prescriptions))
 
     return replace(diagnosis, findings=tuple(coded(finding) for finding in diagnosis.findings))
 

@@ -20,7 +20,7 @@ from headwater.probes.measure import measure
 from headwater.records import Intervention
 from headwater.remedies.order import order_of_flow
 from tests.diagnosis.test_symptoms import FAILING, TRAINED, Run, network
-from tests.intervening.test_interventions import finding_of, tried
+from tests.intervening.test_interventions import PLANTED, finding_of, tried
 
 SHORT = hw.Budget(steps=12, repeats=2)
 
@@ -180,3 +180,14 @@ def test_each_gate_is_orthogonal_whatever_is_fed_back(kind: Any) -> None:
         if name.startswith("weight_hh"):
             for gate in weight.detach().split(8):
                 torch.testing.assert_close(gate.T @ gate, torch.eye(gate.shape[1]), atol=1e-5, rtol=0.0)
+
+
+def test_names_are_those_inside_a_wrapper() -> None:
+    """``DataParallel`` hides its module's names."""
+    run = PLANTED["small weights"][0]
+    report = replace(run, model=lambda: nn.DataParallel(run.model())).check(0, intervene=SHORT)
+    found = finding_of(report, "vanishing")
+    assert found.causes[0].id == "weights_too_small"
+    assert tried(found, "weights_larger").outcome == "restores"
+    assert "restores" not in (tried(found, "straight_activation").outcome)
+    assert tried(found, "straight_activation").repeats == 2

@@ -13,6 +13,7 @@ from torch import nn
 
 from headwater.diagnosis import diagnose
 from headwater.probes.measure import measure
+from headwater.probes.names import unwrapped
 from headwater.probes.preserve import random_states, restore_random_states
 from headwater.records import Diagnosis, Experiment, Flow
 from headwater.rehearsing import rehearse
@@ -48,6 +49,11 @@ class Branch:
     seed: int
     inside: Inside = nullcontext
     seen: Callable[[nn.Module], Any] = lambda model: model
+
+    @property
+    def named(self) -> nn.Module:
+        """The module whose names the order and the flow use: the model's own inside what wraps it."""
+        return unwrapped(self.model)
 
     def fork(self) -> Branch:
         """The same start once more, in copies."""

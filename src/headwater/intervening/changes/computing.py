@@ -61,7 +61,7 @@ def _fit_loss(branch: Branch) -> None:
     targets, last = branch.flow.setup.targets, branch.flow.sites[-1].site if branch.flow.sites else None
     if targets is None or last is None or last.activation is None or last.functional or last.module == "":
         return
-    branch.model.set_submodule(last.module, nn.Identity())
+    branch.named.set_submodule(last.module, nn.Identity())
 
 
 class _FittingLoss(TorchFunctionMode):

@@ -23,11 +23,11 @@ MERGED = 8  # batches put together
 
 def _remedy(remedy_id: str, branch: Branch) -> None:
     """Make the changes of a remedy, to the model and to its optimizer."""
-    edits = plan(branch.model, (remedy_id,), branch.order, branch.seed)
+    edits = plan(branch.named, (remedy_id,), branch.order, branch.seed)
     for edit in edits:
-        edit.apply(branch.model)
+        edit.apply(branch.named)
         branch.order = edit.order_after(branch.order)
-    model = branch.model
+    model = branch.named
     branch.with_optimizer(lambda optimizer: repair_optimizer(model, optimizer, edits))
 
 
@@ -58,7 +58,7 @@ def _bend(branch: Branch) -> None:
     if not layers:
         raise nothing_to_change("hidden_layer")
     for name in layers:
-        branch.model.get_submodule(name).register_forward_hook(lambda module, args, output: torch.relu(output))
+        branch.named.get_submodule(name).register_forward_hook(lambda module, args, output: torch.relu(output))
 
 
 def _centre(branch: Branch) -> None:
@@ -68,7 +68,7 @@ def _centre(branch: Branch) -> None:
     if not steps:
         raise nothing_to_change("flat_activation")
     for name in dict.fromkeys(step.module for step in steps):
-        module = branch.model.get_submodule(name)
+        module = branch.named.get_submodule(name)
         module.register_forward_hook(lambda module, args, output: output - output.detach().mean())
 
 
@@ -83,7 +83,7 @@ def _bridge(branch: Branch) -> None:
         raise nothing_to_change("equal_layers")
     share = 1.0 / len(pairs)
     for layer, activation in pairs:
-        _Shortcut(share).attach(branch.model.get_submodule(layer), branch.model.get_submodule(activation))
+        _Shortcut(share).attach(branch.named.get_submodule(layer), branch.named.get_submodule(activation))
 
 
 class _Shortcut:

@@ -20,11 +20,11 @@ def _rescale(smaller: bool, branch: Branch) -> None:
 
     What points where stays as it was drawn; only weights that are too large are made smaller, or the other way round.
     """
-    edits = plan(branch.model, (_initialisation(branch.order),), branch.order, branch.seed)
+    edits = plan(branch.named, (_initialisation(branch.order),), branch.order, branch.seed)
     changed = 0
     with torch.no_grad():
         for name, std in _drawn(edits):
-            weight = branch.model.get_submodule(name).weight
+            weight = branch.named.get_submodule(name).weight
             assert isinstance(weight, Tensor)
             now = float(weight.std())
             factor = std / now if now > 0.0 else 1.0
@@ -37,8 +37,8 @@ def _rescale(smaller: bool, branch: Branch) -> None:
 
 def _redraw(branch: Branch) -> None:
     """New weights for every affine layer, at the scale its activation needs, and biases of zero."""
-    for edit in plan(branch.model, (_initialisation(branch.order),), branch.order, branch.seed):
-        edit.apply(branch.model)
+    for edit in plan(branch.named, (_initialisation(branch.order),), branch.order, branch.seed):
+        edit.apply(branch.named)
 
 
 def _initialisation(order: Order) -> str:
