@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import UserDict
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,16 +14,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import headwater as hw
+from headwater.intervening import verdict
 from headwater.intervening.branch import Branch, grow
 from headwater.intervening.changes import CHANGES
 from headwater.intervening.changes.change import Change
+from headwater.intervening.verdict import judged
 from headwater.probes.measure import measure
-from headwater.records import Intervention
+from headwater.records import Finding, Intervention, Message
 from headwater.remedies.order import order_of_flow
 from tests.diagnosis.test_symptoms import FAILING, TRAINED, Run, network
 from tests.intervening.test_interventions import PLANTED, finding_of, tried
 
 SHORT = hw.Budget(steps=12, repeats=2)
+FINDING = Finding("lr_too_low", "warning", (), (), (), (), Message("symptom.lr_too_low"))
 
 
 def answer(run: Run, symptom: str, change: str, budget: hw.Budget = SHORT) -> Intervention:
@@ -191,3 +195,25 @@ def test_names_are_those_inside_a_wrapper() -> None:
     assert tried(found, "weights_larger").outcome == "restores"
     assert "restores" not in (tried(found, "straight_activation").outcome)
     assert tried(found, "straight_activation").repeats == 2
+
+
+def test_repeats_that_round_alike_are_no_answer() -> None:
+    """A loss in float32 near 2 has steps of 2.4e-7."""
+    pairs = [loss_pair(2.3, 2.3 + 2.4e-7)] * 2
+    found = judged(FINDING, CHANGES[0], pairs, None, held_out=True)
+    assert found.loss is not None
+    assert not found.loss.surely_worse
+    assert found.outcome == "nothing"
+    assert judged(FINDING, CHANGES[0], [loss_pair(2.3, 2.4)] * 2, None, held_out=True).outcome == "harms"
+
+
+@pytest.mark.parametrize("before", [(math.inf, -math.inf), (1.7e308, 1.7e308)])
+def test_losses_that_have_no_mean_are_no_crash(before: tuple[float, float]) -> None:
+    found = judged(FINDING, CHANGES[0], [loss_pair(loss, -1e308) for loss in before], None, held_out=True)
+    assert found.loss is not None
+    assert not found.loss.surely_worse
+
+
+def loss_pair(before: float, after: float) -> verdict.Pair:
+    empty = hw.Flow((), (), None, 0.0)
+    return verdict.Pair(empty, empty, frozenset(["lr_too_low"]), frozenset(["lr_too_low"]), before, after)

@@ -27,6 +27,7 @@ _NOT_ABOUT_LEARNING = frozenset(
         "vanishing_through_time",
     ]
 )
+ROUNDING = 8 * 2.0**-23  # of a number, as float32 computes it: a few of its last places (IEEE 754)
 _BEST_FIRST: tuple[Outcome, ...] = ("restores", "helps", "nothing", "harms", "cannot_tell", "not_tried")
 
 
@@ -107,10 +108,14 @@ def _loss_effect(pairs: Sequence[Pair], held_out: bool) -> Effect:
 
 
 def _effect(statistic: str, better: int, pairs: Sequence[tuple[float, float]]) -> Effect:
-    before, after = (math.fsum(values) / len(values) for values in zip(*pairs, strict=True))
+    before, after = (sum(values) / len(values) for values in zip(*pairs, strict=True))
     differences = [later - earlier for earlier, later in pairs]
-    finite = all(map(math.isfinite, differences))
-    return Effect(statistic, before, after, t_interval(differences) if finite else (math.nan, math.nan), better)
+    if not all(map(math.isfinite, (*differences, sum(differences)))):
+        return Effect(statistic, before, after, (math.nan, math.nan), better)
+    low, high = t_interval(differences)
+    # Repeats that agree to the last digit have an interval of no width, although they all round alike.
+    rounding = ROUNDING * max(abs(before), abs(after))
+    return Effect(statistic, before, after, (low - rounding, high + rounding), better)
 
 
 def with_interventions(finding: Finding, interventions: Sequence[Intervention]) -> Finding:
