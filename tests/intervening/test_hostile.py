@@ -214,6 +214,20 @@ def test_losses_that_have_no_mean_are_no_crash(before: tuple[float, float]) -> N
     assert not found.loss.surely_worse
 
 
+def test_where_nothing_is_left_to_try_nothing_more_is_trained() -> None:
+    calls: list[int] = []
+    experiment = Run(optimizer=small).experiment()
+    report = hw.check(
+        experiment,
+        seed=0,
+        intervene=hw.Budget(steps=12, repeats=9, seconds=1e-9),
+        progress=lambda name, done, total: calls.append(done),
+    )
+    answers = finding_of(report, "not_updating").interventions
+    assert {why(found) for found in answers} == {"untried.time"}
+    assert calls[-1] == 12 * (1 + len(answers))
+
+
 def loss_pair(before: float, after: float) -> verdict.Pair:
     empty = hw.Flow((), (), None, 0.0)
     return verdict.Pair(empty, empty, frozenset(["lr_too_low"]), frozenset(["lr_too_low"]), before, after)

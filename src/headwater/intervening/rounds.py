@@ -104,6 +104,8 @@ class _Rounds:
     def run(self) -> dict[str, _Tried]:
         """What each change showed, by its id."""
         for repeat in range(self._budget.repeats):
+            if all(known.why is not None for known in self._tried.values()):
+                break
             if repeat >= 2 and self._spent() * (repeat + 1) / repeat > self._budget.seconds:
                 break
             self._round(repeat)
