@@ -87,6 +87,26 @@ def test_nothing_is_said_where_nothing_can_be(loss: Any, batches: Any) -> None:
     assert asked(nn.Linear(3, 3), batches, loss) is None
 
 
+def test_targets_all_alike_in_each_batch_say_nothing() -> None:
+    """With another sample's input the answer is as good: data in order of their classes raise no doubt."""
+    batches = [(x, torch.full((len(x),), number)) for number, (x, _) in enumerate(pairs())]
+    assert asked(nn.Linear(3, 4), batches, lambda model, batch: F.cross_entropy(model(batch[0]), batch[1])) is None
+
+
+class Noisy(nn.Module):
+    """Is given both parts of its input in one dictionary, and answers with a little noise in use too."""
+
+    def forward(self, parts: dict[str, Tensor]) -> Tensor:
+        return parts["a"] + parts["b"] + 0.01 * torch.randn_like(parts["a"])
+
+
+def test_inputs_inside_a_dictionary_are_exchanged() -> None:
+    torch.manual_seed(2)
+    found = asked(Noisy(), pairs(), lambda model, batch: F.mse_loss(model({"a": batch[0], "b": batch[0]}), batch[1]))
+    assert found is not None
+    assert found.exchanged == pytest.approx(8.0, rel=0.1)
+
+
 def test_all_inputs_of_a_call_move_together() -> None:
     class Sum(nn.Module):
         def forward(self, a: Tensor, *, b: Tensor) -> Tensor:

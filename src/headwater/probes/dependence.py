@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from headwater.probes.measure import Loss
 from headwater.probes.seen_through import SeenThrough
-from headwater.probes.tree import tensors
+from headwater.probes.tree import mapped, tensors
 from headwater.records.training import Dependence
 
 EXCHANGES = 6
@@ -79,6 +79,7 @@ def _has_targets_of_its_own(model: nn.Module, batch: Any, loss: Loss) -> bool:
         _is_target(tensor, shape)
         for tensor in tensors(batch)
         if tensor.dim() and len(tensor) == samples and tensor.untyped_storage().data_ptr() not in storages
+        if not bool((tensor == tensor[:1]).all())  # targets all alike fit exchanged inputs as well
     )
 
 
@@ -91,11 +92,13 @@ def _exchanging(model: nn.Module, generator: torch.Generator) -> SeenThrough:
     """The model with the inputs of each call exchanged between its samples, all inputs alike."""
 
     def exchanged(values: list[Any]) -> list[Any]:
-        first = next((value for value in values if isinstance(value, Tensor) and value.dim()), None)
-        if first is None:
-            return values
-        order = torch.randperm(len(first), generator=generator).to(first.device)
-        alike = (isinstance(v, Tensor) and v.dim() > 0 and len(v) == len(first) for v in values)
-        return [value[order] if same else value for value, same in zip(values, alike, strict=True)]
+        samples = len(next(tensor for tensor in tensors(values) if tensor.dim()))
+        order = torch.randperm(samples, generator=generator)
+
+        def moved(tensor: Tensor) -> Tensor:
+            alike = tensor.dim() > 0 and len(tensor) == samples
+            return tensor[order.to(tensor.device)] if alike else tensor
+
+        return [mapped(moved, value) for value in values]
 
     return SeenThrough(model, exchanged)
