@@ -23,7 +23,7 @@ from headwater.probes.measure import measure
 from headwater.records import Finding, Intervention, Message
 from headwater.remedies.order import order_of_flow
 from tests.diagnosis.test_symptoms import FAILING, TRAINED, Run, network
-from tests.intervening.test_interventions import PLANTED, finding_of, tried
+from tests.intervening.test_interventions import PLANTED, Detached, finding_of, tried
 
 SHORT = hw.Budget(steps=12, repeats=2)
 FINDING = Finding("lr_too_low", "warning", (), (), (), (), Message("symptom.lr_too_low"))
@@ -231,3 +231,28 @@ def test_where_nothing_is_left_to_try_nothing_more_is_trained() -> None:
 def loss_pair(before: float, after: float) -> verdict.Pair:
     empty = hw.Flow((), (), None, 0.0)
     return verdict.Pair(empty, empty, frozenset(["lr_too_low"]), frozenset(["lr_too_low"]), before, after)
+
+
+class Data(Detached):
+    """As people cut a graph who learnt it long ago."""
+
+    def forward(self, x: Tensor) -> Any:
+        return self.head(self.encoder(x).data)
+
+
+class WithoutGradients(Detached):
+    def forward(self, x: Tensor) -> Any:
+        with torch.no_grad():
+            encoded = self.encoder(x)
+        return self.head(encoded)
+
+
+def test_data_is_attached_as_detach_is() -> None:
+    found = finding_of(Run(Data).check(0, intervene=hw.Budget(steps=30, repeats=2)), "not_updating")
+    assert tried(found, "attached").outcome == "restores"
+    assert found.causes[0].id == "detached_graph"
+
+
+@pytest.mark.parametrize("model", [WithoutGradients, lambda: network().requires_grad_(False).append(nn.Linear(10, 10))])
+def test_what_is_not_detached_is_not_said_to_have_been_attached(model: Any) -> None:
+    assert why(answer(Run(model), "not_updating", "attached")) == "untried.detach"

@@ -14,9 +14,10 @@ from torch.overrides import TorchFunctionMode
 from headwater.intervening.branch import Branch
 from headwater.intervening.changes.change import Change, nothing_to_change
 from headwater.probes.first_inputs import first_inputs
+from headwater.probes.preserve import preserved
 from headwater.probes.seen_through import SeenThrough
-
 from headwater.probes.tree import mapped
+
 SUMS_TO_ONE = 1e-3
 LOOKED_AT = 8  # batches
 LEAST_SPREAD = 0.1  # of the usual one: a pixel that is hardly ever lit is not blown up
@@ -104,19 +105,34 @@ def _log(probability: Tensor) -> Tensor:
 
 
 def _join_graph(branch: Branch) -> None:
-    """What the model or the loss detaches stays part of the graph."""
+    """What the model or the loss detaches stays part of the graph; a block without gradients does not."""
+    with preserved(branch.model, branch.batches[0]), _Attached() as attached:
+        branch.loss(branch.model, branch.batches[0])
+    if not attached.met:
+        raise nothing_to_change("detach")
     branch.inside = _Attached
 
 
 class _Attached(TorchFunctionMode):
-    """``detach()`` hands on its tensor, unless the library or a probe asks."""
+    """``detach()`` and ``.data`` hand on their tensor, unless the library or a probe asks.
+
+    Attributes:
+        met: Whether there was any.
+    """
+
+    met = False
 
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if function in (torch.Tensor.detach, torch.detach) and not _asked_by(*OURS):
+        if function in _DETACHING and not _asked_by(*OURS):
+            self.met = True
             return args[0]
         return function(*args, **(kwargs or {}))
+
+
+_DATA: Any = torch.Tensor.data  # a property
+_DETACHING = (torch.Tensor.detach, torch.detach, _DATA.__get__)
 
 
 def _asked_by(*packages: str) -> bool:
