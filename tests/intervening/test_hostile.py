@@ -256,3 +256,11 @@ def test_data_is_attached_as_detach_is() -> None:
 @pytest.mark.parametrize("model", [WithoutGradients, lambda: network().requires_grad_(False).append(nn.Linear(10, 10))])
 def test_what_is_not_detached_is_not_said_to_have_been_attached(model: Any) -> None:
     assert why(answer(Run(model), "not_updating", "attached")) == "untried.detach"
+
+
+def test_a_decay_that_holds_the_weights_down_is_told_from_a_high_rate() -> None:
+    """SGD decays by rate times decay: a tenth of the rate decays a tenth as much."""
+    run = Run(optimizer=partial(torch.optim.SGD, lr=0.1, weight_decay=3.0), steps=30)
+    finding = run.check(0, intervene=hw.Budget(steps=30)).findings[0]
+    assert finding.causes[0].id == "weight_decay_high"
+    assert finding.interventions[0].change == "no_decay"

@@ -23,7 +23,7 @@ _RIVALS = {
     "linear_collapse": "no_nonlinearity",
     "symmetric_init": "init_mismatch",
     "not_updating": "frozen optimizer_params detached_graph learning_rate_low",
-    "lr_too_high": "learning_rate_high data_scale weights_too_large",
+    "lr_too_high": "learning_rate_high data_scale weights_too_large weight_decay_high",  # decays by rate times decay
     "lr_too_low": "learning_rate_low weights_too_small weight_decay_high",
     "oscillation": "learning_rate_high data_scale",
     "overfitting": "capacity_or_label_noise",
