@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import UserDict
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,6 +23,8 @@ from headwater.intervening.verdict import judged
 from headwater.probes.measure import measure
 from headwater.records import Finding, Intervention, Message
 from headwater.remedies.order import order_of_flow
+from headwater.report import terminal
+from headwater.report.words import Words
 from tests.diagnosis.test_symptoms import FAILING, TRAINED, Run, network
 from tests.intervening.test_interventions import PLANTED, Detached, finding_of, tried
 
@@ -264,3 +267,13 @@ def test_a_decay_that_holds_the_weights_down_is_told_from_a_high_rate() -> None:
     finding = run.check(0, intervene=hw.Budget(steps=30)).findings[0]
     assert finding.causes[0].id == "weight_decay_high"
     assert finding.interventions[0].change == "no_decay"
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_numbers_that_look_the_same_are_told_apart(language: str) -> None:
+    report = Run(optimizer=partial(torch.optim.SGD, lr=1e-5)).check(0, intervene=SHORT)
+    assert report.findings[0].interventions[0].outcome != "nothing"
+    words = Words.of(language)
+    face = terminal.plain(report, words)
+    assert re.search(re.escape(words.statistic("validation_loss")) + r" -\d\.\de-\d", face)
+    assert not re.search(r" (\S+) → \1( |$)", face, re.MULTILINE)
