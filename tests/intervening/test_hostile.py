@@ -277,3 +277,31 @@ def test_numbers_that_look_the_same_are_told_apart(language: str) -> None:
     face = terminal.plain(report, words)
     assert re.search(re.escape(words.statistic("validation_loss")) + r" -\d\.\de-\d", face)
     assert not re.search(r" (\S+) → \1( |$)", face, re.MULTILINE)
+
+
+class OfDictionary(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = network()
+
+    def forward(self, batch: dict[str, Tensor]) -> Any:
+        return self.body(batch["x"])
+
+
+def whole(model: Any, batch: Any) -> Tensor:
+    return F.cross_entropy(model(batch), batch["y"])
+
+
+def test_inputs_inside_a_dictionary_are_standardised() -> None:
+    run = FAILING["unscaled_input"][0]
+    inside = replace(run, model=OfDictionary, batches=lambda: [{"x": x, "y": y} for x, y in run.batches()], loss=whole)
+    first, second = (answer(each, "unscaled_input", "standardised") for each in (inside, run))
+    assert first.loss == second.loss
+
+
+def test_a_loss_that_calls_only_parts_of_the_model_hands_it_nothing_to_standardise() -> None:
+    def of_parts(model: Any, batch: Any) -> Tensor:
+        return F.cross_entropy(model.body(batch[0]), batch[1])
+
+    run = replace(FAILING["unscaled_input"][0], model=OfDictionary, loss=of_parts)
+    assert why(answer(run, "unscaled_input", "standardised")) == "untried.numbers_in"

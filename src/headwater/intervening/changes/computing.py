@@ -13,10 +13,9 @@ from torch.overrides import TorchFunctionMode
 
 from headwater.intervening.branch import Branch
 from headwater.intervening.changes.change import Change, nothing_to_change
-from headwater.probes.first_inputs import first_inputs
 from headwater.probes.preserve import preserved
 from headwater.probes.seen_through import SeenThrough
-from headwater.probes.tree import mapped
+from headwater.probes.tree import mapped, tensors
 
 SUMS_TO_ONE = 1e-3
 LOOKED_AT = 8  # batches
@@ -34,21 +33,34 @@ def _standardise(branch: Branch) -> None:
         torch.finfo(spread.dtype).tiny
     )
 
-    def standardised(value: Any) -> Any:
-        fits = isinstance(value, Tensor) and value.is_floating_point() and value.shape[1:] == scaled.shape[1:]
+    def standardised(value: Tensor) -> Tensor:
+        fits = value.is_floating_point() and value.dim() > 0 and value.shape[1:] == scaled.shape[1:]
         return (value - mean.to(value)) / spread.to(value) if fits else value
 
-    branch.seen = lambda model: SeenThrough(model, lambda values: [standardised(value) for value in values])
+    branch.seen = lambda model: SeenThrough(model, lambda values: [mapped(standardised, value) for value in values])
 
 
 def _inputs(branch: Branch) -> Tensor:
-    """What the model is called with in the first few steps."""
-    calls = [first_inputs(branch.model, batch, branch.loss)[0] for batch in branch.batches[:LOOKED_AT]]
-    numbers = [call for call in calls if call.is_floating_point() and call.dim() > 1]
+    """The first tensor that the model is called with in each of the first few steps, wherever in its arguments."""
+    calls = [_given(branch, batch)[:1] for batch in branch.batches[:LOOKED_AT]]
+    numbers = [tensor for call in calls for tensor in call if tensor.is_floating_point() and tensor.dim() > 1]
     same = [call for call in numbers if call.shape[1:] == numbers[0].shape[1:]]
     if not same:
         raise nothing_to_change("numbers_in")
     return torch.cat(same)
+
+
+def _given(branch: Branch, batch: Any) -> list[Tensor]:
+    """Every tensor that the model is called with; none where the loss calls parts of it only."""
+    given: list[Tensor] = []
+
+    def note(values: list[Any]) -> list[Any]:
+        given.extend(tensor.detach() for tensor in tensors(values))
+        return values
+
+    with preserved(branch.model, batch):
+        branch.experiment.loss(SeenThrough(branch.model, note), batch)
+    return given
 
 
 def _feature_axis(tensor: Tensor) -> int:
