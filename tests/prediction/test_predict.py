@@ -13,6 +13,7 @@ from headwater.prediction import mixture
 from headwater.prediction.signal import Gradient, Signal
 from headwater.records import Flow, InputError
 from headwater.records.prediction import Prediction, SitePrediction
+from headwater.theory import Activation
 from tests.cases import cross_entropy
 
 LOG_TOLERANCE = 0.05  # decades: 12 %
@@ -95,6 +96,25 @@ def test_deep_narrow_chains_are_as_predicted_where_one_normal_distribution_is_no
     """Followed as one distribution this draw is off by 0.06 in the gradient; against 4096 samples, which leave 0.01."""
     prediction = beside(mlp(nn.SELU, 50, 200, 1.0, seed=1), (200,), 4096)
     assert max(max(decades_off(row)) for row in prediction.sites) < LOG_TOLERANCE
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU, lambda: nn.LeakyReLU(0.3), nn.PReLU])
+def test_rectifiers_are_followed_as_one_distribution_which_says_the_same(
+    activation: Callable[[], nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = mlp(activation, 25, 150, 1.35)
+    with monkeypatch.context() as patch:
+        patch.setattr(mixture, "together", lambda *_: pytest.fail("eight distributions where one is enough"))
+        one = hw.predict(model, (150,))
+    monkeypatch.setattr(Activation, "is_homogeneous", False)
+    followed: list[Signal] = []
+    parts_of = mixture.parts_of
+    monkeypatch.setattr(mixture, "parts_of", lambda signal: followed.extend(parts_of(signal)) or followed)
+    eight = hw.predict(model, (150,))
+    assert len(followed) == 8
+    for a, b in zip(one.sites, eight.sites, strict=True):
+        assert a.activation_rms == pytest.approx(b.activation_rms, rel=0.023), a.site.name
+        assert a.activation_grad_rms == pytest.approx(b.activation_grad_rms, rel=0.023), a.site.name
 
 
 def test_covariances_arise_from_inputs_of_more_elements_than_are_followed() -> None:

@@ -286,6 +286,13 @@ def test_max_slope(id_: str, parameters: dict[str, Any], slope: float) -> None:
     assert ACTIVATIONS[id_].max_slope(**parameters) == pytest.approx(slope, abs=1e-4)
 
 
+@pytest.mark.parametrize("id_", ACTIVATIONS)
+def test_homogeneous_are_those_that_scale_with_their_input(id_: str) -> None:
+    activation, x = ACTIVATIONS[id_], GRID.numpy()
+    scales = all(np.allclose(activation.phi(a * x), a * activation.phi(x), rtol=1e-12) for a in (0.3, 7.0))
+    assert activation.is_homogeneous == scales
+
+
 def entries() -> Iterator[Any]:
     rectifiers = {"relu", "leaky_relu", "prelu", "relu6"}
     smooth = {"elu", "selu", "gelu", "gelu_tanh", "silu", "mish", "softplus"}

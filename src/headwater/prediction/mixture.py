@@ -16,6 +16,7 @@ from torch import Tensor
 
 from headwater.prediction.engine import Engine, Visited
 from headwater.prediction.signal import Gradient, Signal, Unknown, matrix
+from headwater.theory import ACTIVATIONS
 
 DIRECTIONS = 4  # in which inputs are taken apart, two parts for each; those that the output depends on most
 KEPT = 0.2  # of the variance in these directions that each part has itself; docs/log.md compares
@@ -28,6 +29,9 @@ _SHAPES = ("Flatten", "Identity")
 def is_needed(visited: list[Visited], inputs: list[Signal]) -> bool:
     """Whether this is a chain of dense layers too deep for its width, whose covariances are followed all along.
 
+    Where every activation is homogeneous (ReLU, leaky or with learned slopes), one normal distribution says the same
+    to 0.01 decades: no layer treats a long input otherwise than a short one.
+
     Source:
         Hanin and Rolnick 2018, arXiv:1803.01719: networks of finite width depart from their limit by Σ 1/n.
     """
@@ -37,6 +41,8 @@ def is_needed(visited: list[Visited], inputs: list[Signal]) -> bool:
     kinds = [kind for kind, _ in found]
     known = [signal for _, signal in found if isinstance(signal, Signal) and signal.gradient is not None]
     if len(known) < len(found) or kinds[:1] != ["affine"] or set(kinds) != {"affine", "activation"}:
+        return False
+    if all(ACTIVATIONS[v.site.activation].is_homogeneous for v in visited if v.site.activation is not None):
         return False
     widths = [signal.mean.numel() for kind, signal in zip(kinds, known, strict=True) if kind == "affine"]
     is_followed_all_along = all(signal.covariance is not None for signal in known)

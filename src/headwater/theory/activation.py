@@ -43,6 +43,11 @@ class Activation:
     arguments: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def is_homogeneous(self) -> bool:
+        """Whether φ(a x) = a φ(x) for every a > 0: it is linear on either side of 0, whatever its slopes."""
+        return self.family in ("identity", "rectifier") and self.kinks in ((), (0.0,))
+
+    @property
     def constructor(self) -> str:
         """Python code that makes the module, such as ``nn.ReLU()``."""
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
