@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -87,6 +88,7 @@ def test_plain_networks_are_as_predicted_at_every_site(name: str) -> None:
     make, shape, batch = CASES[name]
     prediction = beside(make(), shape, batch)
     assert not prediction.gaps
+    assert not prediction.doubts
     worst = [max(decades_off(row)[i] for row in prediction.sites) for i in (0, 1)]
     assert worst[0] < LOG_TOLERANCE
     assert worst[1] < LOG_TOLERANCE
@@ -115,6 +117,53 @@ def test_rectifiers_are_followed_as_one_distribution_which_says_the_same(
     for a, b in zip(one.sites, eight.sites, strict=True):
         assert a.activation_rms == pytest.approx(b.activation_rms, rel=0.023), a.site.name
         assert a.activation_grad_rms == pytest.approx(b.activation_grad_rms, rel=0.023), a.site.name
+
+
+UNSTABLE = {
+    "gelu, 1.5, fourth draw": lambda: mlp(nn.GELU, 30, 200, 1.5, seed=3),
+    "gelu, 1.5, fifth draw": lambda: mlp(nn.GELU, 30, 200, 1.5, seed=4),
+    "silu, He": lambda: mlp(nn.SiLU, 30, 200, 2**0.5),
+    "mish, He": lambda: mlp(nn.Mish, 30, 200, 2**0.5),
+}
+
+
+@pytest.mark.parametrize("name", UNSTABLE)
+def test_unstable_networks_are_within_what_they_say_they_may_be_off(name: str) -> None:
+    prediction = beside(UNSTABLE[name](), (200,))
+    assert [doubt.id for doubt in prediction.doubts] == ["predict.unstable"]
+    off = [decades_off(row) for row in prediction.sites]
+    assert max(max(pair) for pair in off) > LOG_TOLERANCE  # it is not marked for nothing
+    for row, (activation, gradient) in zip(prediction.sites, off, strict=True):
+        assert activation < (row.activation_uncertainty or LOG_TOLERANCE), row.site.name
+        assert gradient < (row.activation_grad_uncertainty or LOG_TOLERANCE), row.site.name
+    assert prediction.sites[-2].activation_uncertainty is not None
+    assert prediction.sites[0].activation_grad_uncertainty is not None
+    assert prediction.sites[0].activation_uncertainty is None  # the first layer's outputs are known exactly
+
+
+@pytest.mark.parametrize("scale", [None, 1.5], ids=["settles", "few layers"])
+def test_no_doubt_where_lengths_do_not_come_apart(scale: float | None) -> None:
+    """GELU at PyTorch's scale settles; at 1.5 the first three layers change little yet."""
+    depth = 30 if scale is None else 3
+    assert not hw.predict(mlp(nn.GELU, depth, 256, scale), (256,)).doubts
+
+
+def test_doubts_are_shown_in_both_languages_and_widen_the_band(tmp_path: Path) -> None:
+    prediction = hw.predict(mlp(nn.GELU, 30, 64, 1.5), (64,))
+    row = prediction.sites[0]
+    assert row.activation_grad_band is not None
+    assert row.activation_grad_rms is not None
+    assert row.activation_grad_uncertainty is not None
+    assert math.log10(row.activation_grad_band[1] / row.activation_grad_rms) > row.activation_grad_uncertainty
+    for language, word in (("en", "long inputs stand out"), ("ko", "긴 입력이 더 두드러져")):
+        assert word in prediction.to_dict(language)["doubts"][0]["text"]
+        page = prediction.save(tmp_path / f"{language}.html", language).read_text(encoding="utf-8")
+        assert word in page
+        assert "≈ " in page
+    shown = str(prediction)
+    assert "≈ " in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert prediction.rows()[0]["activation_grad_uncertainty"] == row.activation_grad_uncertainty
 
 
 def test_covariances_arise_from_inputs_of_more_elements_than_are_followed() -> None:

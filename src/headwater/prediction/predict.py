@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from headwater.prediction import mixture
+from headwater.prediction import mixture, uncertainty
 from headwater.prediction.engine import Engine, Visited
 from headwater.prediction.program import Operation, traced
 from headwater.prediction.signal import Signal, Unknown
+from headwater.prediction.uncertainty import Uncertainty
 from headwater.probes import classify
 from headwater.probes.names import unwrapped
 from headwater.records import InputError, Message
@@ -35,7 +36,8 @@ def predict(model: nn.Module, input_shape: Shape | Sequence[Shape], *, inputs: T
     followed by ``torch.fx``. Inputs are independent normal numbers of variance 1, or have the mean and variance of
     ``inputs``, element by element. Means go through the network exactly; deviations of different units are taken to be
     uncorrelated, and gradients to be independent of the slopes they meet (mean-field theory). A deep chain of narrow
-    dense layers is followed for eight parts of its inputs' distribution, each by itself.
+    dense layers is followed for eight parts of its inputs' distribution, each by itself. Where long inputs stand out
+    more and more from layer to layer, the expected numbers say by how many decades they may be off.
 
     Args:
         model: A network of linear and convolutional layers, activations, normalisation, pooling, dropout, shortcuts
@@ -67,7 +69,13 @@ def predict(model: nn.Module, input_shape: Shape | Sequence[Shape], *, inputs: T
     if mixture.is_needed(found, signals):
         parts = mixture.parts_of(signals[0])
         found = mixture.together(found, parts, lambda part: _followed(Engine(model, {}), operations, [part]))
-    rows = tuple(_row(visited) for visited in found)
+    by = uncertainty.stretch(engine.visited)
+    doubtful = [Uncertainty()] * len(found)
+    if by > 0:
+        stretched = [uncertainty.longer(signal, by) for signal in signals]
+        of_longer = _followed(Engine(model, dict(opaque)), operations, stretched).visited
+        doubtful = uncertainty.uncertainties(engine.visited, of_longer, by)
+    rows = tuple(_row(visited, own) for visited, own in zip(found, doubtful, strict=True))
     depth = sum(row.site.kind == "affine" for row in rows)
     trainable, why = _trainable(model, rows)
     return Prediction(
@@ -79,6 +87,7 @@ def predict(model: nn.Module, input_shape: Shape | Sequence[Shape], *, inputs: T
         trainable_why=why,
         limits=tuple(_limits(found)),
         gaps=tuple(engine.gaps),
+        doubts=tuple(_doubts(rows)),
     )
 
 
@@ -131,7 +140,7 @@ def _inputs(shapes: list[tuple[int, ...]], samples: Tensor | None) -> list[Signa
     return [Signal(values.mean(0, keepdim=True), values.var(0, unbiased=False, keepdim=True))]
 
 
-def _row(visited: Visited) -> SitePrediction:
+def _row(visited: Visited, uncertain: Uncertainty) -> SitePrediction:
     signal = visited.signal
     if isinstance(signal, Unknown):
         return SitePrediction(visited.site, gap=signal.why)
@@ -142,17 +151,29 @@ def _row(visited: Visited) -> SitePrediction:
         activation_rms=signal.rms,
         activation_grad_rms=None if log10_gradient is None else 10.0**log10_gradient,
         activation_grad_log10_rms=log10_gradient,
-        activation_band=_band(signal.rms, signal.total_spread),
+        activation_band=_band(signal.rms, signal.total_spread, uncertain.activation),
         activation_grad_band=None
         if gradient is None or log10_gradient is None
-        else _band(10.0**log10_gradient, gradient.spread),
+        else _band(10.0**log10_gradient, gradient.spread, uncertain.gradient),
         abs_cosine=signal.abs_cosine,
+        activation_uncertainty=uncertain.activation,
+        activation_grad_uncertainty=uncertain.gradient if gradient is not None else None,
     )
 
 
-def _band(rms: float, spread: float) -> tuple[float, float]:
-    """Where the rms of 95 of 100 draws lies, ln of whose square varies by ``spread``."""
-    factor = math.exp(_QUANTILE * math.sqrt(spread) / 2)
+def _doubts(rows: tuple[SitePrediction, ...]) -> list[Message]:
+    """Where the network is unstable, and by how much at most its numbers may be off."""
+    activation = [row.activation_uncertainty for row in rows if row.activation_uncertainty is not None]
+    gradient = [row.activation_grad_uncertainty for row in rows if row.activation_grad_uncertainty is not None]
+    if not activation and not gradient:
+        return []
+    usual = [uncertainty.TOLERANCE]
+    return [Message("predict.unstable", {"activation": max(activation + usual), "gradient": max(gradient + usual)})]
+
+
+def _band(rms: float, spread: float, uncertain: float | None) -> tuple[float, float]:
+    """Where the rms of 95 of 100 draws lies, ln of whose square varies by ``spread``; wider by what is uncertain."""
+    factor = math.exp(_QUANTILE * math.sqrt(spread) / 2) * 10.0 ** (uncertain or 0.0)
     return rms / factor, rms * factor
 
 

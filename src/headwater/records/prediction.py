@@ -37,11 +37,15 @@ class SitePrediction:
         activation_rms: Rms of its outputs, in their units.
         activation_grad_rms: Rms of the gradient that arrives at them, relative to a gradient of rms 1 at the output.
         activation_grad_log10_rms: log₁₀ of it, which is a number still where float64 knows only 0.
-        activation_band: Between which 95 of 100 networks lie whose weights are drawn from the same distribution.
+        activation_band: Between which 95 of 100 networks lie whose weights are drawn from the same distribution; wider
+            by the uncertainty on either side.
         activation_grad_band: The same for the gradient.
         abs_cosine: Mean |cos| between the outputs for two inputs.
         gap: Why nothing can be said.
         measured: What a measurement found there, if one stands beside.
+        activation_uncertainty: By how many decades the expected rms may itself be off in an unstable network; ``None``
+            where no more than usual (0.05 in plain networks of at least 200 units per layer).
+        activation_grad_uncertainty: The same for the gradient.
     """
 
     site: Site
@@ -53,6 +57,8 @@ class SitePrediction:
     abs_cosine: float | None = None
     gap: Message | None = None
     measured: "Measured | None" = None
+    activation_uncertainty: float | None = None
+    activation_grad_uncertainty: float | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,7 @@ class Prediction:
         trainable_why: What the trainable depth was told from, or why there is none.
         limits: Where number formats and Adam's ε give out.
         gaps: What could not be predicted, and why.
+        doubts: Why numbers may be further off than usual, and by how much at most.
     """
 
     SCHEMA: ClassVar[str] = "headwater/prediction/1"
@@ -100,6 +107,7 @@ class Prediction:
     trainable_why: Message
     limits: tuple[Limit, ...] = ()
     gaps: tuple[Message, ...] = ()
+    doubts: tuple[Message, ...] = ()
 
     @property
     def is_measured(self) -> bool:
@@ -167,10 +175,12 @@ COLUMNS: dict[str, Callable[[SitePrediction], Any]] = {
     "activation_rms": lambda row: row.activation_rms,
     "activation_rms_low": lambda row: _low(row.activation_band),
     "activation_rms_high": lambda row: _high(row.activation_band),
+    "activation_uncertainty": lambda row: row.activation_uncertainty,
     "activation_grad_rms": lambda row: row.activation_grad_rms,
     "activation_grad_rms_low": lambda row: _low(row.activation_grad_band),
     "activation_grad_rms_high": lambda row: _high(row.activation_grad_band),
     "activation_grad_log10_rms": lambda row: row.activation_grad_log10_rms,
+    "activation_grad_uncertainty": lambda row: row.activation_grad_uncertainty,
     "abs_cosine": lambda row: row.abs_cosine,
     "measured_activation_rms": lambda row: _measured(row, "activation_rms"),
     "measured_activation_grad_rms": lambda row: _measured(row, "activation_grad_rms"),

@@ -53,7 +53,9 @@ class Prediction(Record, Face):
 def _lines(prediction: Record, words: Words) -> list[Text]:
     found = [Text(heading(prediction, words), style="bold"), Text(words("predict.what")), Text()]
     found += _table(prediction, words)
-    found += [Text(), *_wrapped(words.say(prediction.trainable_why))]
+    found.append(Text())
+    found += [line for doubt in prediction.doubts for line in _wrapped(words.say(doubt))]
+    found += _wrapped(words.say(prediction.trainable_why))
     found += [line for limit in prediction.limits for line in _wrapped(limit_in_words(limit, words))]
     if not prediction.limits and any(row.activation_grad_rms is not None for row in prediction.sites):
         found += _wrapped(words("predict.no_limits"))
@@ -77,6 +79,11 @@ def limit_in_words(limit: Limit, words: Words) -> str:
         bound=number(limit.bound),
         rms=number(limit.rms),
     )
+
+
+def marked(shown: str, uncertainty: float | None) -> str:
+    """A number that may be further off than usual."""
+    return shown if uncertainty is None else f"≈ {shown}"
 
 
 def picture(prediction: Record) -> Picture:
@@ -155,8 +162,8 @@ def _cells(row: SitePrediction, words: Words) -> list[str]:
     return [
         words.site(row.site.name, NAME_CELLS),
         crop(clean(row.site.op), OP_CELLS),
-        number(row.activation_rms),
-        number_from_log10(row.activation_grad_log10_rms),
+        marked(number(row.activation_rms), row.activation_uncertainty),
+        marked(number_from_log10(row.activation_grad_log10_rms), row.activation_grad_uncertainty),
         number(row.abs_cosine),
     ]
 

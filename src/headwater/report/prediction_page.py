@@ -9,7 +9,7 @@ from headwater.report.charts.plot_key import plot_key
 from headwater.report.frame import document, style
 from headwater.report.markup import Html, el, join
 from headwater.report.numbers import number_from_log10
-from headwater.report.prediction import heading, limit_in_words, picture
+from headwater.report.prediction import heading, limit_in_words, marked, picture
 from headwater.report.sections.parts import details, table
 from headwater.report.words import Words
 
@@ -40,8 +40,9 @@ def cell(prediction: Prediction, words: Words) -> str:
 
 
 def sentences(prediction: Prediction, words: Words) -> list[str]:
-    """What follows: how deep it can be trained, where numbers give out, and what is not known."""
-    found = [words.say(prediction.trainable_why)]
+    """What follows: what is uncertain, how deep it can be trained, where numbers give out, what is not known."""
+    found = [words.say(doubt) for doubt in prediction.doubts]
+    found.append(words.say(prediction.trainable_why))
     found += [limit_in_words(limit, words) for limit in prediction.limits]
     if not prediction.limits and not prediction.gaps:
         found.append(words("predict.no_limits"))
@@ -70,8 +71,11 @@ def _cells(row: SitePrediction, is_measured: bool, words: Words) -> list[str]:
     cells = [
         words.site(row.site.name),
         row.site.op,
-        _with_band(number(row.activation_rms), row.activation_band),
-        _with_band(number_from_log10(row.activation_grad_log10_rms), row.activation_grad_band),
+        _with_band(marked(number(row.activation_rms), row.activation_uncertainty), row.activation_band),
+        _with_band(
+            marked(number_from_log10(row.activation_grad_log10_rms), row.activation_grad_uncertainty),
+            row.activation_grad_band,
+        ),
         number(row.abs_cosine),
     ]
     found = row.measured
