@@ -98,6 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
 def row(case: Case, seeds: int) -> dict[str, Any]:
     """One case over draws of weights and data."""
     errors: dict[str, list[float]] = {"activation": [], "gradient": [], "cosine": [], "batches": []}
+    stated: list[tuple[float, float]] = []
     seconds, profile = [], []
     for seed in range(seeds):
         torch.manual_seed(seed)
@@ -119,13 +120,26 @@ def row(case: Case, seeds: int) -> dict[str, Any]:
         ]
         for name, key in (("activation", "activation_rms"), ("gradient", "activation_grad_rms")):
             errors[name] += [decades(r[key], r[f"measured_{key}"]) for r in table_rows]
+        for key in ("activation", "activation_grad"):
+            uncertain = [r for r in table_rows if r[f"{key}_uncertainty"]]
+            off = [abs(decades(r[f"{key}_rms"], r[f"measured_{key}_rms"])) for r in uncertain]
+            stated += [(r[f"{key}_uncertainty"], error) for r, error in zip(uncertain, off, strict=True)]
         pairs = [(r["abs_cosine"], r["measured_abs_cosine"]) for r in table_rows]
         errors["cosine"] += [abs(a - b) for a, b in pairs if a is not None and b is not None]
         profile = profile or table_rows
     summary = {
         name: {"worst": max(map(abs, v)), "median": statistics.median(map(abs, v))} for name, v in errors.items()
     }
-    return {"label": case.label, "seconds": statistics.median(seconds), **summary, "profile": profile}
+    return {
+        "label": case.label,
+        "seconds": statistics.median(seconds),
+        **summary,
+        "stated": {
+            "largest": max((own for own, _ in stated), default=None),
+            "error_over_stated": max((error / own for own, error in stated), default=None),
+        },
+        "profile": profile,
+    }
 
 
 def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
@@ -144,7 +158,7 @@ def page_table(result: dict[str, Any]) -> str:
     """The errors of all cases."""
     heads = [
         *("network", "activation rms, decades", "gradient rms, decades", "gradient of two batches, decades"),
-        *("mean \\|cos\\|", "predicted in, s"),
+        *("mean \\|cos\\|", "says it may be off by, decades", "predicted in, s"),
     ]
     cells = [
         [
@@ -153,11 +167,19 @@ def page_table(result: dict[str, Any]) -> str:
                 f"{number(r[n]['median'])}, at most {number(r[n]['worst'])}"
                 for n in ("activation", "gradient", "batches", "cosine")
             ),
+            uncertainty(r["stated"]),
             number(r["seconds"]),
         ]
         for r in result["rows"]
     ]
     return "\n\n".join([machine_line(result), table(heads, cells)])
+
+
+def uncertainty(stated: dict[str, float | None]) -> str:
+    """The largest that was stated at any site, and how much of what was stated the error was at most."""
+    if stated["largest"] is None:
+        return "–"
+    return f"{number(stated['largest'])}, of which {number(stated['error_over_stated'])} at most"
 
 
 def draw(rows: list[dict[str, Any]]) -> None:

@@ -124,12 +124,14 @@ UNSTABLE = {
     "gelu, 1.5, fifth draw": lambda: mlp(nn.GELU, 30, 200, 1.5, seed=4),
     "silu, He": lambda: mlp(nn.SiLU, 30, 200, 2**0.5),
     "mish, He": lambda: mlp(nn.Mish, 30, 200, 2**0.5),
+    "convolutions, gelu, 1.5": lambda: cnn(nn.GELU, 24, 100, 1.5),
 }
 
 
 @pytest.mark.parametrize("name", UNSTABLE)
 def test_unstable_networks_are_within_what_they_say_they_may_be_off(name: str) -> None:
-    prediction = beside(UNSTABLE[name](), (200,))
+    model = UNSTABLE[name]()
+    prediction = beside(model, (3, 3, 3), 128) if isinstance(model[0], nn.Conv2d) else beside(model, (200,))
     assert [doubt.id for doubt in prediction.doubts] == ["predict.unstable"]
     off = [decades_off(row) for row in prediction.sites]
     assert max(max(pair) for pair in off) > LOG_TOLERANCE  # it is not marked for nothing

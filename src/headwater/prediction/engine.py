@@ -20,6 +20,7 @@ from headwater.prediction.rules import Passed
 from headwater.prediction.signal import Gradient, Signal, Unknown
 from headwater.probes import classify
 from headwater.records import InputError, Message, Site
+from headwater.theory import ACTIVATIONS
 
 DIRECTIONS = 32  # of the gradient at the output, whose mean squares are averaged
 
@@ -43,6 +44,11 @@ class Visited:
 
     site: Site
     signal: Signal | Unknown
+
+    @property
+    def is_curved(self) -> bool:
+        """Whether it is an activation that treats long inputs otherwise than short ones."""
+        return self.site.activation is not None and not ACTIVATIONS[self.site.activation].is_homogeneous
 
 
 @dataclass(eq=False)

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from headwater.prediction.engine import Engine, Visited
 from headwater.prediction.signal import Gradient, Signal, Unknown, matrix
-from headwater.theory import ACTIVATIONS
 
 DIRECTIONS = 4  # in which inputs are taken apart, two parts for each; those that the output depends on most
 KEPT = 0.2  # of the variance in these directions that each part has itself; docs/log.md compares
@@ -42,7 +41,7 @@ def is_needed(visited: list[Visited], inputs: list[Signal]) -> bool:
     known = [signal for _, signal in found if isinstance(signal, Signal) and signal.gradient is not None]
     if len(known) < len(found) or kinds[:1] != ["affine"] or set(kinds) != {"affine", "activation"}:
         return False
-    if all(ACTIVATIONS[v.site.activation].is_homogeneous for v in visited if v.site.activation is not None):
+    if not any(v.is_curved for v in visited):
         return False
     widths = [signal.mean.numel() for kind, signal in zip(kinds, known, strict=True) if kind == "affine"]
     is_followed_all_along = all(signal.covariance is not None for signal in known)

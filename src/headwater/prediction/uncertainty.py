@@ -17,7 +17,7 @@ from headwater.prediction.signal import Signal, Unknown
 
 TOLERANCE = 0.05  # decades, by which what is expected of a stable network may be off as well
 BOUND = 0.06  # decades beyond it, from which a network is called unstable; docs/log.md has what lies on either side
-FROM = 0.01  # Σ 1/n over the layers, below which lengths hardly differ
+FROM = 0.001  # Σ 1/n over the layers, with as many units as elements; below it lengths hardly differ
 _NOTICEABLE = 0.005  # decades at a site of such a network
 _STRETCH = 3.0  # (ln of the longer inputs' mean square)² over Σ 1/n; √3 deviations, the outer node of Gauss and Hermite
 
@@ -30,11 +30,13 @@ class Uncertainty(NamedTuple):
 
 
 def stretch(visited: list[Visited]) -> float:
-    """Logarithm of the factor by which the mean square of longer inputs is larger; 0 in wide networks.
+    """Logarithm of the factor by which longer inputs' mean square is larger; 0 in wide and in rectifier networks.
 
     Source:
         Hanin and Rolnick 2018, arXiv:1803.01719: ln of a length's square varies in proportion to Σ 1/n.
     """
+    if not any(v.is_curved for v in visited):
+        return 0.0
     layers = [v.signal for v in visited if v.site.kind == "affine" and isinstance(v.signal, Signal)]
     narrowness = sum(1 / signal.mean.numel() for signal in layers[:-1])
     return math.sqrt(_STRETCH * narrowness) if narrowness >= FROM else 0.0
