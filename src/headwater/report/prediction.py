@@ -21,7 +21,7 @@ from headwater.report.numbers import number_from_log10
 from headwater.report.words import Words
 
 MOST_ROWS = 12
-NAME_CELLS, OP_CELLS = 18, 12
+NAME_CELLS, OP_CELLS = 16, 12
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def limit_in_words(limit: Limit, words: Words) -> str:
 
 def marked(shown: str, uncertainty: float | None) -> str:
     """A number that may be further off than usual."""
-    return shown if uncertainty is None else f"≈ {shown}"
+    return shown if uncertainty is None else f"≈{shown}"
 
 
 def picture(prediction: Record) -> Picture:
