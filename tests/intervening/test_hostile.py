@@ -19,6 +19,7 @@ from headwater.intervening import verdict
 from headwater.intervening.branch import Branch, grow
 from headwater.intervening.changes import CHANGES
 from headwater.intervening.changes.change import Change
+from headwater.intervening.failed_number import FailedNumber
 from headwater.intervening.verdict import judged
 from headwater.probes.measure import measure
 from headwater.records import Finding, Intervention, Message
@@ -208,6 +209,15 @@ def test_repeats_that_round_alike_are_no_answer() -> None:
     assert not found.loss.surely_worse
     assert found.outcome == "nothing"
     assert judged(FINDING, CHANGES[0], [loss_pair(2.3, 2.4)] * 2, None, held_out=True).outcome == "harms"
+
+
+def test_what_makes_the_failed_number_worse_is_no_help_however_the_loss_falls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verdict, "failed_number", lambda _: FailedNumber("decades", lambda flow: flow.loss, 1))
+    symptoms = frozenset(["vanishing"])
+    before, after = (hw.Flow((), (), None, decades) for decades in (-9.0, -10.0))
+    pair = verdict.Pair(before, after, symptoms, symptoms, 2.0, 1.0)
+    found = judged(replace(FINDING, symptom="vanishing"), CHANGES[0], [pair] * 2, None, held_out=True)
+    assert found.outcome == "harms"
 
 
 @pytest.mark.parametrize("before", [(math.inf, -math.inf), (1.7e308, 1.7e308)])

@@ -83,6 +83,8 @@ def _outcome(symptom: str, gone: bool, failed: Effect | None, loss: Effect) -> O
         return "restores"
     if worse and _matters(loss) and (not gone or symptom not in _NOT_ABOUT_LEARNING):
         return "harms"
+    if not gone and failed is not None and failed.surely_worse and _matters(failed):
+        return "harms"  # a loss that falls all the same is no help against what was found
     moved = failed is not None and failed.surely_better and _matters(failed)
     return "helps" if (better and _matters(loss)) or moved or (gone and not worse) else "nothing"
 
