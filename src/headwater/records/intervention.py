@@ -81,9 +81,9 @@ class Intervention:
         what: The change in words.
         outcome: ``restores`` if the symptom is gone in every repeat and learning is no worse for it, and better where
             the symptom is about learning; ``helps`` if the failed number or the loss is surely better, by 1 % or more;
-            ``harms`` if the loss or the failed number is worse by as much and the symptom still there, or the loss where
-            learning is what the symptom is about; else ``nothing``. ``cannot_tell`` where the unchanged branches do not
-            show the symptom, ``not_tried`` where the change cannot be made; then ``why`` says so.
+            ``harms`` if the loss or the failed number is worse by as much and the symptom still there, or the loss
+            where learning is what the symptom is about; else ``nothing``. ``cannot_tell`` where the unchanged branches
+            do not show the symptom, ``not_tried`` where the change cannot be made; then ``why`` says so.
         gone: Repeats without the symptom.
         repeats: Repeats of changed beside unchanged.
         steps: Optimizer steps of each branch.
