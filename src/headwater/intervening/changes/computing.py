@@ -16,6 +16,7 @@ from headwater.intervening.changes.change import Change, nothing_to_change
 from headwater.probes.preserve import preserved
 from headwater.probes.seen_through import SeenThrough
 from headwater.probes.tree import mapped, tensors
+from headwater.remedies.trial import loss_in_use
 
 SUMS_TO_ONE = 1e-3
 LOOKED_AT = 8  # batches
@@ -59,7 +60,7 @@ def _given(branch: Branch, batch: Any) -> list[Tensor]:
         return values
 
     with preserved(branch.model, batch):
-        branch.experiment.loss(SeenThrough(branch.model, note), batch)
+        loss_in_use(branch.model, batch, lambda model, batch: branch.experiment.loss(SeenThrough(model, note), batch))
     return given
 
 
@@ -119,7 +120,7 @@ def _log(probability: Tensor) -> Tensor:
 def _join_graph(branch: Branch) -> None:
     """What the model or the loss detaches stays part of the graph; a block without gradients does not."""
     with preserved(branch.model, branch.batches[0]), _Attached() as attached:
-        branch.loss(branch.model, branch.batches[0])
+        loss_in_use(branch.model, branch.batches[0], branch.loss)
     if not attached.met:
         raise nothing_to_change("detach")
     branch.inside = _Attached
