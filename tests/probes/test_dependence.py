@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from headwater.probes.dependence import dependence
 from headwater.probes.seen_through import SeenThrough
-from headwater.records.training import Dependence
+from headwater.records import Dependence
 
 
 def squares(model: Any, batch: Any) -> Tensor:

@@ -14,7 +14,9 @@ RECORDS = sorted(
     (
         value
         for value in vars(records).values()
-        if isinstance(value, type) and dataclasses.is_dataclass(value) and value is not records.Experiment
+        if isinstance(value, type)
+        and dataclasses.is_dataclass(value)
+        and value not in (records.Experiment, records.Budget)
     ),
     key=lambda cls: cls.__name__,
 )

@@ -1,6 +1,6 @@
 """Whether a training has learnt anything of how targets hang on inputs."""
 
-from headwater.records.training import Dependence, Training
+from headwater.records import Dependence, Training
 
 SIGMAS = 2.0  # of what chance pairs of input and target give
 LITTLE = 0.02  # of the loss

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from headwater.probes.measure import Loss
 from headwater.probes.seen_through import SeenThrough
 from headwater.probes.tree import mapped, tensors
-from headwater.records.training import Dependence
+from headwater.records import Dependence
 
 EXCHANGES = 6
 MOST_BATCHES = 4

@@ -17,9 +17,8 @@ from headwater.diagnosis.narrow import one_number
 from headwater.diagnosis.progress import Progress, needs_steps, progress
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.diagnosis.rules import lr_too_high
-from headwater.records import Cause, Evidence, Finding, Flow, Message, SiteFlow, Training
+from headwater.records import Cause, Dependence, Evidence, Finding, Flow, Message, SiteFlow, Training
 from headwater.records.message import Value
-from headwater.records.training import Dependence
 
 IMPROVED = 0.1  # of a metric that ends at 1: a few hundred samples tell chance from half of that
 FAR = 1.0
