@@ -54,6 +54,11 @@ def main(arguments: list[str] | None = None) -> None:
     families = tuple(HELD_OUT if given.first_run else given.families or FAMILIES)
     seeds = given.seeds or (1 if given.quick else SEEDS)
     asked = tuple(given.diagnosers or USUAL)
+    for name in asked:
+        try:
+            DIAGNOSERS[name].require()
+        except ImportError as error:
+            options.error(f"{name} cannot be asked ({error}): `make bench` installs it, --diagnosers leaves it out.")
     wanted = [id_ for id_ in programs(families) if given.only is None or id_.startswith(given.only)]
     jobs = [(id_, seed) for id_ in wanted for seed in range(seeds)]
     met = load_answers(RESULTS, first_run.NAME) if given.first_run else []

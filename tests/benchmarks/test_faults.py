@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 
 pytest.importorskip("sklearn")
 
-from benchmarks.faults import first_run, kinds, verify
+from benchmarks.faults import first_run, kinds, run, verify
 from benchmarks.faults.answers import load_answers, save_answers
 from benchmarks.faults.diagnosers import DIAGNOSERS, USUAL, USUAL_CAUSE, Opinion, autotrainer, grad_flow, sagemaker
 from benchmarks.faults.families import FAMILIES, HELD_OUT, MADE_WITH, programs
@@ -382,6 +383,16 @@ def test_every_diagnoser_gives_an_opinion(answers: list[Row]) -> None:
     assert [answer.crash for answer in answers if answer.crash] == []
     optimist = [answer for answer in answers if answer.diagnoser == "optimist"]
     assert not any(answer.alarm for answer in optimist)
+
+
+def test_who_is_not_installed_is_not_counted_as_silent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torchmortem", None)
+    monkeypatch.delitem(sys.modules, "benchmarks.faults.diagnosers.torchmortem", raising=False)
+    with pytest.raises(SystemExit):
+        run.main(["--only", THREE[0], "--diagnosers", "headwater,torchmortem"])
+    assert "torchmortem cannot be asked" in capsys.readouterr().err
 
 
 def test_the_page_has_a_row_per_diagnoser(answers: list[Row]) -> None:

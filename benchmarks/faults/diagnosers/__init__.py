@@ -54,9 +54,20 @@ class Diagnoser:
 
     def diagnose(self, experiment: Experiment, steps: int, seed: int) -> Opinion:
         """Its opinion of an experiment of which it may watch so many steps."""
+        return self._ask()(experiment, steps, seed)
+
+    def require(self) -> None:
+        """See to it that it can be asked.
+
+        Raises:
+            ImportError: If a package it needs is not installed.
+        """
+        self._ask()
+
+    def _ask(self) -> Diagnose:
         # Loaded here and nowhere else: who is not asked brings no packages.
         ask: Diagnose = import_module(f"benchmarks.faults.diagnosers.{self.module}").diagnose
-        return ask(experiment, steps, seed)
+        return ask
 
 
 DIAGNOSERS = {
