@@ -9,6 +9,7 @@ two processes work side by side. Prints the table; with ``--out`` the answers ar
 
 from __future__ import annotations
 
+import argparse
 import time
 from typing import Any
 
@@ -31,6 +32,33 @@ FITTED = "grad_flow_fitted"
 
 def main(arguments: list[str] | None = None) -> None:
     """Run, print, write."""
+    options = _options()
+    given = options.parse_args(arguments)
+    started = time.monotonic()
+    part = bool(given.quick or given.families or given.diagnosers or given.only)
+    if part and given.first_run:
+        options.error("--first-run keeps the answers of everybody about everything: leave the choice out.")
+    seeds = given.seeds or (1 if given.quick else SEEDS)
+    asked = tuple(given.diagnosers or USUAL)
+    _require(asked, options)
+    families = tuple(HELD_OUT if given.first_run else given.families or FAMILIES)
+    wanted = [id_ for id_ in programs(families) if given.only is None or id_.startswith(given.only)]
+    jobs = [(id_, seed) for id_ in wanted for seed in range(seeds)]
+    met = load_answers(RESULTS, first_run.NAME) if given.first_run else []
+    if given.first_run:
+        jobs = _unmet(jobs, met, seeds, options)
+    rows = [*met, *judged(jobs, asked, given.quick, given.processes)]
+    result = summary(rows) | {
+        "machine": machine.describe(1),
+        "quick": given.quick,
+        "seeds": seeds,
+        "programs": len(wanted),
+        "minutes": (time.monotonic() - started) / 60,
+    }
+    _write(given, part, result, rows)
+
+
+def _options() -> argparse.ArgumentParser:
     options = parser(__doc__)
     options.add_argument(
         "--families", type=lambda text: one_of(dict.fromkeys(FAMILIES), text), help="some families only: mlp,cnn"
@@ -46,36 +74,31 @@ def main(arguments: list[str] | None = None) -> None:
         action="store_true",
         help="the held-out families that no rules have met; keeps the answers for good",
     )
-    given = options.parse_args(arguments)
-    started = time.monotonic()
-    part = bool(given.quick or given.families or given.diagnosers or given.only)
-    if part and given.first_run:
-        options.error("--first-run keeps the answers of everybody about everything: leave the choice out.")
-    families = tuple(HELD_OUT if given.first_run else given.families or FAMILIES)
-    seeds = given.seeds or (1 if given.quick else SEEDS)
-    asked = tuple(given.diagnosers or USUAL)
+    return options
+
+
+def _require(asked: tuple[str, ...], options: argparse.ArgumentParser) -> None:
+    """Refuse to ask who is not installed."""
     for name in asked:
         try:
             DIAGNOSERS[name].require()
         except ImportError as error:
             options.error(f"{name} cannot be asked ({error}): `make bench` installs it, --diagnosers leaves it out.")
-    wanted = [id_ for id_ in programs(families) if given.only is None or id_.startswith(given.only)]
-    jobs = [(id_, seed) for id_ in wanted for seed in range(seeds)]
-    met = load_answers(RESULTS, first_run.NAME) if given.first_run else []
-    if given.first_run:
-        try:
-            new = first_run.unmet(met, seeds)
-        except ValueError as error:
-            options.error(str(error))
-        jobs = [(id_, seed) for id_, seed in jobs if (id_.partition("/")[0], seed) in new]
-    rows = [*met, *judged(jobs, asked, given.quick, given.processes)]
-    result = summary(rows) | {
-        "machine": machine.describe(1),
-        "quick": given.quick,
-        "seeds": seeds,
-        "programs": len(wanted),
-        "minutes": (time.monotonic() - started) / 60,
-    }
+
+
+def _unmet(
+    jobs: list[tuple[str, int]], met: list[Row], seeds: int, options: argparse.ArgumentParser
+) -> list[tuple[str, int]]:
+    """The programs and seeds that the rules have not met."""
+    try:
+        new = first_run.unmet(met, seeds)
+    except ValueError as error:
+        options.error(str(error))
+    return [(id_, seed) for id_, seed in jobs if (id_.partition("/")[0], seed) in new]
+
+
+def _write(given: argparse.Namespace, part: bool, result: dict[str, Any], rows: list[Row]) -> None:
+    """Print the table; save the answers and bring the page up to date where that was asked for."""
     name, answers = (first_run.NAME, first_run.NAME) if given.first_run else (NAME, ANSWERS)
     save(given.out, name, result)
     save_answers(given.out, rows, answers)
