@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from headwater.probes.dependence import dependence
-from headwater.probes.preserve import random_states, restore_random_states
 from headwater.records import Experiment, Flow, InputError, Score, Training
-from headwater.remedies.trial import loss_in_use, made, train_step
+from headwater.remedies.trial import in_use, loss_in_use, made, train_step
 from headwater.watching import Watch, watch
 
 Progress = Callable[[str, int, int], None]
@@ -72,7 +70,7 @@ def rehearse(
 
 def _with_dependence(training: Training, experiment: Experiment, model: nn.Module, seen: list[Any]) -> Training:
     """The training with what exchanged inputs do to the loss, on batches that were trained on and on others."""
-    with _as_in_use(model):
+    with in_use(model):
         held_out = list(made(experiment, "validation")) if experiment.validation is not None else []
         return replace(
             training,
@@ -85,28 +83,13 @@ def _score(experiment: Experiment, model: nn.Module, seen: list[Any], observed: 
     """How well the model does in eval mode; random states and train mode are left alone."""
     if experiment.validation is None:
         return
-    with _as_in_use(model):
+    with in_use(model):
         held_out = list(made(experiment, "validation"))
         if not held_out:
             return
         losses = [_mean_loss(experiment, model, batches) for batches in (seen, held_out)]
         metrics = [_metric(experiment, model, batches) for batches in (seen, held_out)]
     observed.score(Score(observed.steps, losses[0], losses[1], metrics[0], metrics[1]))
-
-
-@contextmanager
-def _as_in_use(model: nn.Module) -> Iterator[None]:
-    """Eval mode without gradients; random states and train mode are as before afterwards."""
-    states = random_states()
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        restore_random_states(states)
 
 
 def _metric(experiment: Experiment, model: nn.Module, batches: list[Any]) -> float | None:

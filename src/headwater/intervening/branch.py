@@ -14,12 +14,11 @@ from torch import nn
 from headwater.diagnosis import diagnose
 from headwater.probes.measure import measure
 from headwater.probes.names import unwrapped
-from headwater.probes.preserve import random_states, restore_random_states
 from headwater.records import Diagnosis, Experiment, Flow
 from headwater.rehearsing import rehearse
 from headwater.remedies import seeds
 from headwater.remedies.order import Order
-from headwater.remedies.trial import copied, loss_in_use, made, make_optimizer, seed_everything
+from headwater.remedies.trial import copied, in_use, loss_in_use, made, make_optimizer, seed_everything
 
 Inside = Callable[[], AbstractContextManager[Any]]
 
@@ -32,7 +31,8 @@ class Branch:
         model: A copy of the weights that all branches start from.
         experiment: The user's; a change puts another loss or optimizer into a copy of it.
         batches: One for each step and one to measure on.
-        held_out: Batches that no branch is trained on.
+        held_out: Batches the loss afterwards is taken of: the validation's, or without any drawn before training, which
+            a data set that is gone through again also trains on.
         flow: What the unchanged model showed before any step.
         order: The order its operations run in.
         seed: Of what the model draws, the same for all branches of a repeat.
@@ -117,16 +117,9 @@ def grow(branch: Branch) -> Grown:
 
 
 def held_out_loss(model: nn.Module, branch: Branch) -> float:
-    """Mean loss in eval mode on batches no branch was trained on, as the branch computes its loss."""
-    states = random_states()
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
+    """Mean loss in eval mode on the held-out batches, as the branch computes its loss."""
+    with in_use(model):
         return sum(loss_in_use(model, batch, branch.loss) for batch in branch.held_out) / len(branch.held_out)
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        restore_random_states(states)
 
 
 def held_out_batches(experiment: Experiment, stream: Iterator[Any], most: int) -> tuple[list[Any], bool]:

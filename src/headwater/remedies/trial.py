@@ -257,14 +257,21 @@ def score(experiment: Experiment, model: nn.Module) -> float:
             "this experiment has no validation, and a proof is about data the model was not trained on: "
             "Experiment(..., validation=lambda: [(x_held_out, y_held_out)])."
         )
+    with in_use(model):
+        if experiment.metric is not None:
+            return float(experiment.metric(model, made(experiment, "validation")))
+        return _negative_loss(experiment, model)
+
+
+@contextmanager
+def in_use(model: nn.Module) -> Iterator[None]:
+    """Eval mode without gradients; random states and train mode are as before afterwards."""
     states = random_states()
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.no_grad():
-            if experiment.metric is not None:
-                return float(experiment.metric(model, made(experiment, "validation")))
-            return _negative_loss(experiment, model)
+            yield
     finally:
         for module, mode in modes:
             module.training = mode
