@@ -140,8 +140,16 @@ def _copies(
         return changed, None
     changed_optimizer = _copied(optimizer, memo)
     for action in actions_of(optimizer):
-        changed_optimizer.register_step_pre_hook(_copied(action, memo))
+        _attach(_copied(action, memo), changed_optimizer)
     return changed, changed_optimizer
+
+
+def _attach(action: Any, optimizer: torch.optim.Optimizer) -> None:
+    """As it was attached; two penalties add up, and neither takes the other's place."""
+    if hasattr(action, "put_back"):  # a pasted one too, whose class is another
+        action.attach(optimizer)
+    else:
+        optimizer.register_step_pre_hook(action)
 
 
 def _copied(thing: T, memo: dict[int, Any]) -> T:
@@ -160,7 +168,8 @@ def _rebind(
     """Let the optimizer hold the changed model's parameters; what it was not given before it is not given now."""
     present = {id(parameter) for parameter in model.parameters()}
     for group in optimizer.param_groups:
-        group["params"] = [parameter for parameter in group["params"] if id(parameter) in present]
+        # In place: L-BFGS keeps the list itself.
+        group["params"][:] = [parameter for parameter in group["params"] if id(parameter) in present]
     for name in (name for edit in edits for name in edit.redrawn):
         for parameter in model.get_submodule(name).parameters():
             optimizer.state.pop(parameter, None)

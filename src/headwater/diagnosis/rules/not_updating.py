@@ -16,7 +16,7 @@ from headwater.diagnosis.prescribing import for_gradient_scale
 from headwater.diagnosis.progress import progress
 from headwater.diagnosis.rule import Observation, Rule, needs_update
 from headwater.diagnosis.rules import underflow
-from headwater.records import Cause, Evidence, Finding, Flow, Message, ParameterFlow, Severity
+from headwater.records import Cause, Evidence, Finding, Flow, Message, Moments, ParameterFlow, Severity
 from headwater.records.message import Value
 
 FROZEN_RATIO = 1e-6
@@ -78,7 +78,14 @@ def _look(observation: Observation) -> Iterable[Finding]:
 def _is_frozen_fresh(parameter: ParameterFlow, step: _Step) -> bool:
     """Whether it is frozen with the weights it was born with: no training leaves them spread so evenly."""
     value, is_matrix = parameter.value, len(parameter.shape) > 1
-    if parameter.trainable or not is_matrix or value.count < MIN_FRESH or step.ran.isdisjoint(_names(parameter)):
+    if parameter.trainable or not is_matrix or step.ran.isdisjoint(_names(parameter)):
+        return False
+    return is_spread_evenly(value)
+
+
+def is_spread_evenly(value: Moments) -> bool:
+    """Whether numbers are many and lie evenly between two bounds round 0, as PyTorch draws weights."""
+    if value.count < MIN_FRESH:
         return False
     rms, largest, mean = value.rms or 0.0, value.abs_max or 0.0, abs(value.mean or 0.0)
     evenness = rms * math.sqrt(3.0) / largest if largest else 0.0
