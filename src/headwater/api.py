@@ -228,7 +228,9 @@ def prescribe(report: Report) -> tuple[Prescription, ...]:
     Args:
         report: From :func:`check`.
     """
-    ranked = {p.remedies: p for finding in reversed(report.findings) for p in reversed(finding.prescriptions)}
+    ranked = {
+        p.remedies or p.why.id: p for finding in reversed(report.findings) for p in reversed(finding.prescriptions)
+    }
     return tuple(reversed(ranked.values()))
 
 
@@ -480,5 +482,7 @@ def _measure_experiment(
 
 def _ids(remedies: str | Sequence[str] | Prescription) -> tuple[str, ...]:
     if isinstance(remedies, Prescription):
+        if not remedies.remedies:
+            raise InputError(f"no remedy can make this change, which is one to the program itself:\n{remedies.code}")
         return remedies.remedies
     return (remedies,) if isinstance(remedies, str) else tuple(remedies)

@@ -56,6 +56,8 @@ def _with_code(diagnosis: Diagnosis, model: nn.Module, flow: Flow, data: Data | 
 
 
 def _coded(prescription: Prescription, model: nn.Module, order: Order, data: Data | None) -> Prescription:
+    if not prescription.remedies:
+        return prescription  # advice brings its own
     try:
         return replace(prescription, code=patch(model, prescription.remedies, order, data=data))
     except InputError as error:

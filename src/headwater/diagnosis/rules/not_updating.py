@@ -12,7 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from headwater.diagnosis.prescribing import for_gradient_scale
+from headwater.diagnosis.prescribing import prescription
+from headwater.diagnosis.prescribing_training import for_still_weights
 from headwater.diagnosis.progress import progress
 from headwater.diagnosis.rule import Observation, Rule, needs_update
 from headwater.diagnosis.rules import underflow
@@ -120,7 +121,7 @@ def _frozen_finding(fresh: list[ParameterFlow], share: float, severity: Severity
         sites=tuple(parameter.name for parameter in fresh),
         evidence=(Evidence("frozen_share", share, FROZEN_SHARE, fresh[0].name, FROZEN_SOURCE),),
         causes=(Cause("frozen", None, Message("cause.frozen.why", values)),),
-        prescriptions=(),
+        prescriptions=(prescription("optimisation.unfreeze"),),
         message=Message("finding.frozen_fresh", values),
     )
 
@@ -137,7 +138,7 @@ def _finding(cause_id: str, still: list[ParameterFlow], flow: Flow) -> Finding:
             Evidence("unchanged_fraction", worst.unchanged_fraction, site=worst.name),
         ),
         causes=(_cause(cause_id, still, flow),),
-        prescriptions=for_gradient_scale(flow) if cause_id == "numeric_underflow" else (),
+        prescriptions=for_still_weights(cause_id, flow, _Step.of(flow).drowns),
         message=Message(
             "finding.cut_off" if cause_id == "detached_graph" else "finding.not_updating",
             {"site": worst.name, "parameters": len(still), "trainable": len(trainable), "ratio": worst.update_ratio},
