@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, overload
 
 import torch
@@ -23,6 +23,7 @@ from headwater.records import Budget, Experiment, Flow, InputError, Prescription
 from headwater.records.trace import RATE
 from headwater.rehearsing import rehearse
 from headwater.remedies import proof as _proof
+from headwater.remedies.data import FIRST, Data
 from headwater.remedies.order import Order, order_of_flow, order_of_model
 from headwater.remedies.surgery import apply_remedies
 from headwater.remedies.trial import copied, endless, made, make_optimizer, seed_everything
@@ -80,9 +81,17 @@ def check(
             measured = _measure_experiment(model, steps, seed, sites, progress)
         else:
             _refuse_without_experiment(intervene)
-            measured = _Measured(model, _measure_model(model, batch, loss, steps, sites))
+            flow = _measure_model(model, batch, loss, steps, sites)
+            assert loss is not None
+            measured = _Measured(model, flow, Data((batch,), loss))
         report = diagnosed(
-            measured.model, measured.flow, seed, time.perf_counter() - started, measured.start, measured.broke
+            measured.origin if measured.origin is not None else measured.model,
+            measured.flow,
+            seed,
+            time.perf_counter() - started,
+            measured.start,
+            measured.broke,
+            measured.data,
         )
         if isinstance(model, Experiment) and intervene:
             budget = intervene if isinstance(intervene, Budget) else Budget()
@@ -219,7 +228,9 @@ def prescribe(report: Report) -> tuple[Prescription, ...]:
     Args:
         report: From :func:`check`.
     """
-    ranked = {p.remedies: p for finding in reversed(report.findings) for p in reversed(finding.prescriptions)}
+    ranked = {
+        p.remedies or p.why.id: p for finding in reversed(report.findings) for p in reversed(finding.prescriptions)
+    }
     return tuple(reversed(ranked.values()))
 
 
@@ -231,6 +242,8 @@ def apply(
     *,
     report: Report | None = None,
     seed: int = 0,
+    batches: Iterable[Any] | None = None,
+    loss: Callable[[Any, Any], Any] | None = None,
 ) -> nn.Module: ...
 @overload
 def apply(
@@ -240,6 +253,8 @@ def apply(
     *,
     report: Report | None = None,
     seed: int = 0,
+    batches: Iterable[Any] | None = None,
+    loss: Callable[[Any, Any], Any] | None = None,
 ) -> tuple[nn.Module, torch.optim.Optimizer]: ...
 def apply(
     model: nn.Module,
@@ -248,6 +263,8 @@ def apply(
     *,
     report: Report | None = None,
     seed: int = 0,
+    batches: Iterable[Any] | None = None,
+    loss: Callable[[Any, Any], Any] | None = None,
 ) -> nn.Module | tuple[nn.Module, torch.optim.Optimizer]:
     """A repaired copy of a model, and of its optimizer if one is given; the originals are left as they are.
 
@@ -259,6 +276,8 @@ def apply(
         report: From :func:`check` of this model; it knows the order the model runs in. Without one the order is read
             off a chain of ``nn.Sequential``, or traced.
         seed: Seed of newly drawn weights.
+        batches: What the training sees, for remedies that measure something on it; of many the first eight are taken.
+        loss: ``loss(model, batch) -> scalar tensor``, for the same.
 
     Returns:
         The model; with an optimizer, the model and the optimizer.
@@ -274,8 +293,21 @@ def apply(
     if not isinstance(model, nn.Module):
         raise InputError(f"apply() changes a copy of a torch.nn.Module, got {type(model).__name__}.")
     order: Order = order_of_flow(report.flow) if report is not None else order_of_model(model)
-    changed, changed_optimizer = apply_remedies(model, _ids(remedies), order, optimizer, seed)
+    data = _data(batches, loss)
+    changed, changed_optimizer = apply_remedies(model, _ids(remedies), order, optimizer, seed, data)
     return changed if changed_optimizer is None else (changed, changed_optimizer)
+
+
+def _data(batches: Any, loss: Any) -> Data | None:
+    if batches is None and loss is None:
+        return None
+    first = tuple(islice(batches, FIRST)) if isinstance(batches, Iterable) else ()
+    if not first or not callable(loss) or _is_criterion(loss):
+        raise InputError(
+            "batches and loss go together, at least one batch and a function of model and batch: hw.apply(model, "
+            "remedy, optimizer, batches=[batch], loss=lambda model, batch: criterion(model(batch[0]), batch[1]))."
+        )
+    return Data(first, loss)
 
 
 def prove(
@@ -412,11 +444,12 @@ def _is_criterion(loss: Any) -> bool:
 class _Measured:
     """A model and what was measured of it: last, before it was trained, and at the first step with NaN or Inf.
 
-    ``origin`` is the model as it was before it was trained.
+    ``data`` holds the first batches; ``origin`` is the model as it was before it was trained.
     """
 
     model: nn.Module
     flow: Flow
+    data: Data
     start: Flow | None = None
     broke: Flow | None = None
     origin: nn.Module | None = None
@@ -435,19 +468,21 @@ def _measure_experiment(
     if steps:
         model = copied(model)
     stream = endless(experiment, seed)
-    if not steps and experiment.optimizer is None:
-        return _Measured(model, measure(model, next(stream), experiment.loss, sites=sites))
-    optimizer = make_optimizer(experiment, model)
+    optimizer = make_optimizer(experiment, model) if steps or experiment.optimizer is not None else None
+    first = tuple(islice(stream, min(max(steps, 1), FIRST)))
+    data = Data(first, experiment.loss)
     if not steps:
-        return _Measured(model, measure(model, next(stream), experiment.loss, optimizer, sites=sites))
-    first = next(stream)
-    start = measure(model, first, experiment.loss, sites=sites)
-    training, broke = rehearse(experiment, model, optimizer, chain([first], stream), steps, progress)
+        return _Measured(model, measure(model, first[0], experiment.loss, optimizer, sites=sites), data)
+    assert optimizer is not None
+    start = measure(model, first[0], experiment.loss, sites=sites)
+    training, broke = rehearse(experiment, model, optimizer, chain(first, stream), steps, progress)
     flow = measure(model, next(stream), experiment.loss, optimizer, steps, sites)
-    return _Measured(model, replace(flow, training=training), start, broke, origin)
+    return _Measured(model, replace(flow, training=training), data, start, broke, origin)
 
 
 def _ids(remedies: str | Sequence[str] | Prescription) -> tuple[str, ...]:
     if isinstance(remedies, Prescription):
+        if not remedies.remedies:
+            raise InputError(f"no remedy can make this change, which is one to the program itself:\n{remedies.code}")
         return remedies.remedies
     return (remedies,) if isinstance(remedies, str) else tuple(remedies)

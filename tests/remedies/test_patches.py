@@ -2,12 +2,14 @@
 
 import copy
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import headwater as hw
+from headwater.remedies.data import Data
 from headwater.remedies.order import order_of_model
 from headwater.remedies.registry import REMEDIES
 from headwater.remedies.remedy import NotApplicableError
@@ -81,8 +83,21 @@ MODELS = {
 }
 
 # What cannot be done, and what is said: the rest must be done.
+NOTHING_TO_DO = {
+    "optimisation.epsilon": "beside which Adam's 1e-8 is nothing",
+    "optimisation.rebind": "holds every trained parameter",
+    "optimisation.unfreeze": "is frozen.*optimisation.rebind",
+    "regularisation.reduce_dropout": "has no dropout that is a module",
+    "regularisation.reduce_weight_decay": "not above 0.0005",
+    "normalisation.gather": "has no batch normalisation",
+    "loss.logits": "calls no cross-entropy",
+    "loss.linear_output": "does not end in an activation with a bound",
+    "recurrent.forget_bias": "has no nn.LSTM.*recurrent.orthogonal",
+    "recurrent.orthogonal": "has no trained nn.RNN.*init.orthogonal",
+}
 RECTIFIERS = ("relu", "leaky", "convolutional-relu")
 REFUSED: dict[tuple[str, str], str] = {
+    **{(remedy, name): reason for remedy, reason in NOTHING_TO_DO.items() for name in MODELS},
     ("activation.sigmoid", "sigmoid"): "sigmoid already",
     ("activation.sigmoid", "reused"): "sigmoid already",
     ("activation.tanh", "uneven"): "tanh already",
@@ -138,10 +153,19 @@ def same_weights(a: nn.Module, b: nn.Module) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
-def by_hand(remedies: list[str], model: nn.Module) -> tuple[nn.Module, torch.optim.Optimizer]:
+def data_for(shape: tuple[int, ...]) -> dict[str, Any]:
+    """What remedies that measure are given: batches of half the size of those that are trained on."""
+    generator = torch.Generator().manual_seed(11)
+    batches = [torch.randn(6, *shape, generator=generator) / 2 for _ in range(3)]
+    return {"batches": batches, "loss": lambda model, batch: model(batch).square().mean()}
+
+
+def by_hand(remedies: list[str], model: nn.Module, shape: tuple[int, ...]) -> tuple[nn.Module, torch.optim.Optimizer]:
     """What a user gets who pastes the patch."""
     namespace: dict = {}
-    exec(patch(model, remedies, order_of_model(model)), namespace)
+    given = data_for(shape)
+    data = Data(tuple(given["batches"]), given["loss"])
+    exec(patch(model, remedies, order_of_model(model), data=data), namespace)
     pasted = namespace["repair"](copy.deepcopy(model))
     optimizer = adam(pasted)
     if "repair_optimizer" in namespace:
@@ -159,8 +183,8 @@ def test_patch_run_by_the_user_makes_the_applied_change_exactly(remedy, name):
     make, shape = MODELS[name]
     model = make()
     original, optimizer = copy.deepcopy(model), adam(model)
-    applied, rebound = hw.apply(model, remedy, optimizer)
-    pasted, own = by_hand([remedy], model)
+    applied, rebound = hw.apply(model, remedy, optimizer, **data_for(shape))
+    pasted, own = by_hand([remedy], model, shape)
     assert str(pasted) == str(applied)
     assert same_weights(pasted, applied)
     assert str(model) == str(original)
@@ -172,9 +196,10 @@ def test_patch_run_by_the_user_makes_the_applied_change_exactly(remedy, name):
 
 @pytest.mark.parametrize(("remedy", "name"), REFUSED)
 def test_remedy_that_cannot_do_its_work_says_what_would(remedy, name):
-    model = MODELS[name][0]()
+    make, shape = MODELS[name]
+    model = make()
     with pytest.raises(NotApplicableError, match=REFUSED[remedy, name]):
-        hw.apply(model, remedy, adam(model))
+        hw.apply(model, remedy, adam(model), **data_for(shape))
 
 
 SEVERAL = [
@@ -186,6 +211,10 @@ SEVERAL = [
     (["regularisation.l1:0.01", "regularisation.l2:0.01"], "relu"),
     (["activation.relu_inside_tanh_out", "normalisation.batch"], "uneven"),
     (["regularisation.dropout", "activation.tailored_leaky"], "reused"),
+    (["activation.relu", "init.he", "data.standardise", "optimisation.clip_norm"], "sigmoid"),
+    (["data.standardise", "normalisation.batch", "regularisation.dropout"], "convolutional-tanh"),
+    (["optimisation.warmup:4", "regularisation.weight_decay", "optimisation.learning_rate:0.3"], "relu"),
+    (["optimisation.depth_rate", "optimisation.adaptive_clip", "regularisation.l2:0.1"], "residual"),
 ]
 
 
@@ -193,11 +222,11 @@ SEVERAL = [
 def test_remedies_in_a_row_see_what_the_ones_before_have_left(remedies, name):
     make, shape = MODELS[name]
     model = make()
-    applied, rebound = hw.apply(model, remedies, adam(model))
+    applied, rebound = hw.apply(model, remedies, adam(model), **data_for(shape))
     step_by_step, optimizer = model, adam(model)
     for remedy in remedies:
-        step_by_step, optimizer = hw.apply(step_by_step, remedy, optimizer)
-    pasted, own = by_hand(remedies, model)
+        step_by_step, optimizer = hw.apply(step_by_step, remedy, optimizer, **data_for(shape))
+    pasted, own = by_hand(remedies, model, shape)
     assert str(pasted) == str(applied) == str(step_by_step)
     assert same_weights(pasted, applied)
     assert same_weights(step_by_step, applied)

@@ -10,9 +10,15 @@ from headwater.theory import ACTIVATIONS
 MERGING_DEPTH = 10
 
 
-def prescription(*remedies: str, code: str = "") -> Prescription:
-    """A prescription for remedies that belong together; its texts go by their ids."""
-    key = "+".join(remedy.replace(".", "_") for remedy in remedies)
+def prescription(*remedies: str, code: str = "", text: str = "") -> Prescription:
+    """A prescription for remedies that belong together; its texts go by their ids.
+
+    Args:
+        remedies: With their strengths, if they are to have others than their own.
+        code: The change, where it is known.
+        text: Names the texts, where a remedy is prescribed for more than one reason.
+    """
+    key = text or "+".join(remedy.partition(":")[0].replace(".", "_") for remedy in remedies)
     return Prescription(
         remedies=remedies,
         why=Message(f"prescription.{key}.why"),

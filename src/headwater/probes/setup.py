@@ -80,7 +80,16 @@ def settings(optimizer: torch.optim.Optimizer) -> dict[str, Scalar]:
             found[name] = float(value)
         elif isinstance(value, tuple) and all(isinstance(item, (int, float)) for item in value):
             found |= {f"{name}_{index}": float(item) for index, item in enumerate(value)}
+    if "lr" in found:
+        found["lr"] = float(found["lr"]) * _rate_factor(optimizer)
     return found
+
+
+def _rate_factor(optimizer: torch.optim.Optimizer) -> float:
+    """By what the rate is multiplied while the optimizer steps, if ``optimisation.learning_rate`` was applied to it."""
+    hooks = getattr(optimizer, "_optimizer_step_pre_hooks", {}).values()
+    waiting = [hook for hook in hooks if hasattr(hook, "put_back") and getattr(hook, "rates", 0) is None]
+    return math.prod(float(hook.factor()) for hook in waiting)
 
 
 def module_settings(module: nn.Module) -> dict[str, Scalar]:

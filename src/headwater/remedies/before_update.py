@@ -12,6 +12,13 @@ class BeforeUpdate:
     def __init__(self, weights, strength):
         self.weights, self.strength = weights, strength
 
+    def attach(self, optimizer):
+        """Let it act on every update, in the place of one of its kind that did so before."""
+        hooks = optimizer._optimizer_step_pre_hooks
+        for key in [key for key, hook in hooks.items() if type(hook).__name__ == type(self).__name__]:
+            del hooks[key]
+        optimizer.register_step_pre_hook(self)
+
     def __call__(self, optimizer, args, kwargs):
         closure = args[1] if len(args) > 1 else kwargs.get("closure")
         if closure is None:

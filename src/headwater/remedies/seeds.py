@@ -4,7 +4,20 @@ A user's model is initialised under the seed itself. Data shuffled or made under
 that the weights are, and so would weights that a remedy draws anew.
 """
 
+import random
+
+import numpy as np
+import torch
+
 DRAWN_WEIGHTS = 0x5EED
 DATA = 0xDA7A
 TRAINING = 0x7EA1  # dropout and other draws of the model itself
+MEASURING = 0x3EA5  # what a plan draws while it measures on data
 PLACEBO = 1_000_003  # far from any seed a user counts up from
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)

@@ -11,10 +11,12 @@ import torch
 from torch import nn
 
 from headwater.records import InputError
+from headwater.remedies.data import Data, drawing_under
 from headwater.remedies.edits import Edit, as_code
 from headwater.remedies.edits_optimizer import actions_of
 from headwater.remedies.order import Order
 from headwater.remedies.registry import find
+from headwater.remedies.remedy import Remedy
 
 T = TypeVar("T")
 
@@ -25,6 +27,7 @@ def apply_remedies(
     order: Order,
     optimizer: torch.optim.Optimizer | None = None,
     seed: int = 0,
+    data: Data | None = None,
 ) -> tuple[nn.Module, torch.optim.Optimizer | None]:
     """A changed copy of the model, and of the optimizer with its groups re-bound to the copy's parameters.
 
@@ -35,11 +38,12 @@ def apply_remedies(
         optimizer: Left as it is. In the copy, state of weights that were drawn anew is dropped, new parameters join
             the first group that does not decay its weights, parameters that are gone leave theirs.
         seed: Seed of newly drawn weights.
+        data: For remedies that measure on the training data.
 
     Raises:
         InputError: If a remedy is unknown or not applicable, or the model cannot be copied.
     """
-    edits = plan(model, remedies, order, seed)
+    edits = plan(model, remedies, order, seed, data)
     if optimizer is None and any(edit.optimizer_lines() for edit in edits):
         raise InputError(
             f"{' + '.join(remedies)} changes the optimizer's updates, and there is no optimizer: "
@@ -77,7 +81,7 @@ def repair_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, edits: 
         edit.apply_to_optimizer(model, optimizer)
 
 
-def patch(model: nn.Module, remedies: Sequence[str], order: Order, seed: int = 0) -> str:
+def patch(model: nn.Module, remedies: Sequence[str], order: Order, seed: int = 0, data: Data | None = None) -> str:
     """Python code whose ``repair(model)`` makes exactly the change that :func:`apply_remedies` makes.
 
     Where a remedy changes the optimizer, ``repair_optimizer(model, optimizer)`` makes that change.
@@ -85,18 +89,32 @@ def patch(model: nn.Module, remedies: Sequence[str], order: Order, seed: int = 0
     Raises:
         InputError: As :func:`apply_remedies`.
     """
-    return as_code(plan(model, remedies, order, seed))
+    return as_code(plan(model, remedies, order, seed, data))
 
 
-def plan(model: nn.Module, remedies: Sequence[str], order: Order, seed: int) -> tuple[Edit, ...]:
-    """The edits of several remedies; an initialisation after a swap sees the activations the swap will have put in."""
+def plan(
+    model: nn.Module, remedies: Sequence[str], order: Order, seed: int, data: Data | None = None
+) -> tuple[Edit, ...]:
+    """The edits of several remedies; an initialisation after a swap sees the activations the swap will have put in.
+
+    A remedy that measures on data gets a copy with the earlier edits made, and random states of its own.
+    """
     edits: list[Edit] = []
     for remedy_id in remedies:
-        seen = _renamed(model, edits) if any(edit.renames for edit in edits) else model
-        for edit in find(remedy_id).plan(seen, order, seed):
+        for edit in _planned(find(remedy_id), model, edits, order, seed, data):
             edits.append(edit)
             order = edit.order_after(order)
     return tuple(edits)
+
+
+def _planned(
+    remedy: Remedy, model: nn.Module, before: Sequence[Edit], order: Order, seed: int, data: Data | None
+) -> tuple[Edit, ...]:
+    if remedy.needs_data and data is not None:
+        with drawing_under(seed):
+            return remedy.edits(repaired(model, before), order, seed, data)
+    seen = _renamed(model, before) if any(edit.renames for edit in before) else model
+    return remedy.edits(seen, order, seed, data)
 
 
 def _renamed(model: nn.Module, edits: Sequence[Edit]) -> nn.Module:
@@ -122,8 +140,16 @@ def _copies(
         return changed, None
     changed_optimizer = _copied(optimizer, memo)
     for action in actions_of(optimizer):
-        changed_optimizer.register_step_pre_hook(_copied(action, memo))
+        _attach(_copied(action, memo), changed_optimizer)
     return changed, changed_optimizer
+
+
+def _attach(action: Any, optimizer: torch.optim.Optimizer) -> None:
+    """As it was attached; two penalties add up, and neither takes the other's place."""
+    if hasattr(action, "put_back"):  # a pasted one too, whose class is another
+        action.attach(optimizer)
+    else:
+        optimizer.register_step_pre_hook(action)
 
 
 def _copied(thing: T, memo: dict[int, Any]) -> T:
@@ -142,7 +168,8 @@ def _rebind(
     """Let the optimizer hold the changed model's parameters; what it was not given before it is not given now."""
     present = {id(parameter) for parameter in model.parameters()}
     for group in optimizer.param_groups:
-        group["params"] = [parameter for parameter in group["params"] if id(parameter) in present]
+        # In place: L-BFGS keeps the list itself.
+        group["params"][:] = [parameter for parameter in group["params"] if id(parameter) in present]
     for name in (name for edit in edits for name in edit.redrawn):
         for parameter in model.get_submodule(name).parameters():
             optimizer.state.pop(parameter, None)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -21,6 +19,7 @@ from headwater.probes.preserve import random_states, restore_random_states
 from headwater.records import Experiment, InputError
 from headwater.remedies import seeds
 from headwater.remedies.edits import Edit
+from headwater.remedies.seeds import seed_everything as seed_everything
 from headwater.remedies.surgery import repair_optimizer
 
 
@@ -58,13 +57,6 @@ def made(experiment: Experiment, part: str, *arguments: Any) -> Any:
     except ValueError:  # a built-in without a signature
         pass
     return function(*arguments)
-
-
-def seed_everything(seed: int) -> None:
-    """Seed Python, numpy and torch."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-    torch.manual_seed(seed)
 
 
 def fresh_model(experiment: Experiment, seed: int) -> nn.Module:

@@ -8,6 +8,7 @@ them is seen to be strong: the pull makes up most of each step, or has made the 
 from collections.abc import Iterable
 
 from headwater.diagnosis.decay import DECAYING, decay_share, weight_decay_high
+from headwater.diagnosis.prescribing_training import for_two_regularisers
 from headwater.diagnosis.progress import needs_steps, progress
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.diagnosis.rules.bad_init_small import GONE
@@ -53,7 +54,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
             Evidence("penalised_weights", penalties, 1, source=PENALTY_SOURCE),
         ),
         causes=_causes(flow, share, dropped, penalties),
-        prescriptions=(),
+        prescriptions=for_two_regularisers(decay, dropped, penalties),
         message=Message(f"finding.double_regularization_{beside}", values),
     )
 

@@ -7,6 +7,7 @@ signal at p = 1/2, four times as much at 0.8.
 import math
 from collections.abc import Iterable
 
+from headwater.diagnosis.prescribing_training import for_dropout
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.records import Cause, Evidence, Finding, Flow, Message, SiteFlow
 from headwater.records.message import Value
@@ -29,7 +30,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
         sites=tuple(row.site.name for row in high),
         evidence=(Evidence("dropout_share", share, WARNING_P, worst.site.name, SOURCE),),
         causes=(dropout_high(share),),
-        prescriptions=(),
+        prescriptions=for_dropout(),
         message=Message("finding.dropout_too_high", values),
     )
 

@@ -7,6 +7,7 @@ head that is bounded can never reach targets beyond its bounds.
 import math
 from collections.abc import Iterable
 
+from headwater.diagnosis.prescribing_training import for_mismatch
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.records import Cause, Evidence, Finding, Flow, Message
 from headwater.records.message import Value
@@ -59,7 +60,7 @@ def _finding(flow: Flow, activation: str, loss: str, site: str) -> Finding:
         sites=(site,),
         evidence=(Evidence("loss_operations", " ← ".join(flow.setup.loss_operations), None, site, SOURCE),),
         causes=(Cause("loss_mismatch", None, Message("cause.loss_mismatch.twice", values)),),
-        prescriptions=(),
+        prescriptions=for_mismatch("twice"),
         message=Message("finding.loss_twice", values),
     )
 
@@ -84,7 +85,7 @@ def _out_of_reach(flow: Flow) -> Iterable[Finding]:
             Evidence("target_max", targets[1], high, last.name, RANGE_SOURCE),
         ),
         causes=(Cause("loss_mismatch", None, Message("cause.loss_mismatch.range", values)),),
-        prescriptions=(),
+        prescriptions=for_mismatch("range"),
         message=Message("finding.loss_range", values),
     )
 
@@ -105,7 +106,7 @@ def _spread_out(flow: Flow) -> Iterable[Finding]:
         sites=(site.name,),
         evidence=(Evidence("loss_elements", elements, outputs, site.name, SPREAD_SOURCE),),
         causes=(Cause("loss_mismatch", None, Message("cause.loss_mismatch.spread", values)),),
-        prescriptions=(),
+        prescriptions=for_mismatch("spread"),
         message=Message("finding.loss_spread", values),
     )
 

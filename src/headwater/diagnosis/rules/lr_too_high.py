@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Iterable
 
 from headwater.diagnosis.decay import DECAYING, decay_share
+from headwater.diagnosis.prescribing_training import shorter_steps
 from headwater.diagnosis.progress import needs_steps, progress
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.records import Cause, Evidence, Finding, Message, Training
@@ -49,7 +50,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
             Evidence("learning_rate", _rate(observation)),
         ),
         causes=(Cause("learning_rate_high", None, Message("cause.learning_rate_high.why", values)),),
-        prescriptions=(),
+        prescriptions=shorter_steps(usual, largest),
         message=Message("finding.lr_too_high", values),
     )
 

@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Iterable
 
+from headwater.diagnosis.prescribing_training import longer_steps
 from headwater.diagnosis.progress import progress
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.diagnosis.rules import lr_too_high
@@ -37,7 +38,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
             Evidence("last_loss", course.last, course.start, source=lr_too_high.LOSS_SOURCE),
         ),
         causes=(Cause("learning_rate_low", None, Message("cause.learning_rate_low.short", values)),),
-        prescriptions=(),
+        prescriptions=longer_steps(usual),
         message=Message("finding.lr_too_low", values),
     )
 

@@ -6,6 +6,7 @@ slope of a root at 0. Where that zero is a probability, rounding has made it: no
 
 from collections.abc import Iterable
 
+from headwater.diagnosis.prescribing_training import for_nonfinite
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.diagnosis.rules import overflow
 from headwater.records import Cause, Evidence, Finding, Flow, Message, Moments, SiteFlow
@@ -28,7 +29,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
             Evidence("inf_count", moments.inf_count, 0, name, "any non-finite number spoils every later one"),
         ),
         causes=(_cause(kind, name, moments, flow),),
-        prescriptions=(),
+        prescriptions=for_nonfinite(kind, flow),
         message=Message(
             f"finding.nonfinite_{kind}",
             {"site": name, "nan": moments.nan_count, "inf": moments.inf_count, "count": moments.count},

@@ -7,6 +7,7 @@ went in. In eval mode it divides by running statistics, which before any trainin
 import math
 from collections.abc import Iterable
 
+from headwater.diagnosis.prescribing_training import for_misused_normalisation
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.records import Cause, Evidence, Finding, Message, Severity, SiteFlow
 from headwater.records.message import Value
@@ -44,7 +45,7 @@ def _finding(
         sites=tuple(row.site.name for row in rows),
         evidence=(evidence,),
         causes=(Cause("normalization_misuse", None, Message(f"cause.normalization_misuse.{kind}", values)),),
-        prescriptions=(),
+        prescriptions=for_misused_normalisation(kind),
         message=Message(f"finding.normalization_{kind}", values),
     )
 

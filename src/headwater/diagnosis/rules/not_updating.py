@@ -12,11 +12,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from headwater.diagnosis.prescribing import for_gradient_scale
+from headwater.diagnosis.prescribing import prescription
+from headwater.diagnosis.prescribing_training import for_still_weights
 from headwater.diagnosis.progress import progress
 from headwater.diagnosis.rule import Observation, Rule, needs_update
 from headwater.diagnosis.rules import underflow
-from headwater.records import Cause, Evidence, Finding, Flow, Message, ParameterFlow, Severity
+from headwater.records import Cause, Evidence, Finding, Flow, Message, Moments, ParameterFlow, Severity
 from headwater.records.message import Value
 
 FROZEN_RATIO = 1e-6
@@ -78,7 +79,14 @@ def _look(observation: Observation) -> Iterable[Finding]:
 def _is_frozen_fresh(parameter: ParameterFlow, step: _Step) -> bool:
     """Whether it is frozen with the weights it was born with: no training leaves them spread so evenly."""
     value, is_matrix = parameter.value, len(parameter.shape) > 1
-    if parameter.trainable or not is_matrix or value.count < MIN_FRESH or step.ran.isdisjoint(_names(parameter)):
+    if parameter.trainable or not is_matrix or step.ran.isdisjoint(_names(parameter)):
+        return False
+    return is_spread_evenly(value)
+
+
+def is_spread_evenly(value: Moments) -> bool:
+    """Whether numbers are many and lie evenly between two bounds round 0, as PyTorch draws weights."""
+    if value.count < MIN_FRESH:
         return False
     rms, largest, mean = value.rms or 0.0, value.abs_max or 0.0, abs(value.mean or 0.0)
     evenness = rms * math.sqrt(3.0) / largest if largest else 0.0
@@ -113,7 +121,7 @@ def _frozen_finding(fresh: list[ParameterFlow], share: float, severity: Severity
         sites=tuple(parameter.name for parameter in fresh),
         evidence=(Evidence("frozen_share", share, FROZEN_SHARE, fresh[0].name, FROZEN_SOURCE),),
         causes=(Cause("frozen", None, Message("cause.frozen.why", values)),),
-        prescriptions=(),
+        prescriptions=(prescription("optimisation.unfreeze"),),
         message=Message("finding.frozen_fresh", values),
     )
 
@@ -130,7 +138,7 @@ def _finding(cause_id: str, still: list[ParameterFlow], flow: Flow) -> Finding:
             Evidence("unchanged_fraction", worst.unchanged_fraction, site=worst.name),
         ),
         causes=(_cause(cause_id, still, flow),),
-        prescriptions=for_gradient_scale(flow) if cause_id == "numeric_underflow" else (),
+        prescriptions=for_still_weights(cause_id, flow, _Step.of(flow).drowns),
         message=Message(
             "finding.cut_off" if cause_id == "detached_graph" else "finding.not_updating",
             {"site": worst.name, "parameters": len(still), "trainable": len(trainable), "ratio": worst.update_ratio},

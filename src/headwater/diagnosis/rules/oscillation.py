@@ -7,6 +7,7 @@ On a parabola of curvature λ the gradient turns round at every step once the ra
 import statistics
 from collections.abc import Iterable
 
+from headwater.diagnosis.prescribing_training import calmer_steps
 from headwater.diagnosis.progress import progress
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.records import Cause, Evidence, Finding, Message
@@ -31,7 +32,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
         sites=(),
         evidence=(Evidence("gradient_cosine", usual, OPPOSED, source=SOURCE),),
         causes=(Cause("learning_rate_high", None, Message("cause.learning_rate_high.turns", values)),),
-        prescriptions=(),
+        prescriptions=calmer_steps(),
         message=Message("finding.oscillation", values),
     )
 

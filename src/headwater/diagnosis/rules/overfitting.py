@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from headwater.diagnosis.dependence import LITTLE, is_surely_none, is_surely_there
 from headwater.diagnosis.dependence import SOURCE as PAIRING_SOURCE
-from headwater.diagnosis.prescribing import prescription
+from headwater.diagnosis.prescribing_training import against_overfitting
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.records import Cause, Evidence, Finding, Message, Score, Training
 from headwater.records.message import Value
@@ -141,7 +141,7 @@ def _finding(evidence: tuple[Evidence, ...], message: Message, why: str = "by_he
         sites=(),
         evidence=evidence,
         causes=(Cause("capacity_or_label_noise", None, Message(f"cause.capacity_or_label_noise.{why}")),),
-        prescriptions=(prescription("regularisation.dropout"), prescription("regularisation.l2")),
+        prescriptions=against_overfitting(),
         message=message,
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from headwater.diagnosis.prescribing import for_gradient_scale
+from headwater.diagnosis.prescribing_training import for_overflow
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.records import Cause, Evidence, Finding, Message, Moments, SiteFlow
 
@@ -43,7 +43,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
                 Message("cause.numeric_overflow.why", {"dtype": row.site.dtype, "largest": LARGEST[row.site.dtype]}),
             ),
         ),
-        prescriptions=for_gradient_scale(observation.flow),
+        prescriptions=for_overflow(observation.flow),
         message=Message(
             f"finding.overflow_{kind}",
             {"site": row.site.name, "abs_max": math.inf if overflowed else moments.abs_max, "dtype": row.site.dtype},

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from headwater.diagnosis.decay import DECAYING, decay_share, weight_decay_high
 from headwater.diagnosis.dependence import LITTLE, SOURCE, learnt_nothing
 from headwater.diagnosis.narrow import one_number
+from headwater.diagnosis.prescribing_training import for_decay
 from headwater.diagnosis.progress import Progress, needs_steps, progress
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.diagnosis.rules import lr_too_high
@@ -58,7 +59,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
             *([Evidence("decay_share", decay, DECAYING, source=DECAY_SOURCE)] if decay > DECAYING else []),
         ),
         causes=(weight_decay_high(observation.flow, decay) if decay > DECAYING else UNKNOWN,),
-        prescriptions=(),
+        prescriptions=for_decay() if decay > DECAYING else (),
         message=Message("finding.underfitting", values),
     )
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from headwater.diagnosis.prescribing import prescription
+from headwater.diagnosis.prescribing_training import for_unscaled_input
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.records import Cause, Evidence, Finding, Flow, Message, Moments, SiteFlow
 from headwater.records.message import Value
@@ -74,7 +74,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
             Evidence("input_abs_max", worst.moments.abs_max, site=worst.site),
         ),
         causes=(Cause("data_scale", None, Message("cause.data_scale.unscaled", values)),),
-        prescriptions=(prescription("normalisation.batch"),),
+        prescriptions=for_unscaled_input(),
         message=Message("finding.unscaled_features" if worst.is_uneven else "finding.unscaled_input", values),
     )
 

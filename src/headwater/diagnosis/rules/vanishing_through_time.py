@@ -7,6 +7,7 @@ only where the training gets nowhere or the dtype has lost the gradient altogeth
 import math
 from collections.abc import Iterable
 
+from headwater.diagnosis.prescribing_training import for_time
 from headwater.diagnosis.progress import progress
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.diagnosis.waterfall import power
@@ -40,7 +41,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
             Evidence("time_steps", steps, site=row.site.name),
         ),
         causes=(Cause("recurrent_weights", None, Message("cause.recurrent_weights.why", values)),),
-        prescriptions=(),
+        prescriptions=for_time(row, steps),
         message=Message("finding.vanishing_through_time", values),
     )
 

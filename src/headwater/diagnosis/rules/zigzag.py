@@ -6,7 +6,7 @@ are positive (LeCun et al. 1998, Efficient BackProp, 4.3).
 
 from collections.abc import Iterable
 
-from headwater.diagnosis.prescribing import prescription
+from headwater.diagnosis.prescribing_training import for_positive_input
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.records import Cause, Evidence, Finding, Flow, Message, ParameterFlow, SiteFlow
 from headwater.records.message import Value
@@ -35,7 +35,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
             Evidence("input_min", row.input.min if row.input else None, 0.0, row.site.name, SOURCE),
         ),
         causes=(Cause("non_zero_centered", None, Message("cause.non_zero_centered.why", values)),),
-        prescriptions=(prescription("activation.tanh", "init.xavier"),),
+        prescriptions=for_positive_input(row),
         message=Message("finding.zigzag", values),
     )
 

@@ -16,11 +16,11 @@ from headwater.intervening.changes.change import Change, nothing_to_change
 from headwater.probes.preserve import preserved
 from headwater.probes.seen_through import SeenThrough
 from headwater.probes.tree import mapped, tensors
+from headwater.remedies.data_standardise import scale_of
 from headwater.remedies.trial import loss_in_use
 
 SUMS_TO_ONE = 1e-3
 LOOKED_AT = 8  # batches
-LEAST_SPREAD = 0.1  # of the usual one: a pixel that is hardly ever lit is not blown up
 HALVES = ("float16", "bfloat16")
 OURS = ("headwater.", "torch.")
 
@@ -28,11 +28,7 @@ OURS = ("headwater.", "torch.")
 def _standardise(branch: Branch) -> None:
     """Each feature of the model's input (channel of an image) less its mean, over its spread, of a few batches."""
     scaled = _inputs(branch)
-    dims = [dim for dim in range(scaled.dim()) if dim != _feature_axis(scaled)]
-    mean, spread = scaled.mean(dims, keepdim=True), scaled.std(dims, keepdim=True)
-    spread = torch.maximum(spread, LEAST_SPREAD * spread.square().mean().sqrt()).clamp_min(
-        torch.finfo(spread.dtype).tiny
-    )
+    mean, spread = scale_of([scaled], _feature_axis(scaled) - scaled.dim())
 
     def standardised(value: Tensor) -> Tensor:
         fits = value.is_floating_point() and value.dim() > 0 and value.shape[1:] == scaled.shape[1:]

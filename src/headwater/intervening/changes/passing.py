@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from headwater.intervening.branch import Branch
 from headwater.intervening.changes.change import Change, nothing_to_change
 from headwater.probes.tree import mapped, tensors
+from headwater.remedies.data import FIRST, Data
 from headwater.remedies.order import Step, affine_layers, hidden_activations
 from headwater.remedies.places import refuse_functions
 from headwater.remedies.remedy import NotApplicableError
@@ -23,7 +24,8 @@ MERGED = 8  # batches put together
 
 def _remedy(remedy_id: str, branch: Branch) -> None:
     """Make the changes of a remedy, to the model and to its optimizer."""
-    edits = plan(branch.named, (remedy_id,), branch.order, branch.seed)
+    data = Data(tuple(branch.batches[:FIRST]), branch.experiment.loss)
+    edits = plan(branch.named, (remedy_id,), branch.order, branch.seed, data)
     for edit in edits:
         edit.apply(branch.named)
         branch.order = edit.order_after(branch.order)

@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from headwater.intervening.branch import Branch
 from headwater.intervening.changes.change import Change, nothing_to_change
+from headwater.remedies import seeds
 from headwater.remedies.edits import DrawWeights, Edit
+from headwater.remedies.forget_gates import draw_orthogonal_gates, open_forget_gates
 from headwater.remedies.order import Order, hidden_activations
 from headwater.remedies.surgery import plan
 from headwater.theory import ACTIVATIONS
@@ -56,20 +58,11 @@ def _carry_through_time(branch: Branch) -> None:
     layers = [m for m in branch.model.modules() if isinstance(m, (nn.RNNBase, nn.RNNCellBase))]
     if not layers:
         raise nothing_to_change("recurrent")
-    with torch.no_grad():
-        for layer in layers:
-            for name, parameter in layer.named_parameters():
-                if name.startswith("weight_hh"):
-                    for gate in parameter.split(layer.hidden_size):  # as wide as what is fed back: proj_size
-                        nn.init.orthogonal_(gate)
-                elif name.startswith("bias") and isinstance(layer, (nn.LSTM, nn.LSTMCell)):
-                    _open_forget_gate(parameter, 1.0 if name.startswith("bias_ih") else 0.0)
-
-
-def _open_forget_gate(bias: Tensor, value: float) -> None:
-    """The second quarter of an LSTM's bias belongs to the forget gate (torch.nn.LSTM)."""
-    units = bias.shape[0] // 4
-    bias[units : 2 * units] = value
+    generator = torch.Generator().manual_seed(branch.seed + seeds.DRAWN_WEIGHTS)
+    for layer in layers:
+        draw_orthogonal_gates(layer, generator)
+        if isinstance(layer, (nn.LSTM, nn.LSTMCell)):
+            open_forget_gates(layer, 1.0)
 
 
 CHANGES = (

@@ -125,8 +125,8 @@ def _remedies(prescriptions: tuple[Prescription, ...], words: Words) -> Html:
     items = [
         el(
             "li",
-            el("b", words.remedies(prescription.remedies)),
-            " ",
+            el("b", words.remedies(prescription.remedies)) if prescription.remedies else None,
+            " " if prescription.remedies else None,
             el("span", words.say(prescription.why), class_="why"),
         )
         for prescription in prescriptions

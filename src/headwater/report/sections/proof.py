@@ -83,7 +83,7 @@ def change_section(prescription: Prescription, words: Words) -> Html:
     return el(
         "section",
         el("h2", words("report.change_head")),
-        el("p", el("b", words.remedies(prescription.remedies)), class_="remedy-line"),
+        el("p", el("b", words.remedies(prescription.remedies)), class_="remedy-line") if ids else None,
         code(prescription.code)
         if prescription.code
         else el("p", words("report.no_code", remedies=ids), class_="caption"),
