@@ -23,7 +23,9 @@ from headwater.records import Budget, Experiment, Flow, InputError, Prescription
 from headwater.records.trace import RATE
 from headwater.rehearsing import rehearse
 from headwater.remedies import proof as _proof
+from headwater.remedies.data import Data
 from headwater.remedies.order import Order, order_of_flow, order_of_model
+from headwater.remedies.refusals import refuse_unreachable
 from headwater.remedies.surgery import apply_remedies
 from headwater.remedies.trial import copied, endless, made, make_optimizer, seed_everything
 from headwater.report import Prediction, Report, Trace
@@ -230,6 +232,8 @@ def apply(
     optimizer: None = None,
     *,
     report: Report | None = None,
+    batch: Any = None,
+    loss: Callable[[Any, Any], Any] | None = None,
     seed: int = 0,
 ) -> nn.Module: ...
 @overload
@@ -239,6 +243,8 @@ def apply(
     optimizer: torch.optim.Optimizer,
     *,
     report: Report | None = None,
+    batch: Any = None,
+    loss: Callable[[Any, Any], Any] | None = None,
     seed: int = 0,
 ) -> tuple[nn.Module, torch.optim.Optimizer]: ...
 def apply(
@@ -247,6 +253,8 @@ def apply(
     optimizer: torch.optim.Optimizer | None = None,
     *,
     report: Report | None = None,
+    batch: Any = None,
+    loss: Callable[[Any, Any], Any] | None = None,
     seed: int = 0,
 ) -> nn.Module | tuple[nn.Module, torch.optim.Optimizer]:
     """A repaired copy of a model, and of its optimizer if one is given; the originals are left as they are.
@@ -257,7 +265,9 @@ def apply(
             several in order; or a Prescription.
         optimizer: Made over the model's parameters. Remedies that act on its updates need it.
         report: From :func:`check` of this model; it knows the order the model runs in. Without one the order is read
-            off a chain of ``nn.Sequential``, or traced.
+            off a chain of ``nn.Sequential``, or traced; or measured, where that cannot be and there is a batch.
+        batch: What ``loss`` takes beside the model, for remedies that look at data first (``"init.lsuv"``).
+        loss: ``loss(model, batch) -> scalar tensor``.
         seed: Seed of newly drawn weights.
 
     Returns:
@@ -273,9 +283,32 @@ def apply(
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"apply() changes a copy of a torch.nn.Module, got {type(model).__name__}.")
-    order: Order = order_of_flow(report.flow) if report is not None else order_of_model(model)
-    changed, changed_optimizer = apply_remedies(model, _ids(remedies), order, optimizer, seed)
+    data = _data(batch, loss)
+    refuse_unreachable(model)
+    order = order_of_flow(report.flow) if report is not None else _order(model, data)
+    changed, changed_optimizer = apply_remedies(model, _ids(remedies), order, optimizer, seed, data)
     return changed if changed_optimizer is None else (changed, changed_optimizer)
+
+
+def _data(batch: Any, loss: Any) -> Data | None:
+    if batch is None and loss is None:
+        return None
+    if batch is None or not callable(loss) or _is_criterion(loss):
+        raise InputError(
+            "a remedy looks at data as hw.check does, by batch and loss(model, batch) together: hw.apply(model, "
+            '"init.lsuv", batch=batch, loss=lambda model, batch: criterion(model(batch[0]), batch[1])).'
+        )
+    return Data(batch, loss)
+
+
+def _order(model: nn.Module, data: Data | None) -> Order:
+    """The order read off the model, or measured where it cannot be."""
+    try:
+        return order_of_model(model)
+    except InputError:
+        if data is None:
+            raise
+        return order_of_flow(measure(model, data.batch, data.loss))
 
 
 def prove(

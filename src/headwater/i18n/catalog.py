@@ -94,14 +94,25 @@ def use_language(language: str | None) -> Iterator[None]:
 
 @cache
 def catalog(language: str) -> dict[str, str]:
-    """Every template of one language by its dotted id; each lesson's are in a file of their own, in both languages."""
+    """Every template of one language by its dotted id.
+
+    Those of each lesson, and of each family of remedies, are in a file of their own, in both languages.
+    """
     folder = files("headwater.i18n")
     templates = dict(_flatten(tomllib.loads(folder.joinpath(f"{language}.toml").read_text(encoding="utf-8")), ""))
-    for page in sorted(folder.joinpath("lessons").iterdir(), key=lambda page: page.name):
-        if page.name.endswith(".toml"):
-            lesson = tomllib.loads(page.read_text(encoding="utf-8"))
-            templates |= _flatten(lesson[language], f"lesson.{page.name.removesuffix('.toml')}.")
+    for name, page in _pages("lessons"):
+        templates |= _flatten(page[language], f"lesson.{name}.")
+    for family, page in _pages("remedies"):
+        templates |= _flatten(page[language], f"remedy.{family}.")
+        templates |= {f"remedy.{family}.{name}.source": source for name, source in page["source"].items()}
     return templates
+
+
+def _pages(folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The files of a folder, by name."""
+    for page in sorted(files("headwater.i18n").joinpath(folder).iterdir(), key=lambda page: page.name):
+        if page.name.endswith(".toml"):
+            yield page.name.removesuffix(".toml"), tomllib.loads(page.read_text(encoding="utf-8"))
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:

@@ -135,14 +135,20 @@ def _traced_order(model: nn.Module) -> Order:
             name = str(node.target)
             steps.append(_step_of_module(name, model.get_submodule(name)))
         elif node.op in ("call_function", "call_method"):
-            function = _named(node.target)
+            function = named_function(node.target)
             activation = functional_activation(function)
             if activation is not None:
                 parameters = scalar_parameters(call_parameters(activation, node.args, node.kwargs))
-                steps.append(Step("", "activation", activation.id, True, tuple(parameters.items())))
+                steps.append(Step(_owner(node), "activation", activation.id, True, tuple(parameters.items())))
             elif getattr(function, "__name__", "") in JOINS and _adds_two_signals(node):
-                steps.append(Step("", "join", functional=True))
+                steps.append(Step(_owner(node), "join", functional=True))
     return tuple(steps)
+
+
+def _owner(node: fx.Node) -> str:
+    """Name of the module in whose forward a function is called; ``""`` is the model's own."""
+    stack = node.meta.get("nn_module_stack") or {}
+    return next((str(name) for name, _ in reversed(stack.values())), "")
 
 
 def _adds_two_signals(node: fx.Node) -> bool:
@@ -150,6 +156,6 @@ def _adds_two_signals(node: fx.Node) -> bool:
     return sum(isinstance(term, fx.Node) and term.op != "get_attr" for term in node.args) == 2
 
 
-def _named(target: Any) -> Any:
+def named_function(target: Any) -> Any:
     """A function as it is; for a method's name something that carries it as its name."""
     return type(target, (), {}) if isinstance(target, str) else target

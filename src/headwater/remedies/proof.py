@@ -18,6 +18,7 @@ from headwater.probes.preserve import random_states, restore_random_states
 from headwater.records import Arm, Experiment, InputError, Message, Proof
 from headwater.records.proof import ArmName, ProofVerdict
 from headwater.remedies import seeds as streams
+from headwater.remedies.data import Data
 from headwater.remedies.edits import Edit
 from headwater.remedies.order import Order, order_of_flow
 from headwater.remedies.registry import REMEDIES, find
@@ -95,7 +96,8 @@ def _runs_of_seed(
     base = fresh_model(experiment, seed)
     batches = list(islice(endless(experiment, seed), steps))
     order = order_of_flow(measure(base, batches[0], experiment.loss))
-    chance = _random_remedy(base, order, remedies, seed)
+    data = Data(batches[0], experiment.loss)
+    chance = _random_remedy(base, order, remedies, seed, data)
 
     elsewhere = fresh_model(experiment, seed + streams.PLACEBO)
     arms: list[tuple[ArmName, tuple[str, ...], nn.Module]] = [
@@ -104,7 +106,7 @@ def _runs_of_seed(
         ("placebo", (), elsewhere),
         ("random_remedy", chance, base),
     ]
-    planned = [(name, changes, start, plan(start, changes, order, seed)) for name, changes, start in arms]
+    planned = [(name, changes, start, plan(start, changes, order, seed, data)) for name, changes, start in arms]
     ready = [(name, changes, repaired(start, edits), edits) for name, changes, start, edits in planned]
     return [
         _Run(name, changes, _counted(experiment, model, edits, batches, seed, counter, name == "random_remedy"))
@@ -134,7 +136,9 @@ def _counted(
     return trial
 
 
-def _random_remedy(model: nn.Module, order: Order, tested: tuple[str, ...], seed: int) -> tuple[str, ...]:
+def _random_remedy(
+    model: nn.Module, order: Order, tested: tuple[str, ...], seed: int, data: Data
+) -> tuple[str, ...]:
     """As many remedies as the tested change has, drawn from all cures there are; none if no draw is applicable.
 
     Not fewer, or the control would lose by their number alone; not of the same kinds, or it would be given half of the
@@ -147,7 +151,7 @@ def _random_remedy(model: nn.Module, order: Order, tested: tuple[str, ...], seed
         if changes == tested:
             continue
         try:
-            plan(model, changes, order, seed)
+            plan(model, changes, order, seed, data)
         except InputError:
             continue
         return changes

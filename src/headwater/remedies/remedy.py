@@ -7,10 +7,12 @@ from functools import partial
 from torch import nn
 
 from headwater.records import InputError
+from headwater.remedies.data import Data
 from headwater.remedies.edits import Edit
 from headwater.remedies.order import Order
 
 Plan = Callable[[nn.Module, Order, int], tuple[Edit, ...]]
+PlanWithData = Callable[[nn.Module, Order, int, Data], tuple[Edit, ...]]
 
 
 class NotApplicableError(InputError):
@@ -45,12 +47,36 @@ class Remedy:
         strength: What may stand behind a colon; ``None`` if nothing may.
         is_cure: Whether anybody would try it against trouble. Lessons also show what makes networks ill; a proof never
             draws that as its random remedy, which would make the tested one look good.
+        plan_with_data: In the place of ``plan``, ``plan_with_data(model, order, seed, data)`` of a remedy that runs the
+            model on a batch before it decides. It leaves the model as it was, too.
     """
 
     id: str
-    plan: Plan
+    plan: Plan | None = None
     strength: Strength | None = None
     is_cure: bool = True
+    plan_with_data: PlanWithData | None = None
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether it runs the model on a batch before it decides."""
+        return self.plan_with_data is not None
+
+    def edits(self, model: nn.Module, order: Order, seed: int, data: Data | None = None) -> tuple[Edit, ...]:
+        """What it would change.
+
+        Raises:
+            NotApplicableError: If there is nothing it could do, or it needs data and there are none.
+        """
+        if self.plan_with_data is None:
+            assert self.plan is not None, f"{self.id} has no plan"
+            return self.plan(model, order, seed)
+        if data is None:
+            raise NotApplicableError(
+                f"{self.id} looks at what the model makes of a batch before it decides: "
+                f"hw.apply(model, {self.id!r}, batch=batch, loss=loss)."
+            )
+        return self.plan_with_data(model, order, seed, data)
 
     def at(self, written: str) -> "Remedy":
         """This remedy with the strength that was written behind the colon.

@@ -6,5 +6,6 @@ that the weights are, and so would weights that a remedy draws anew.
 
 DRAWN_WEIGHTS = 0x5EED
 DATA = 0xDA7A
+DRAWN_PROJECTIONS = 0xA77E
 TRAINING = 0x7EA1  # dropout and other draws of the model itself
 PLACEBO = 1_000_003  # far from any seed a user counts up from

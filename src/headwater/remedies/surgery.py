@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import copy
+import warnings
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
 
+from headwater.i18n import speak
 from headwater.records import InputError
-from headwater.remedies.edits import Edit, as_code
+from headwater.remedies.data import Data
+from headwater.remedies.edits import Edit, as_code, copied_model
+from headwater.remedies.edits_functions import modules_for_functions
 from headwater.remedies.edits_optimizer import actions_of
 from headwater.remedies.order import Order
+from headwater.remedies.places import CalledAsFunctionError
+from headwater.remedies.refusals import refuse_unreachable
 from headwater.remedies.registry import find
+from headwater.remedies.remedy import Remedy
 
-T = TypeVar("T")
+
+class RemedyWarning(UserWarning):
+    """A remedy was applied, and what came of it is not what it is meant for."""
 
 
 def apply_remedies(
@@ -25,6 +33,7 @@ def apply_remedies(
     order: Order,
     optimizer: torch.optim.Optimizer | None = None,
     seed: int = 0,
+    data: Data | None = None,
 ) -> tuple[nn.Module, torch.optim.Optimizer | None]:
     """A changed copy of the model, and of the optimizer with its groups re-bound to the copy's parameters.
 
@@ -35,11 +44,12 @@ def apply_remedies(
         optimizer: Left as it is. In the copy, state of weights that were drawn anew is dropped, new parameters join
             the first group that does not decay its weights, parameters that are gone leave theirs.
         seed: Seed of newly drawn weights.
+        data: For remedies that look at a batch first.
 
     Raises:
         InputError: If a remedy is unknown or not applicable, or the model cannot be copied.
     """
-    edits = plan(model, remedies, order, seed)
+    edits = plan(model, remedies, order, seed, data)
     if optimizer is None and any(edit.optimizer_lines() for edit in edits):
         raise InputError(
             f"{' + '.join(remedies)} changes the optimizer's updates, and there is no optimizer: "
@@ -52,6 +62,8 @@ def apply_remedies(
     if changed_optimizer is not None:
         _rebind(changed_optimizer, changed, before, edits)
         repair_optimizer(changed, changed_optimizer, edits)
+    for message in (message for edit in edits for message in edit.warnings):
+        warnings.warn(speak(message), RemedyWarning, stacklevel=3)
     return changed, changed_optimizer
 
 
@@ -61,7 +73,7 @@ def repaired(model: nn.Module, edits: Sequence[Edit]) -> nn.Module:
     Raises:
         InputError: If it cannot be copied.
     """
-    changed = _copied(model, {})
+    changed = copied_model(model, {})
     for edit in edits:
         edit.apply(changed)
     return changed
@@ -77,7 +89,9 @@ def repair_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, edits: 
         edit.apply_to_optimizer(model, optimizer)
 
 
-def patch(model: nn.Module, remedies: Sequence[str], order: Order, seed: int = 0) -> str:
+def patch(
+    model: nn.Module, remedies: Sequence[str], order: Order, seed: int = 0, data: Data | None = None
+) -> str:
     """Python code whose ``repair(model)`` makes exactly the change that :func:`apply_remedies` makes.
 
     Where a remedy changes the optimizer, ``repair_optimizer(model, optimizer)`` makes that change.
@@ -85,24 +99,53 @@ def patch(model: nn.Module, remedies: Sequence[str], order: Order, seed: int = 0
     Raises:
         InputError: As :func:`apply_remedies`.
     """
-    return as_code(plan(model, remedies, order, seed))
+    return as_code(plan(model, remedies, order, seed, data))
 
 
-def plan(model: nn.Module, remedies: Sequence[str], order: Order, seed: int) -> tuple[Edit, ...]:
-    """The edits of several remedies; an initialisation after a swap sees the activations the swap will have put in."""
+def plan(
+    model: nn.Module, remedies: Sequence[str], order: Order, seed: int, data: Data | None = None
+) -> tuple[Edit, ...]:
+    """The edits of several remedies; an initialisation after a swap sees the activations the swap will have put in.
+
+    Raises:
+        InputError: If a remedy is unknown or not applicable.
+    """
+    chosen = [find(remedy_id) for remedy_id in remedies]
+    refuse_unreachable(model)
     edits: list[Edit] = []
-    for remedy_id in remedies:
-        seen = _renamed(model, edits) if any(edit.renames for edit in edits) else model
-        for edit in find(remedy_id).plan(seen, order, seed):
+    for remedy in chosen:
+        for edit in _planned(remedy, model, edits, order, seed, data):
             edits.append(edit)
             order = edit.order_after(order)
     return tuple(edits)
 
 
-def _renamed(model: nn.Module, edits: Sequence[Edit]) -> nn.Module:
-    """The model with its modules where the edits will have put them; its numbers are the model's own, not copies."""
+def _planned(
+    remedy: Remedy, model: nn.Module, before: list[Edit], order: Order, seed: int, data: Data | None
+) -> tuple[Edit, ...]:
+    """The edits of one remedy after others; where it needs modules in the place of functions, first those."""
+    try:
+        return remedy.edits(_as_seen(remedy, model, before), order, seed, data)
+    except CalledAsFunctionError as refusal:
+        present = _as_seen(remedy, model, before)
+        made = modules_for_functions(present, order, refusal.steps, str(refusal))
+    for edit in made:
+        order = edit.order_after(order)
+    return (*made, *remedy.edits(_as_seen(remedy, model, [*before, *made]), order, seed, data))
+
+
+def _as_seen(remedy: Remedy, model: nn.Module, edits: Sequence[Edit]) -> nn.Module:
+    """The model as a remedy that follows these edits will find it.
+
+    Its modules stand where the edits will have put them. Its numbers are the model's own, not copies, unless the remedy
+    runs the model: then they are copies, and are what the edits will have made of them.
+    """
+    if remedy.needs_data and edits:
+        return repaired(model, edits)
+    if not any(edit.renames for edit in edits):
+        return model
     shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
-    changed = _copied(model, shared)
+    changed = copied_model(model, shared)
     for edit in edits:
         if edit.renames:
             edit.apply(changed)
@@ -117,23 +160,13 @@ def _copies(
     A copy of an optimizer has lost its hooks, which for those that watch it is right; what acts on its updates stays.
     """
     memo: dict[int, Any] = {}
-    changed = _copied(model, memo)
+    changed = copied_model(model, memo)
     if optimizer is None:
         return changed, None
-    changed_optimizer = _copied(optimizer, memo)
+    changed_optimizer = copied_model(optimizer, memo)
     for action in actions_of(optimizer):
-        changed_optimizer.register_step_pre_hook(_copied(action, memo))
+        changed_optimizer.register_step_pre_hook(copied_model(action, memo))
     return changed, changed_optimizer
-
-
-def _copied(thing: T, memo: dict[int, Any]) -> T:
-    try:
-        return copy.deepcopy(thing, memo)
-    except Exception as error:
-        raise InputError(
-            f"{type(thing).__name__} cannot be copied ({type(error).__name__}: {error}). A remedy works on a copy: "
-            "drop tensors with a graph that it holds, or build a fresh one and hand that over."
-        ) from error
 
 
 def _rebind(
