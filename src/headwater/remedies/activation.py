@@ -24,6 +24,11 @@ def swap(activation_id: str) -> Remedy:
 
 def _plan(activation_id: str, model: nn.Module, order: Order, seed: int) -> tuple[Edit, ...]:
     others = [step for step in hidden_activations(order) if step.activation != activation_id]
+    if not hidden_activations(order):
+        raise NotApplicableError(
+            f"activation.{activation_id}: {type(model).__name__} has no activation between two layers that could be "
+            f"exchanged. Put one there: {ACTIVATIONS[activation_id].constructor}."
+        )
     if not others:
         raise NotApplicableError(
             f"activation.{activation_id}: {type(model).__name__} has no hidden activation that is not {activation_id} "

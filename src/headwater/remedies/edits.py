@@ -3,6 +3,7 @@
 import copy
 import inspect
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Protocol, TypeVar
@@ -70,7 +71,7 @@ class ReplaceActivations(Edit):
         places: For each module to replace, every name it goes by (a reused module has several).
         activation: Id of the activation to put there.
         parameters: What it is made with beside the table's own arguments, such as its slope.
-        like: Name of the weight whose device and dtype it takes; ``""`` where all of the model's are alike.
+        like: Name of the layer whose device and dtype it takes; ``""`` where all of the model's are alike.
     """
 
     places: tuple[tuple[str, ...], ...]
@@ -88,7 +89,7 @@ class ReplaceActivations(Edit):
         entry = ACTIVATIONS[self.activation]
         for names in self.places:
             new: nn.Module = getattr(nn, entry.modules[0])(**entry.arguments, **dict(self.parameters))
-            place = model.get_parameter(self.like) if self.like else next(model.parameters())
+            place = next(model.get_submodule(self.like).parameters())
             new = new.to(place).train(model.get_submodule(names[0]).training)
             for name in names:
                 model.set_submodule(name, new)
@@ -231,13 +232,26 @@ def copied_model(thing: T, memo: dict[int, Any] | None = None) -> T:
     Raises:
         InputError: If it cannot be copied.
     """
+    memo = {} if memo is None else memo
+    if isinstance(thing, nn.Module):
+        memo |= {id(tensor): tensor.detach().clone() for tensor in _computed_before_forward(thing)}
     try:
         return copy.deepcopy(thing, memo)
     except Exception as error:
         raise InputError(
             f"{type(thing).__name__} cannot be copied ({type(error).__name__}: {error}). A remedy works on a copy: "
-            "drop tensors with a graph that it holds, or build a fresh one and hand that over."
+            "drop tensors with a graph that it holds (of a parametrised recurrent layer, with "
+            "torch.nn.utils.parametrize.remove_parametrizations), or build a fresh one and hand that over."
         ) from error
+
+
+def _computed_before_forward(model: nn.Module) -> Iterator[torch.Tensor]:
+    """Weights that a hook computes before each forward (pruning, old-style weight norm); a copy computes its own."""
+    for module in model.modules():
+        for name, value in vars(module).items():
+            sources = {f"{name}_orig", f"{name}_v"} & module._parameters.keys()
+            if isinstance(value, torch.Tensor) and sources and module._forward_pre_hooks:
+                yield value
 
 
 def fans(layer: Any) -> tuple[float, float]:
@@ -257,9 +271,9 @@ def fans(layer: Any) -> tuple[float, float]:
     return float(shape[1] * receptive), shape[0] * receptive / groups
 
 
-def weight_like(name: str) -> str:
+def weight_like(layer: str) -> str:
     """Code for the parameter whose device and dtype new modules take; the model's first where all are alike."""
-    return f"model.get_parameter({name!r})" if name else "next(model.parameters())"
+    return f"next(model.get_submodule({layer!r}).parameters())" if layer else "next(model.parameters())"
 
 
 def set_everywhere(names: tuple[str, ...], variable: str) -> list[str]:

@@ -19,7 +19,7 @@ class Beside:
         names: Every name the activation goes by.
         kind: Class in ``torch.nn``.
         arguments: What the class is made with.
-        like: Name of the weight whose device and dtype it takes; ``""`` where all of the model's are alike.
+        like: Name of the layer whose device and dtype it takes; ``""`` where all of the model's are alike.
     """
 
     names: tuple[str, ...]
@@ -37,7 +37,7 @@ class Beside:
 
     def make(self, model: nn.Module) -> nn.Module:
         """The module, for this model."""
-        return self._new().to(model.get_parameter(self.like) if self.like else next(model.parameters()))
+        return self._new().to(next(model.get_submodule(self.like).parameters()))
 
     def _new(self) -> nn.Module:
         module: nn.Module = getattr(nn, self.kind)(*self.arguments)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from headwater.remedies.edits import Edit
+from headwater.remedies.edits import Edit, weight_like
 from headwater.remedies.order import Order, Step
 from headwater.remedies.rewriting import OwnForward, graph_of, let_compute, put_joins
 from headwater.remedies.shortcut import GatedJoin, Join, Shortcut, put_shortcut
@@ -34,21 +34,16 @@ class Block:
     gated: bool
     number: int = 0
 
-    @property
-    def like(self) -> str:
-        """Name of the weight whose device and dtype new modules take."""
-        return f"{self.layer}.weight"
-
     def new_norm(self, model: nn.Module) -> nn.Module:
         """The normalisation; the identity for none."""
         if not self.norm:
             return nn.Identity()
         norm: nn.Module = getattr(nn, self.norm)(*self.arguments)
-        return norm.to(model.get_parameter(self.like))
+        return norm.to(next(model.get_submodule(self.layer).parameters()))
 
     def new_join(self, model: nn.Module) -> nn.Module:
         """What adds both."""
-        return GatedJoin().to(model.get_parameter(self.like)) if self.gated else Join()
+        return GatedJoin().to(next(model.get_submodule(self.layer).parameters())) if self.gated else Join()
 
     def norm_code(self, weight: str) -> str:
         """Code for the normalisation."""
@@ -90,7 +85,7 @@ class ShortcutsInChains(Edit):
                 *rows,
                 "]:",
                 "    chain = model.get_submodule(path)",
-                *(["    weight = chain.get_submodule(parts[0]).weight"] if "weight" in norm + join else []),
+                *(["    weight = next(chain.get_submodule(parts[0]).parameters())"] if "weight" in norm + join else []),
                 f"    put_shortcut(chain, parts, {norm}, {join})",
             ]
         return lines
@@ -141,7 +136,7 @@ class ShortcutsInForward(Edit):
         """One call."""
         rows = []
         for block in self.blocks:
-            weight = f"model.get_parameter({block.like!r})"
+            weight = weight_like(block.layer)
             norm = f"('norm_{block.number}', {block.norm_code(weight)})" if block.norm else "None"
             join = f"('join_{block.number}', {block.join_code(weight)})"
             rows.append(f"    ({block.parts[0]!r}, {block.parts[-1]!r}, {norm}, {join}),")

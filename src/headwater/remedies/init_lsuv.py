@@ -77,17 +77,28 @@ def _plan(model: nn.Module, order: Order, seed: int, data: Data) -> tuple[Edit, 
 def _deviations(model: nn.Module, names: list[str], data: Data) -> dict[str, float]:
     """Standard deviation of each layer's output, all layers before it divided by theirs already."""
     found: dict[str, float] = {}
-    with preserved(model, data.batch), torch.no_grad(), _dividing(model, names, found):
+    with preserved(model, data.batch), _dividing(model, names, found):
         try:
-            data.loss(model, data.batch)
+            _run(data, model, found)
         except NotApplicableError:
             raise
         except Exception as error:
             raise NotApplicableError(
-                f"{ID}: loss(model, batch) raised {type(error).__name__} without gradients: {error}. It is run once "
-                "to see how large each layer's output is; init.orthogonal needs no batch."
+                f"{ID}: loss(model, batch) raised {type(error).__name__}: {error}. It is run once to see how large each "
+                "layer's output is; init.orthogonal needs no batch."
             ) from error
     return found
+
+
+def _run(data: Data, model: nn.Module, found: dict[str, float]) -> None:
+    """Without a graph; with one if the loss needs that, as one with a derivative of the output in it does."""
+    try:
+        with torch.no_grad():
+            data.loss(model, data.batch)
+    except RuntimeError:
+        found.clear()
+        with torch.enable_grad():
+            data.loss(model, data.batch)
 
 
 @contextmanager

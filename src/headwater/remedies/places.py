@@ -84,10 +84,8 @@ def refuse_reused(remedy_id: str, steps: list[Step], order: Order) -> None:
 
 
 def beside(model: nn.Module, layer: str) -> str:
-    """Name of the weight whose device and dtype a module beside ``layer`` takes; ``""`` where all are alike."""
-    kinds = {(p.dtype, p.device) for p in model.parameters()}
-    has_one = "weight" in model.get_submodule(layer)._parameters
-    return f"{layer}.weight".lstrip(".") if len(kinds) > 1 and has_one else ""
+    """The layer, if a module beside it must take its device and dtype; ``""`` where all of the model's are alike."""
+    return layer if len({(p.dtype, p.device) for p in model.parameters()}) > 1 else ""
 
 
 def is_dropout(model: nn.Module, step: Step) -> bool:

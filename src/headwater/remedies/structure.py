@@ -143,8 +143,9 @@ def _block(kind: Kind, owner: str, parts: tuple[str, ...], layer: str, module: A
 
 def _is_square(module: Any) -> bool:
     """Whether an affine map gives the shape it takes."""
-    if units_last(module) is not None:
-        return bool(module.weight.shape[0] == module.weight.shape[1])
+    units = units_last(module)
+    if units is not None:  # not by its weight: reading one that spectral norm computes moves it
+        return bool(units == getattr(module, "in_features", getattr(module, "nx", None)))
     if not isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) or module.in_channels != module.out_channels:
         return False
     if isinstance(module.padding, str):
