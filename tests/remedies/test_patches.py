@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import headwater as hw
+from headwater.remedies.data import Data
 from headwater.remedies.order import order_of_model
 from headwater.remedies.registry import REMEDIES
 from headwater.remedies.remedy import NotApplicableError
@@ -105,15 +106,16 @@ REFUSED: dict[tuple[str, str], str] = {
     ("normalisation.batch", "reused"): "runs at several places",
     ("normalisation.layer", "reused"): "runs at several places",
     **{
-        (remedy, "functional"): r"self\.act = nn\.ReLU\(\)"
-        for remedy in (
-            *(remedy for remedy in REMEDIES if remedy.startswith("activation.")),
-            "normalisation.batch",
-            "normalisation.layer",
-            "regularisation.dropout",
-        )
-        if remedy not in ("activation.relu", "activation.relu_inside_tanh_out")
+        (remedy, name): "gives as many"
+        for remedy in ("structure.rezero", "structure.prenorm")
+        for name in ("uneven",)
     },
+    **{(f"structure.{kind}", "residual"): "adds a shortcut" for kind in ("rezero", "prenorm")},
+    **{("init.critical", name): "edge of chaos of sigmoid.*activation.tailored" for name in ("sigmoid", "reused")},
+    **{("normalisation.rms", f"convolutional-{name}"): "normalisation.group" for name in ("relu", "tanh")},
+    ("normalisation.rms", "reused"): "runs at several places",
+    ("normalisation.group", "reused"): "runs at several places",
+    ("activation.tailored", "functional"): "tailored_leaky and init.mirrored",
 }
 CASES = [(remedy, model) for remedy in REMEDIES for model in MODELS]
 
@@ -138,10 +140,16 @@ def same_weights(a: nn.Module, b: nn.Module) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
-def by_hand(remedies: list[str], model: nn.Module) -> tuple[nn.Module, torch.optim.Optimizer]:
+def data(shape: tuple[int, ...]) -> dict:
+    """What remedies may look at first."""
+    batch = torch.randn(6, *shape, generator=torch.Generator().manual_seed(1))
+    return {"batch": batch, "loss": lambda m, b: m(b).square().mean()}
+
+
+def by_hand(remedies: list[str], model: nn.Module, shape: tuple[int, ...]) -> tuple[nn.Module, torch.optim.Optimizer]:
     """What a user gets who pastes the patch."""
     namespace: dict = {}
-    exec(patch(model, remedies, order_of_model(model)), namespace)
+    exec(patch(model, remedies, order_of_model(model), data=Data(**data(shape))), namespace)
     pasted = namespace["repair"](copy.deepcopy(model))
     optimizer = adam(pasted)
     if "repair_optimizer" in namespace:
@@ -159,8 +167,8 @@ def test_patch_run_by_the_user_makes_the_applied_change_exactly(remedy, name):
     make, shape = MODELS[name]
     model = make()
     original, optimizer = copy.deepcopy(model), adam(model)
-    applied, rebound = hw.apply(model, remedy, optimizer)
-    pasted, own = by_hand([remedy], model)
+    applied, rebound = hw.apply(model, remedy, optimizer, **data(shape))
+    pasted, own = by_hand([remedy], model, shape)
     assert str(pasted) == str(applied)
     assert same_weights(pasted, applied)
     assert str(model) == str(original)
@@ -172,9 +180,10 @@ def test_patch_run_by_the_user_makes_the_applied_change_exactly(remedy, name):
 
 @pytest.mark.parametrize(("remedy", "name"), REFUSED)
 def test_remedy_that_cannot_do_its_work_says_what_would(remedy, name):
-    model = MODELS[name][0]()
+    make, shape = MODELS[name]
+    model = make()
     with pytest.raises(NotApplicableError, match=REFUSED[remedy, name]):
-        hw.apply(model, remedy, adam(model))
+        hw.apply(model, remedy, adam(model), **data(shape))
 
 
 SEVERAL = [
@@ -186,6 +195,12 @@ SEVERAL = [
     (["regularisation.l1:0.01", "regularisation.l2:0.01"], "relu"),
     (["activation.relu_inside_tanh_out", "normalisation.batch"], "uneven"),
     (["regularisation.dropout", "activation.tailored_leaky"], "reused"),
+    (["activation.leaky_relu", "normalisation.batch", "regularisation.dropout:0.1"], "functional"),
+    (["activation.prelu", "structure.prenorm", "init.he"], "sigmoid"),
+    (["normalisation.group", "structure.rezero", "init.orthogonal"], "convolutional-tanh"),
+    (["normalisation.layer", "init.lsuv", "regularisation.l2"], "uneven"),
+    (["activation.tanh", "structure.prenorm", "init.critical"], "functional"),
+    (["structure.rezero", "regularisation.dropout"], "relu"),
 ]
 
 
@@ -193,11 +208,11 @@ SEVERAL = [
 def test_remedies_in_a_row_see_what_the_ones_before_have_left(remedies, name):
     make, shape = MODELS[name]
     model = make()
-    applied, rebound = hw.apply(model, remedies, adam(model))
+    applied, rebound = hw.apply(model, remedies, adam(model), **data(shape))
     step_by_step, optimizer = model, adam(model)
     for remedy in remedies:
-        step_by_step, optimizer = hw.apply(step_by_step, remedy, optimizer)
-    pasted, own = by_hand(remedies, model)
+        step_by_step, optimizer = hw.apply(step_by_step, remedy, optimizer, **data(shape))
+    pasted, own = by_hand(remedies, model, shape)
     assert str(pasted) == str(applied) == str(step_by_step)
     assert same_weights(pasted, applied)
     assert same_weights(step_by_step, applied)
