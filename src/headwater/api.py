@@ -25,6 +25,7 @@ from headwater.rehearsing import rehearse
 from headwater.remedies import proof as _proof
 from headwater.remedies.data import FIRST, Data
 from headwater.remedies.order import Order, order_of_flow, order_of_model
+from headwater.remedies.refusals import refuse_unreachable
 from headwater.remedies.surgery import apply_remedies
 from headwater.remedies.trial import copied, endless, made, make_optimizer, seed_everything
 from headwater.report import Prediction, Report, Trace
@@ -274,7 +275,7 @@ def apply(
             several in order; or a Prescription.
         optimizer: Made over the model's parameters. Remedies that act on its updates need it.
         report: From :func:`check` of this model; it knows the order the model runs in. Without one the order is read
-            off a chain of ``nn.Sequential``, or traced.
+            off a chain of ``nn.Sequential``, or traced; or measured, where that cannot be and there is a batch.
         seed: Seed of newly drawn weights.
         batches: What the training sees, for remedies that measure something on it; of many the first eight are taken.
         loss: ``loss(model, batch) -> scalar tensor``, for the same.
@@ -292,8 +293,9 @@ def apply(
     """
     if not isinstance(model, nn.Module):
         raise InputError(f"apply() changes a copy of a torch.nn.Module, got {type(model).__name__}.")
-    order: Order = order_of_flow(report.flow) if report is not None else order_of_model(model)
     data = _data(batches, loss)
+    refuse_unreachable(model)
+    order = order_of_flow(report.flow) if report is not None else _order(model, data)
     changed, changed_optimizer = apply_remedies(model, _ids(remedies), order, optimizer, seed, data)
     return changed if changed_optimizer is None else (changed, changed_optimizer)
 
@@ -308,6 +310,16 @@ def _data(batches: Any, loss: Any) -> Data | None:
             "remedy, optimizer, batches=[batch], loss=lambda model, batch: criterion(model(batch[0]), batch[1]))."
         )
     return Data(first, loss)
+
+
+def _order(model: nn.Module, data: Data | None) -> Order:
+    """The order read off the model, or measured where it cannot be."""
+    try:
+        return order_of_model(model)
+    except InputError:
+        if data is None:
+            raise
+        return order_of_flow(measure(model, data.batches[0], data.loss))
 
 
 def prove(

@@ -120,15 +120,16 @@ REFUSED: dict[tuple[str, str], str] = {
     ("normalisation.batch", "reused"): "runs at several places",
     ("normalisation.layer", "reused"): "runs at several places",
     **{
-        (remedy, "functional"): r"self\.act = nn\.ReLU\(\)"
-        for remedy in (
-            *(remedy for remedy in REMEDIES if remedy.startswith("activation.")),
-            "normalisation.batch",
-            "normalisation.layer",
-            "regularisation.dropout",
-        )
-        if remedy not in ("activation.relu", "activation.relu_inside_tanh_out")
+        (remedy, name): "gives as many"
+        for remedy in ("structure.rezero", "structure.prenorm")
+        for name in ("uneven",)
     },
+    **{(f"structure.{kind}", "residual"): "adds a shortcut" for kind in ("rezero", "prenorm")},
+    **{("init.critical", name): "edge of chaos of sigmoid.*activation.tailored" for name in ("sigmoid", "reused")},
+    **{("normalisation.rms", f"convolutional-{name}"): "normalisation.group" for name in ("relu", "tanh")},
+    ("normalisation.rms", "reused"): "runs at several places",
+    ("normalisation.group", "reused"): "runs at several places",
+    ("activation.tailored", "functional"): "tailored_leaky and init.mirrored",
 }
 CASES = [(remedy, model) for remedy in REMEDIES for model in MODELS]
 
@@ -145,7 +146,7 @@ def trained(model: nn.Module, optimizer: torch.optim.Optimizer, shape: tuple[int
 
 
 def adam(model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.Adam(model.parameters(), lr=0.01)
+    return torch.optim.Adam(model.parameters(), lr=0.011)
 
 
 def same_weights(a: nn.Module, b: nn.Module) -> bool:
@@ -215,6 +216,12 @@ SEVERAL = [
     (["data.standardise", "normalisation.batch", "regularisation.dropout"], "convolutional-tanh"),
     (["optimisation.warmup:4", "regularisation.weight_decay", "optimisation.learning_rate:0.3"], "relu"),
     (["optimisation.depth_rate", "optimisation.adaptive_clip", "regularisation.l2:0.1"], "residual"),
+    (["activation.leaky_relu", "normalisation.batch", "regularisation.dropout:0.1"], "functional"),
+    (["activation.prelu", "structure.prenorm", "init.he"], "sigmoid"),
+    (["normalisation.group", "structure.rezero", "init.orthogonal"], "convolutional-tanh"),
+    (["normalisation.layer", "init.lsuv", "regularisation.l2"], "uneven"),
+    (["activation.tanh", "structure.prenorm", "init.critical"], "functional"),
+    (["structure.rezero", "regularisation.dropout"], "relu"),
 ]
 
 

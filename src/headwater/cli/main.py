@@ -20,6 +20,7 @@ COMMANDS = {
     "check": "headwater.cli.check",
     "demo": "headwater.cli.demo",
     "predict": "headwater.cli.predict",
+    "remedies": "headwater.cli.remedies",
     "trace": "headwater.cli.trace",
     "lessons": "headwater.cli.lessons",
 }

@@ -21,6 +21,9 @@ _CHECKPOINT = "CheckpointFunctionBackward"  # of torch.utils.checkpoint with use
 _JOIN_TOLERANCE = 1e-9  # decades; below, two ways of adding up the same numbers differ by rounding
 
 
+# Behind these, an activation no longer follows the affine map before them.
+_ENDS_THE_SEARCH = ("affine", "recurrent", "attention", "embedding")
+
 _Edge = tuple[Any, int]
 """A node that sends gradient, and through which of its inputs; below 0 stand the roots of the graph in a checkpoint."""
 
@@ -222,6 +225,35 @@ class BackwardGraph:
     def _strength(self, row: int) -> _Strength:
         count, nonfinite = self._ledger.counts(row)
         return _Strength(self._ledger.log10_rms(row), count - nonfinite)
+
+    def followers(self) -> dict[int, tuple[int, ...]]:
+        """The activations each affine site's output reaches before another affine map, by place among the sites.
+
+        Of an affine site that is not in the graph nothing is known, and it is left out.
+        """
+        places = {node: index for index, site in enumerate(self._sites) for node in site.out_nodes}
+        known = {
+            index: site
+            for index, site in enumerate(self._sites)
+            if site.kind == "affine" and any(node in self._consumers for node in site.out_nodes)
+        }
+        return {index: self._reached(site, places) for index, site in known.items()}
+
+    def _reached(self, start: SiteRecord, places: dict[Any, int]) -> tuple[int, ...]:
+        found: set[int] = set()
+        seen: set[Any] = set(start.out_nodes)
+        waiting = list(start.out_nodes)
+        while waiting:
+            for consumer, _ in self._consumers.get(waiting.pop(), ()):
+                if consumer in seen:
+                    continue
+                seen.add(consumer)
+                place = places.get(consumer)
+                if place is not None and self._sites[place].kind == "activation":
+                    found.add(place)
+                elif place is None or self._sites[place].kind not in _ENDS_THE_SEARCH:
+                    waiting.append(consumer)
+        return tuple(sorted(found))
 
     def shortcut_share(self, site: SiteRecord) -> float | None:
         """Of the gradient's energy where shortcut and branch part, the share that came back along the shortcut.

@@ -17,7 +17,7 @@ from headwater.probes.graph import BackwardGraph
 from headwater.probes.parameters import ParameterProbe, step
 from headwater.probes.preserve import preserved
 from headwater.probes.recorder import Recorder
-from headwater.probes.rows import followed_share, gaps, site_flows, site_names, with_parameters
+from headwater.probes.rows import followed_share, gaps, site_flows, site_names, with_followers, with_parameters
 from headwater.probes.tree import describe, tensors
 from headwater.records import Flow, InputError
 
@@ -68,7 +68,7 @@ def measure(
                     _backward(value, retain_graph=any(tensor.grad_fn is not None for tensor in tensors(batch)))
                 names = site_names(recorder.sites)
                 path = graph.path(names)
-                rows = site_flows(recorder, graph)
+                rows = with_followers(site_flows(recorder, graph), graph.followers())
             finally:
                 graph.close()
         finally:

@@ -51,6 +51,13 @@ def with_parameters(rows: Iterable[SiteFlow], parameters: tuple[ParameterFlow, .
     return tuple(_with_parameters(row, by_name) for row in rows)
 
 
+def with_followers(rows: Iterable[SiteFlow], followers: dict[int, tuple[int, ...]]) -> tuple[SiteFlow, ...]:
+    """The rows with the activations that follow each affine map."""
+    return tuple(
+        replace(row, site=replace(row.site, followed_by=followers.get(row.site.order))) for row in rows
+    )
+
+
 def followed_share(rows: Sequence[SiteFlow], parameters: tuple[ParameterFlow, ...]) -> float:
     """How much of what is trained lies at a site whose gradient was seen; the rest could hide anything."""
     seen = [row.site for row in rows if row.activation_grad is not None]

@@ -11,8 +11,8 @@ from functools import partial
 from torch import nn
 
 from headwater.remedies.edits import Edit, ReplaceActivations
-from headwater.remedies.order import Order, hidden_activations
-from headwater.remedies.places import aliases, refuse_functions
+from headwater.remedies.order import Order, Step, hidden_activations
+from headwater.remedies.places import aliases, beside, refuse_functions
 from headwater.remedies.remedy import NotApplicableError, Remedy
 from headwater.theory import ACTIVATIONS
 
@@ -24,14 +24,31 @@ def swap(activation_id: str) -> Remedy:
 
 def _plan(activation_id: str, model: nn.Module, order: Order, seed: int) -> tuple[Edit, ...]:
     others = [step for step in hidden_activations(order) if step.activation != activation_id]
+    if not hidden_activations(order):
+        raise NotApplicableError(
+            f"activation.{activation_id}: {type(model).__name__} has no activation between two layers that could be "
+            f"exchanged. Put one there: {ACTIVATIONS[activation_id].constructor}."
+        )
     if not others:
         raise NotApplicableError(
             f"activation.{activation_id}: {type(model).__name__} has no hidden activation that is not {activation_id} "
             "already."
         )
     refuse_functions(f"activation.{activation_id}", others)
-    places = dict.fromkeys(aliases(model, step.module) for step in others)
-    return (ReplaceActivations(tuple(places), activation_id),)
+    places = {aliases(model, step.module): _like(activation_id, model, order, step) for step in others}
+    return tuple(
+        ReplaceActivations(tuple(names for names, near in places.items() if near == like), activation_id, like=like)
+        for like in dict.fromkeys(places.values())
+    )
+
+
+def _like(activation_id: str, model: nn.Module, order: Order, step: Step) -> str:
+    """Name of the weight beside which a slope belongs, where the model's weights are not all alike."""
+    if activation_id != "prelu":
+        return ""
+    place = next(index for index, other in enumerate(order) if other is step)
+    before = [other.module for other in order[:place] if other.kind == "affine" and not other.functional]
+    return beside(model, before[-1]) if before else ""
 
 
 REMEDIES = tuple(swap(activation_id) for activation_id in ACTIVATIONS if activation_id != "identity")

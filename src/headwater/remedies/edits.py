@@ -1,16 +1,21 @@
 """The changes remedies make to a model, each also as code that makes the very same change."""
 
+import copy
 import inspect
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import nn
 
+from headwater.records import InputError, Message
 from headwater.remedies.order import Order
 from headwater.theory import ACTIVATIONS
+
+T = TypeVar("T")
 
 
 class Edit(Protocol):
@@ -48,6 +53,11 @@ class Edit(Protocol):
         return ()
 
     @property
+    def warnings(self) -> tuple[Message, ...]:
+        """What whoever applies it should know of the result."""
+        return ()
+
+    @property
     def renames(self) -> bool:
         """Whether modules have other names afterwards, so that what follows must be planned on the changed model."""
         return False
@@ -61,11 +71,13 @@ class ReplaceActivations(Edit):
         places: For each module to replace, every name it goes by (a reused module has several).
         activation: Id of the activation to put there.
         parameters: What it is made with beside the table's own arguments, such as its slope.
+        like: Name of the layer whose device and dtype it takes; ``""`` where all of the model's are alike.
     """
 
     places: tuple[tuple[str, ...], ...]
     activation: str
     parameters: tuple[tuple[str, float], ...] = ()
+    like: str = ""
 
     @property
     def redrawn(self) -> tuple[str, ...]:
@@ -77,7 +89,8 @@ class ReplaceActivations(Edit):
         entry = ACTIVATIONS[self.activation]
         for names in self.places:
             new: nn.Module = getattr(nn, entry.modules[0])(**entry.arguments, **dict(self.parameters))
-            new = new.to(next(model.parameters())).train(model.get_submodule(names[0]).training)
+            place = next(model.get_submodule(self.like).parameters())
+            new = new.to(place).train(model.get_submodule(names[0]).training)
             for name in names:
                 model.set_submodule(name, new)
 
@@ -86,7 +99,7 @@ class ReplaceActivations(Edit):
         entry = ACTIVATIONS[self.activation]
         constructor = replace(entry, arguments={**entry.arguments, **dict(self.parameters)}).constructor
         if self.activation == "prelu":  # brings a weight, which belongs where the others are
-            constructor += ".to(next(model.parameters()))"
+            constructor += f".to({weight_like(self.like)})"
         single = [names[0] for names in self.places if len(names) == 1]
         lines = []
         if single:
@@ -110,17 +123,19 @@ class ReplaceActivations(Edit):
 
 @dataclass(frozen=True)
 class DrawWeights(Edit):
-    """Draw the weights of some layers anew from N(0, std²) and set their biases to zero.
+    """Draw the weights of some layers anew from N(0, std²), and set their biases to zero or draw them as well.
 
     Attributes:
         layers: Name and std of each layer, in execution order.
         seed: Seed of the generator that all of them draw from, in that order.
         rule: What the stds follow, for the patch's comment.
+        biases: Std of each layer's biases; none of them is drawn where there is none.
     """
 
     layers: tuple[tuple[str, float], ...]
     seed: int
     rule: str
+    biases: tuple[float, ...] = ()
 
     @property
     def redrawn(self) -> tuple[str, ...]:
@@ -131,15 +146,19 @@ class DrawWeights(Edit):
         """Draw on the CPU, so that the same seed gives the same weights on every device."""
         generator = torch.Generator().manual_seed(self.seed)
         with torch.no_grad():
-            for name, std in self.layers:
+            for (name, std), bias_std in zip(self.layers, self.biases or [0.0] * len(self.layers), strict=True):
                 weight, bias = (model.get_submodule(name)._parameters.get(part) for part in ("weight", "bias"))
                 if weight is not None:
                     weight.copy_(torch.empty(weight.shape).normal_(0.0, std, generator=generator))
                 if bias is not None:
                     bias.zero_()
+                    if bias_std:
+                        bias.copy_(torch.empty(bias.shape).normal_(0.0, bias_std, generator=generator))
 
     def lines(self) -> list[str]:
         """Layers share one generator, so only neighbours with the same deviation may share a line."""
+        if self.biases:
+            return self._lines_with_biases()
         rows = [(std, [name for name, _ in run]) for std, run in groupby(self.layers, key=lambda layer: layer[1])]
         return [
             f"# {self.rule}",
@@ -153,6 +172,27 @@ class DrawWeights(Edit):
             "            layer.weight.copy_(torch.empty(layer.weight.shape).normal_(0.0, std, generator=generator))",
             "            if layer.bias is not None:",
             "                layer.bias.zero_()",
+        ]
+
+    def _lines_with_biases(self) -> list[str]:
+        drawn = zip(self.layers, self.biases, strict=True)
+        runs = groupby(((std, bias, name) for (name, std), bias in drawn), key=lambda row: row[:2])
+        rows = [(std, bias, [name for _, _, name in run]) for (std, bias), run in runs]
+        return [
+            f"# {self.rule}",
+            "deviations = [",
+            *(f"    ({std!r}, {bias!r}, {wrapped(names, indent=8)})," for std, bias, names in rows),
+            "]",
+            f"generator = torch.Generator().manual_seed({self.seed})",
+            "with torch.no_grad():",
+            "    for std, bias_std, names in deviations:",
+            "        for layer in map(model.get_submodule, names):",
+            "            layer.weight.copy_(torch.empty(layer.weight.shape).normal_(0.0, std, generator=generator))",
+            "            if layer.bias is not None:",
+            "                layer.bias.zero_()",
+            "                if bias_std:",
+            "                    bias = torch.empty(layer.bias.shape)",
+            "                    layer.bias.copy_(bias.normal_(0.0, bias_std, generator=generator))",
         ]
 
 
@@ -182,6 +222,38 @@ def as_code(edits: tuple[Edit, ...]) -> str:
     return "\n".join(code)
 
 
+def copied_model(thing: T, memo: dict[int, Any] | None = None) -> T:
+    """A deep copy of a model, or of what belongs to one.
+
+    Args:
+        thing: To copy.
+        memo: What is copied already, or stays what it is, by ``id``.
+
+    Raises:
+        InputError: If it cannot be copied.
+    """
+    memo = {} if memo is None else memo
+    if isinstance(thing, nn.Module):
+        memo |= {id(tensor): tensor.detach().clone() for tensor in _computed_before_forward(thing)}
+    try:
+        return copy.deepcopy(thing, memo)
+    except Exception as error:
+        raise InputError(
+            f"{type(thing).__name__} cannot be copied ({type(error).__name__}: {error}). A remedy works on a copy: "
+            "drop tensors with a graph that it holds (of a parametrised recurrent layer, with "
+            "torch.nn.utils.parametrize.remove_parametrizations), or build a fresh one and hand that over."
+        ) from error
+
+
+def _computed_before_forward(model: nn.Module) -> Iterator[torch.Tensor]:
+    """Weights that a hook computes before each forward (pruning, old-style weight norm); a copy computes its own."""
+    for module in model.modules():
+        for name, value in vars(module).items():
+            sources = {f"{name}_orig", f"{name}_v"} & module._parameters.keys()
+            if isinstance(value, torch.Tensor) and sources and module._forward_pre_hooks:
+                yield value
+
+
 def fans(layer: Any) -> tuple[float, float]:
     """Number of inputs one output sums over, and number of outputs that take one input, stride of 1 supposed.
 
@@ -197,6 +269,11 @@ def fans(layer: Any) -> tuple[float, float]:
     if getattr(layer, "nf", None) is not None:
         return float(shape[0]), float(shape[1])
     return float(shape[1] * receptive), shape[0] * receptive / groups
+
+
+def weight_like(layer: str) -> str:
+    """Code for the parameter whose device and dtype new modules take; the model's first where all are alike."""
+    return f"next(model.get_submodule({layer!r}).parameters())" if layer else "next(model.parameters())"
 
 
 def set_everywhere(names: tuple[str, ...], variable: str) -> list[str]:

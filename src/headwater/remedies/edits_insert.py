@@ -7,7 +7,7 @@ from typing import Any, Literal
 from torch import nn
 
 from headwater.records import SiteKind
-from headwater.remedies.edits import Edit, set_everywhere, wrapped
+from headwater.remedies.edits import Edit, set_everywhere, weight_like, wrapped
 from headwater.remedies.order import Order, Step
 
 
@@ -19,21 +19,25 @@ class Beside:
         names: Every name the activation goes by.
         kind: Class in ``torch.nn``.
         arguments: What the class is made with.
+        like: Name of the layer whose device and dtype it takes; ``""`` where all of the model's are alike.
     """
 
     names: tuple[str, ...]
     kind: str
     arguments: tuple[Any, ...]
+    like: str = ""
 
     @property
     def constructor(self) -> str:
-        """Python code that makes the module; parameters of its own go where the model's are."""
+        """Python code that makes the module; parameters of its own go where the neighbour's are."""
         code = f"nn.{self.kind}({', '.join(map(repr, self.arguments))})"
-        return f"{code}.to(next(model.parameters()))" if any(True for _ in self._new().parameters()) else code
+        if not any(True for _ in self._new().parameters()):
+            return code
+        return f"{code}.to({weight_like(self.like)})"
 
     def make(self, model: nn.Module) -> nn.Module:
         """The module, for this model."""
-        return self._new().to(next(model.parameters()))
+        return self._new().to(next(model.get_submodule(self.like).parameters()))
 
     def _new(self) -> nn.Module:
         module: nn.Module = getattr(nn, self.kind)(*self.arguments)

@@ -1,6 +1,6 @@
 """Draw the weights of every affine layer anew, at the scale its following activation needs.
 
-Biases become zero. Weights tied to an embedding are left alone, their scale is the embedding's; so are frozen ones,
+Biases become zero. The projections of ``nn.MultiheadAttention``, each a layer without activation, are drawn too. Weights tied to an embedding are left alone, their scale is the embedding's; so are frozen ones,
 which hold what was learned elsewhere. Wrong for a model that
 has been trained: it forgets what it knows.
 """
@@ -12,13 +12,22 @@ from torch import nn
 from headwater.records import InputError
 from headwater.remedies import seeds
 from headwater.remedies.edits import DrawWeights, Edit
+from headwater.remedies.edits_attention import DrawProjections, Projection
 from headwater.remedies.order import Order, Step, activation_after, affine_layers
 from headwater.remedies.remedy import NotApplicableError
 
 Std = Callable[[nn.Module, Step], float]
+OfFans = Callable[[int, int], float]
 
 
-def draw(remedy_id: str, rule: str, std: Std, model: nn.Module, order: Order, seed: int) -> tuple[Edit, ...]:
+def lecun(fan_in: int, fan_out: int) -> float:
+    """Std of a layer that no activation follows."""
+    return float(1.0 / fan_in**0.5)
+
+
+def draw(
+    remedy_id: str, rule: str, std: Std, model: nn.Module, order: Order, seed: int, of_fans: OfFans = lecun
+) -> tuple[Edit, ...]:
     """The plan of an initialisation remedy.
 
     Args:
@@ -28,13 +37,48 @@ def draw(remedy_id: str, rule: str, std: Std, model: nn.Module, order: Order, se
         model: The model to plan for.
         order: Its execution order.
         seed: Seed of the new weights; they do not repeat the numbers that data made under it may hold.
+        of_fans: Std of a projection of attention, by its inputs and outputs.
 
     Raises:
         NotApplicableError: If no affine layer's weights can be drawn.
     """
     names = drawable_layers(remedy_id, model, order)
     layers = tuple((name, std(model.get_submodule(name), activation_after(order, name))) for name in names)
-    return (DrawWeights(layers, seed + seeds.DRAWN_WEIGHTS, rule),)
+    drawn = DrawWeights(layers, seed + seeds.DRAWN_WEIGHTS, rule)
+    return (drawn, *attention_weights(model, order, seed, of_fans))
+
+
+def attention_weights(
+    model: nn.Module, order: Order, seed: int, of_fans: OfFans = lecun, orthogonal: bool = False
+) -> tuple[Edit, ...]:
+    """The edit that draws the projections of every ``nn.MultiheadAttention``; none where there is none.
+
+    Queries, keys and values stand in one matrix, of which each third is drawn as the layer it is.
+    """
+    attentions = {
+        step.module: model.get_submodule(step.module)
+        for step in order
+        if step.kind == "attention" and not step.functional
+    }
+    projections: list[Projection] = []
+    biases: list[str] = []
+    for name, attention in attentions.items():
+        for path, parts in _PROJECTIONS.items():
+            owner, _, parameter = f"{name}.{path}".rpartition(".")
+            weight = model.get_submodule(owner)._parameters.get(parameter)
+            if weight is not None and weight.requires_grad and weight.is_floating_point():
+                outputs, inputs = weight.shape[0] // parts, weight.shape[1]
+                projections.append(Projection(f"{owner}.{parameter}", of_fans(inputs, outputs), parts))
+        own = (attention._parameters.get("in_proj_bias"), attention.get_submodule("out_proj")._parameters.get("bias"))
+        paths = (f"{name}.in_proj_bias", f"{name}.out_proj.bias")
+        biases += [path for path, bias in zip(paths, own, strict=True) if bias is not None and bias.requires_grad]
+    if not projections:
+        return ()
+    return (DrawProjections(tuple(projections), tuple(biases), seed + seeds.DRAWN_PROJECTIONS, orthogonal),)
+
+
+# How many layers stand one above the other in each weight of nn.MultiheadAttention.
+_PROJECTIONS = {"in_proj_weight": 3, "q_proj_weight": 1, "k_proj_weight": 1, "v_proj_weight": 1, "out_proj.weight": 1}
 
 
 def drawable_layers(remedy_id: str, model: nn.Module, order: Order) -> list[str]:

@@ -20,8 +20,11 @@ def _naive(remedy_id: str, std: float) -> Remedy:
     def std_of_any(layer: nn.Module, following: Step) -> float:
         return std
 
+    def std_of_any_fans(fan_in: int, fan_out: int) -> float:
+        return std
+
     rule = f"The same std = {std:g} in every layer, whatever its width"
-    return Remedy(remedy_id, partial(draw, remedy_id, rule, std_of_any), is_cure=False)
+    return Remedy(remedy_id, partial(draw, remedy_id, rule, std_of_any, of_fans=std_of_any_fans), is_cure=False)
 
 
 REMEDIES = (_naive("init.normal_small", 0.01), _naive("init.normal_one", 1.0))

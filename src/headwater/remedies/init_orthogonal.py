@@ -14,7 +14,7 @@ from torch import nn
 from headwater.remedies import init_he, seeds
 from headwater.remedies.edits import Edit, fans
 from headwater.remedies.edits_orthogonal import DrawOrthogonal, OrthogonalLayer
-from headwater.remedies.init import drawable_layers
+from headwater.remedies.init import attention_weights, drawable_layers
 from headwater.remedies.order import Order, activation_after
 from headwater.remedies.remedy import Remedy
 
@@ -26,7 +26,8 @@ def _plan(model: nn.Module, order: Order, seed: int) -> tuple[Edit, ...]:
         OrthogonalLayer(name, init_he.gain(activation_after(order, name)) / fans(model.get_submodule(name))[0] ** 0.5)
         for name in drawable_layers("init.orthogonal", model, order)
     )
-    return (DrawOrthogonal(layers, seed + seeds.DRAWN_WEIGHTS, RULE),)
+    drawn = DrawOrthogonal(layers, seed + seeds.DRAWN_WEIGHTS, RULE)
+    return (drawn, *attention_weights(model, order, seed, orthogonal=True))
 
 
 REMEDY = Remedy("init.orthogonal", _plan)

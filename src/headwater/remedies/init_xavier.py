@@ -22,4 +22,8 @@ def _std(layer: nn.Module, following: Step) -> float:
     return (2.0 / sum(fans(layer))) ** 0.5
 
 
-REMEDY = Remedy("init.xavier", partial(draw, "init.xavier", RULE, _std))
+def _of_fans(fan_in: int, fan_out: int) -> float:
+    return float((2.0 / (fan_in + fan_out)) ** 0.5)
+
+
+REMEDY = Remedy("init.xavier", partial(draw, "init.xavier", RULE, _std, of_fans=_of_fans))

@@ -6,10 +6,13 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
+from headwater.probes.classify import module_kind
 from headwater.remedies.edits_insert import Beside, InsertBeside
 from headwater.remedies.order import Order, Step, hidden_activations
-from headwater.remedies.places import aliases, hidden_modules, is_dropout, refuse_functions, refuse_reused
+from headwater.remedies.places import aliases, beside, hidden_modules, is_dropout, refuse_functions, refuse_reused
 from headwater.remedies.remedy import NotApplicableError
+
+SEQUENTIAL = ("embedding", "recurrent", "attention")
 
 Normalisation = Callable[[str, Any, tuple[int, ...], Order], tuple[str, tuple[int, ...]]]
 
@@ -41,14 +44,37 @@ def normalise(
     places = []
     for layer, step in pairs:
         module = model.get_submodule(layer.module)
-        if not isinstance(module, (nn.Linear, _ConvNd)):
+        if not isinstance(module, _ConvNd) and units_last(module) is None:
             raise NotApplicableError(
                 f"{remedy_id}: {layer.module!r} is a {type(module).__name__}, whose units are not known; nn.Linear and "
                 "convolutions go."
             )
         kind, arguments = normalisation(layer.module, module, layer.shape, order)
-        places.append(Beside(aliases(model, step.module), kind, arguments))
+        places.append(Beside(aliases(model, step.module), kind, arguments, beside(model, layer.module)))
     return InsertBeside(tuple(places), "before", "normalization"), [layer.module for layer, _ in pairs]
+
+
+def units_last(layer: Any) -> int | None:
+    """Units of a layer that gives them in the last dimension: ``nn.Linear`` or GPT-2's Conv1D; ``None`` of others."""
+    if isinstance(layer, nn.Linear):
+        return layer.out_features
+    units = getattr(layer, "nf", None)
+    return units if isinstance(units, int) and module_kind(layer) == "affine" else None
+
+
+def refuse_sequences(remedy_id: str, name: str, shape: tuple[int, ...], order: Order, why: str) -> None:
+    """Refuse a linear layer whose output has, or may have, more dimensions than batch and units.
+
+    Raises:
+        NotApplicableError: The message ends in ``why``.
+    """
+    kinds = {step.kind for step in order}
+    if len(shape) > 2 or (not shape and kinds & set(SEQUENTIAL)):
+        seen = f"gives {len(shape)}-dimensional output" if shape else "may be part of a model of sequences"
+        raise NotApplicableError(
+            f"{remedy_id}: {name!r} {seen}, {why}. normalisation.layer is made for that"
+            + ("." if shape else "; or measure the shapes: report=hw.check(model, batch, loss).")
+        )
 
 
 def unshared_biases(model: nn.Module, order: Order, layers: list[str]) -> tuple[str, ...]:

@@ -20,11 +20,9 @@ from torch import nn
 
 from headwater.remedies.edits import Edit
 from headwater.remedies.edits_insert import DropBiases
-from headwater.remedies.normalisation import normalise, unshared_biases
+from headwater.remedies.normalisation import normalise, refuse_sequences, units_last, unshared_biases
 from headwater.remedies.order import Order
-from headwater.remedies.remedy import NotApplicableError, Remedy
-
-SEQUENTIAL = ("embedding", "recurrent", "attention")
+from headwater.remedies.remedy import Remedy
 
 
 def _plan(model: nn.Module, order: Order, seed: int) -> tuple[Edit, ...]:
@@ -35,21 +33,12 @@ def _plan(model: nn.Module, order: Order, seed: int) -> tuple[Edit, ...]:
 
 def _module(name: str, layer: Any, shape: tuple[int, ...], order: Order) -> tuple[str, tuple[int, ...]]:
     """Class and arguments of the normalisation of a layer's output."""
-    if isinstance(layer, nn.Linear):
-        _refuse_sequences(name, shape, order)
-        return "BatchNorm1d", (layer.out_features,)
+    units = units_last(layer)
+    if units is not None:
+        refuse_sequences("normalisation.batch", name, shape, order, "over which a batch has no one mean per unit")
+        return "BatchNorm1d", (units,)
     dimensions = {3: "1d", 4: "2d", 5: "3d"}[layer.weight.dim()]
     return f"BatchNorm{dimensions}", (layer.out_channels,)
-
-
-def _refuse_sequences(name: str, shape: tuple[int, ...], order: Order) -> None:
-    kinds = {step.kind for step in order}
-    if len(shape) > 2 or (not shape and kinds & set(SEQUENTIAL)):
-        seen = f"gives {len(shape)}-dimensional output" if shape else "may be part of a model of sequences"
-        raise NotApplicableError(
-            f"normalisation.batch: {name!r} {seen}, over which a batch has no one mean per unit. normalisation.layer "
-            "is made for that" + ("." if shape else "; or measure the shapes: report=hw.check(model, batch, loss).")
-        )
 
 
 REMEDY = Remedy("normalisation.batch", _plan)

@@ -19,7 +19,7 @@ from typing import Any
 from torch import nn
 
 from headwater.remedies.edits import Edit
-from headwater.remedies.normalisation import normalise
+from headwater.remedies.normalisation import normalise, units_last
 from headwater.remedies.order import Order
 from headwater.remedies.remedy import Remedy
 
@@ -31,8 +31,9 @@ def _plan(model: nn.Module, order: Order, seed: int) -> tuple[Edit, ...]:
 
 def _module(name: str, layer: Any, shape: tuple[int, ...], order: Order) -> tuple[str, tuple[int, ...]]:
     """Class and arguments of the normalisation of a layer's output."""
-    if isinstance(layer, nn.Linear):
-        return "LayerNorm", (layer.out_features,)
+    units = units_last(layer)
+    if units is not None:
+        return "LayerNorm", (units,)
     return "GroupNorm", (1, layer.out_channels)
 
 

@@ -1,6 +1,6 @@
 """The order in which a model runs its operations, and what follows what."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -31,6 +31,9 @@ class Step:
         functional: Whether it is a function.
         parameters: Slopes and bounds of the activation.
         shape: Of the output, batch first; ``()`` where the order was not measured.
+        place: Where it stood when the order was read off the model; -1 of what remedies have put in since.
+        followed_by: Places of the activations that an affine map's output reaches before another affine map; ``None``
+            where that is not known, and what follows is what runs next.
     """
 
     module: str
@@ -39,6 +42,8 @@ class Step:
     functional: bool = False
     parameters: tuple[tuple[str, Scalar], ...] = ()
     shape: tuple[int, ...] = ()
+    place: int = -1
+    followed_by: tuple[int, ...] | None = None
 
 
 Order = tuple[Step, ...]
@@ -57,6 +62,8 @@ def order_of_flow(flow: Flow) -> Order:
             functional=row.site.functional,
             parameters=tuple(row.site.activation_parameters.items()),
             shape=row.site.shape,
+            place=row.site.order,
+            followed_by=row.site.followed_by,
         )
         for row in flow.sites
     )
@@ -87,9 +94,18 @@ def affine_layers(order: Order) -> tuple[str, ...]:
 
 
 def activation_after(order: Order, module: str) -> Step:
-    """The activation that follows ``module`` before the next affine map; the identity if none does."""
+    """The activation that follows ``module`` before the next affine map; the identity if none does.
+
+    By where its output goes, through normalisation, dropout, changes of shape and sums; where that is not known, by what
+    runs next. Of several the one that runs first.
+    """
     start = next(index for index, step in enumerate(order) if step.module == module and step.kind == "affine")
+    reached = order[start].followed_by
     for step in order[start + 1 :]:
+        if reached is not None:
+            if step.place in reached and step.activation in ACTIVATIONS:
+                return step
+            continue
         if step.activation in ACTIVATIONS:
             return step
         if step.kind in _ENDS_THE_SEARCH:
@@ -129,20 +145,53 @@ def _step_of_module(name: str, module: nn.Module) -> Step:
 
 
 def _traced_order(model: nn.Module) -> Order:
-    steps: list[Step] = []
+    steps: dict[fx.Node, Step] = {}
     for node in fx.symbolic_trace(model).graph.nodes:
-        if node.op == "call_module":
-            name = str(node.target)
-            steps.append(_step_of_module(name, model.get_submodule(name)))
-        elif node.op in ("call_function", "call_method"):
-            function = _named(node.target)
-            activation = functional_activation(function)
-            if activation is not None:
-                parameters = scalar_parameters(call_parameters(activation, node.args, node.kwargs))
-                steps.append(Step("", "activation", activation.id, True, tuple(parameters.items())))
-            elif getattr(function, "__name__", "") in JOINS and _adds_two_signals(node):
-                steps.append(Step("", "join", functional=True))
-    return tuple(steps)
+        step = _step_of_node(model, node)
+        if step is not None:
+            steps[node] = replace(step, place=len(steps))
+    return tuple(
+        replace(step, followed_by=_reached(node, steps)) if step.kind == "affine" else step
+        for node, step in steps.items()
+    )
+
+
+def _step_of_node(model: nn.Module, node: fx.Node) -> Step | None:
+    if node.op == "call_module":
+        name = str(node.target)
+        return _step_of_module(name, model.get_submodule(name))
+    if node.op in ("call_function", "call_method"):
+        function = named_function(node.target)
+        activation = functional_activation(function)
+        if activation is not None:
+            parameters = scalar_parameters(call_parameters(activation, node.args, node.kwargs))
+            return Step(_owner(node), "activation", activation.id, True, tuple(parameters.items()))
+        if getattr(function, "__name__", "") in JOINS and _adds_two_signals(node):
+            return Step(_owner(node), "join", functional=True)
+    return None
+
+
+def _reached(start: fx.Node, steps: dict[fx.Node, Step]) -> tuple[int, ...]:
+    """Places of the activations that an affine map's output reaches before another affine map."""
+    found: set[int] = set()
+    seen, waiting = {start}, [start]
+    while waiting:
+        for user in waiting.pop().users:
+            if user in seen:
+                continue
+            seen.add(user)
+            step = steps.get(user)
+            if step is not None and step.activation is not None:
+                found.add(step.place)
+            elif step is None or step.kind not in _ENDS_THE_SEARCH:
+                waiting.append(user)
+    return tuple(sorted(found))
+
+
+def _owner(node: fx.Node) -> str:
+    """Name of the module in whose forward a function is called; ``""`` is the model's own."""
+    stack = node.meta.get("nn_module_stack") or {}
+    return next((str(name) for name, _ in reversed(stack.values())), "")
 
 
 def _adds_two_signals(node: fx.Node) -> bool:
@@ -150,6 +199,6 @@ def _adds_two_signals(node: fx.Node) -> bool:
     return sum(isinstance(term, fx.Node) and term.op != "get_attr" for term in node.args) == 2
 
 
-def _named(target: Any) -> Any:
+def named_function(target: Any) -> Any:
     """A function as it is; for a method's name something that carries it as its name."""
     return type(target, (), {}) if isinstance(target, str) else target

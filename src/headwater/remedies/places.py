@@ -24,20 +24,33 @@ def hidden_modules(remedy_id: str, model: nn.Module, order: Order) -> list[Step]
     return steps
 
 
+class CalledAsFunctionError(NotApplicableError):
+    """A remedy that works on modules met activations that are functions.
+
+    Attributes:
+        steps: Those.
+    """
+
+    def __init__(self, message: str, steps: tuple[Step, ...]) -> None:
+        super().__init__(message)
+        self.steps = steps
+
+
 def refuse_functions(remedy_id: str, steps: list[Step]) -> None:
-    """Refuse activations that are called as functions.
+    """Refuse activations that are called as functions; :mod:`surgery` then makes modules of them, if it can.
 
     Raises:
-        NotApplicableError: If there is one; the message has the module to make of it.
+        CalledAsFunctionError: If there is one; the message has the module to make of it.
     """
     functions = [step for step in steps if step.functional]
     if functions:
         step = functions[0]
         owner = f"the forward of {step.module!r}" if step.module else "forward"
-        raise NotApplicableError(
+        raise CalledAsFunctionError(
             f"{remedy_id}: {step.activation} is called as a function in {owner}, where no module can be "
             f"replaced. Make it one: self.act = {ACTIVATIONS[str(step.activation)].constructor} in __init__, and "
-            "self.act(x) in forward."
+            "self.act(x) in forward.",
+            tuple(functions),
         )
 
 
@@ -68,6 +81,11 @@ def refuse_reused(remedy_id: str, steps: list[Step], order: Order) -> None:
                 f"{remedy_id}: {step.module!r} runs at several places, and each needs statistics of its own. Give each "
                 f"place an activation of its own: {ACTIVATIONS[str(step.activation)].constructor} twice in __init__."
             )
+
+
+def beside(model: nn.Module, layer: str) -> str:
+    """The layer, if a module beside it must take its device and dtype; ``""`` where all of the model's are alike."""
+    return layer if len({(p.dtype, p.device) for p in model.parameters()}) > 1 else ""
 
 
 def is_dropout(model: nn.Module, step: Step) -> bool:

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import copy
+import warnings
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
 
+from headwater.i18n import speak
 from headwater.records import InputError
 from headwater.remedies.data import Data, drawing_under
-from headwater.remedies.edits import Edit, as_code
+from headwater.remedies.edits import Edit, as_code, copied_model
+from headwater.remedies.edits_functions import modules_for_functions
 from headwater.remedies.edits_optimizer import actions_of
 from headwater.remedies.order import Order
+from headwater.remedies.places import CalledAsFunctionError
+from headwater.remedies.refusals import refuse_unreachable
 from headwater.remedies.registry import find
 from headwater.remedies.remedy import Remedy
 
-T = TypeVar("T")
+
+class RemedyWarning(UserWarning):
+    """A remedy was applied, and what came of it is not what it is meant for."""
 
 
 def apply_remedies(
@@ -56,6 +62,8 @@ def apply_remedies(
     if changed_optimizer is not None:
         _rebind(changed_optimizer, changed, before, edits)
         repair_optimizer(changed, changed_optimizer, edits)
+    for message in (message for edit in edits for message in edit.warnings):
+        warnings.warn(speak(message), RemedyWarning, stacklevel=3)
     return changed, changed_optimizer
 
 
@@ -65,7 +73,7 @@ def repaired(model: nn.Module, edits: Sequence[Edit]) -> nn.Module:
     Raises:
         InputError: If it cannot be copied.
     """
-    changed = _copied(model, {})
+    changed = copied_model(model, {})
     for edit in edits:
         edit.apply(changed)
     return changed
@@ -98,29 +106,49 @@ def plan(
     """The edits of several remedies; an initialisation after a swap sees the activations the swap will have put in.
 
     A remedy that measures on data gets a copy with the earlier edits made, and random states of its own.
+
+    Raises:
+        InputError: If a remedy is unknown or not applicable.
     """
+    chosen = [find(remedy_id) for remedy_id in remedies]
+    refuse_unreachable(model)
     edits: list[Edit] = []
-    for remedy_id in remedies:
-        for edit in _planned(find(remedy_id), model, edits, order, seed, data):
+    for remedy in chosen:
+        for edit in _planned(remedy, model, edits, order, seed, data):
             edits.append(edit)
             order = edit.order_after(order)
     return tuple(edits)
 
 
 def _planned(
-    remedy: Remedy, model: nn.Module, before: Sequence[Edit], order: Order, seed: int, data: Data | None
+    remedy: Remedy, model: nn.Module, before: list[Edit], order: Order, seed: int, data: Data | None
+) -> tuple[Edit, ...]:
+    """The edits of one remedy after others; where it needs modules in the place of functions, first those."""
+    try:
+        return _edits(remedy, model, before, order, seed, data)
+    except CalledAsFunctionError as refusal:
+        present = _as_seen(model, before)
+        made = modules_for_functions(present, order, refusal.steps, str(refusal))
+    for edit in made:
+        order = edit.order_after(order)
+    return (*made, *_edits(remedy, model, [*before, *made], order, seed, data))
+
+
+def _edits(
+    remedy: Remedy, model: nn.Module, before: list[Edit], order: Order, seed: int, data: Data | None
 ) -> tuple[Edit, ...]:
     if remedy.needs_data and data is not None:
         with drawing_under(seed):
             return remedy.edits(repaired(model, before), order, seed, data)
-    seen = _renamed(model, before) if any(edit.renames for edit in before) else model
-    return remedy.edits(seen, order, seed, data)
+    return remedy.edits(_as_seen(model, before), order, seed, data)
 
 
-def _renamed(model: nn.Module, edits: Sequence[Edit]) -> nn.Module:
+def _as_seen(model: nn.Module, edits: Sequence[Edit]) -> nn.Module:
     """The model with its modules where the edits will have put them; its numbers are the model's own, not copies."""
+    if not any(edit.renames for edit in edits):
+        return model
     shared = {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())}
-    changed = _copied(model, shared)
+    changed = copied_model(model, shared)
     for edit in edits:
         if edit.renames:
             edit.apply(changed)
@@ -135,12 +163,12 @@ def _copies(
     A copy of an optimizer has lost its hooks, which for those that watch it is right; what acts on its updates stays.
     """
     memo: dict[int, Any] = {}
-    changed = _copied(model, memo)
+    changed = copied_model(model, memo)
     if optimizer is None:
         return changed, None
-    changed_optimizer = _copied(optimizer, memo)
+    changed_optimizer = copied_model(optimizer, memo)
     for action in actions_of(optimizer):
-        _attach(_copied(action, memo), changed_optimizer)
+        _attach(copied_model(action, memo), changed_optimizer)
     return changed, changed_optimizer
 
 
@@ -150,16 +178,6 @@ def _attach(action: Any, optimizer: torch.optim.Optimizer) -> None:
         action.attach(optimizer)
     else:
         optimizer.register_step_pre_hook(action)
-
-
-def _copied(thing: T, memo: dict[int, Any]) -> T:
-    try:
-        return copy.deepcopy(thing, memo)
-    except Exception as error:
-        raise InputError(
-            f"{type(thing).__name__} cannot be copied ({type(error).__name__}: {error}). A remedy works on a copy: "
-            "drop tensors with a graph that it holds, or build a fresh one and hand that over."
-        ) from error
 
 
 def _rebind(
