@@ -19,7 +19,9 @@ COMMANDS = {
     "bench": "headwater.cli.bench",
     "check": "headwater.cli.check",
     "demo": "headwater.cli.demo",
+    "fix": "headwater.cli.fix",
     "predict": "headwater.cli.predict",
+    "prove": "headwater.cli.prove",
     "trace": "headwater.cli.trace",
     "lessons": "headwater.cli.lessons",
 }

@@ -17,6 +17,7 @@ from headwater.curing.halving import SHORTEST, Halving, Progress, Tell
 from headwater.intervening.failed_number import failed_number
 from headwater.probes.measure import measure
 from headwater.records import Candidate, Experiment, Finding, InputError, Measure, Message, Proof
+from headwater.records.cure import CureVerdict
 from headwater.remedies.edits import Edit, as_code
 from headwater.remedies.edits_rate import scaled
 from headwater.remedies.held_out import HeldOut, kind_of
@@ -102,8 +103,7 @@ def cured(
     made_of = _Made(experiment, report, wrong, started)
     tried = candidates(wrong)
     if not tried:
-        verdict_note = _without_candidates(report, wrong)
-        return made_of.nothing(*verdict_note)
+        return made_of.nothing(*_without_candidates(report, wrong))
     separate = regularises(tried)
     if separate:  # told before anything runs
         HeldOut(experiment, kind_of(experiment, separate)).batches("choose")
@@ -160,11 +160,11 @@ class _Made:
     candidates: tuple[Candidate, ...] = ()
     notes: tuple[Message, ...] = ()
 
-    def nothing(self, verdict: str, *notes: Message) -> Cure:
+    def nothing(self, verdict: CureVerdict, *notes: Message) -> Cure:
         """A cure that changes nothing."""
         seconds = time.monotonic() - self.started
         cure = Cure(
-            verdict=verdict,  # type: ignore[arg-type]
+            verdict=verdict,
             remedies=(),
             rate=1.0,
             patch="",
@@ -204,7 +204,7 @@ class _Made:
         return repaired(model, edits) if edits else copied(model)
 
 
-def _without_candidates(report: Report, wrong: tuple[Finding, ...]) -> tuple[str, Message]:
+def _without_candidates(report: Report, wrong: tuple[Finding, ...]) -> tuple[CureVerdict, Message]:
     if wrong:
         return "not_proven", Message("cure.note_no_remedy")
     if report.verdict == "cannot_tell":

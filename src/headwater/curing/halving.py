@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from headwater.curing.candidates import Remedies, regularises
 from headwater.records import Candidate, Message
+from headwater.records.cure import Standing
 from headwater.remedies import seeds
 from headwater.remedies.bench import Run
 from headwater.remedies.proof import set_the_rate
@@ -95,26 +96,19 @@ class Halving:
         return tuple(self._candidate(contender, winner) for contender in best)
 
     def _candidate(self, contender: _Contender, winner: Remedies | None) -> Candidate:
-        broken = all(c.failure for c in self.known[contender.remedies])
-        standing = (
-            "original"
-            if not contender.remedies
-            else "winner"
-            if contender.remedies == winner
-            else "failed"
-            if broken
-            else "dropped"
-            if contender.steps
-            else "not_tried"
-        )
+        standing = self._standing_of(contender, winner)
         return Candidate(
-            contender.remedies,
-            standing,  # type: ignore[arg-type]
-            contender.rate,
-            contender.steps,
-            contender.metric,
-            contender.failure,
+            contender.remedies, standing, contender.rate, contender.steps, contender.metric, contender.failure
         )
+
+    def _standing_of(self, contender: _Contender, winner: Remedies | None) -> Standing:
+        if not contender.remedies:
+            return "original"
+        if contender.remedies == winner:
+            return "winner"
+        if not contender.steps:
+            return "not_tried"
+        return "failed" if all(c.failure for c in self.known[contender.remedies]) else "dropped"
 
     def _grid(self, remedies: Remedies) -> tuple[float, ...]:
         """One rate for what sets the rate itself, and for regularisers, whose strength is what is searched."""

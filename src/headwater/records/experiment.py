@@ -20,8 +20,8 @@ class Experiment:
         validation: ``validation() -> iterable of batches`` held out from training.
         metric: ``metric(model, batches) -> float``, higher is better; without one it is minus the mean held-out loss.
         metric_name: What the metric is called in a report.
-        test: ``test() -> iterable of batches``, held out from training and from every choice: where learning rates,
-            strengths or remedies are chosen by the validation data, a proof is about these. Without them it is about the
+        test: ``test() -> iterable of batches``, held out from training and from every choice: rates, strengths and
+            remedies are chosen by the validation data, and a proof is about these. Without them it is about the
             validation data, or about a half of them that nothing was chosen by.
 
     Example:

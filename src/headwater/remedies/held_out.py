@@ -58,7 +58,7 @@ class HeldOut:
         """
         if self._kind == "half":
             if not self._halves:
-                self._halves = dict(zip(("choose", "prove"), halves(self._kept()), strict=True))  # type: ignore[arg-type]
+                self._halves = dict(zip(("choose", "prove"), halves(self._kept()), strict=True))
             return self._halves[purpose]
         part = "test" if self._kind == "test" and purpose == "prove" else "validation"
         batches: Iterable[Any] = made(self._experiment, part)

@@ -35,7 +35,7 @@ Progress = Callable[[str, int, int], None]
 Stopped = Literal["", "verdict", "time", "interrupted"]
 
 
-class Interrupted(KeyboardInterrupt):  # noqa: N818 - it is no error, and whoever catches Ctrl-C catches it
+class Interrupted(KeyboardInterrupt):
     """Ctrl-C while something was run for a proof or a cure.
 
     Attributes:
@@ -197,9 +197,7 @@ def _total(design: Design) -> int:
 def _tune(runner: Runner, design: Design, seen: _Seen) -> None:
     """The learning rates of the arms that are the same under each seed."""
     arms = [name for name in ARMS if name != "random_remedy"]
-    runs = [
-        Run(name, design.seeds[0], design.remedies if name == "treated" else (), design.steps) for name in arms
-    ]
+    runs = [Run(name, design.seeds[0], design.remedies if name == "treated" else (), design.steps) for name in arms]
     for run, (metrics, rate) in zip(runs, tuned(runner, runs, design.rates), strict=True):
         seen.rates[run.arm] = rate
         if metrics:
@@ -305,10 +303,9 @@ def _intervals(design: Design, seen: _Seen) -> tuple[tuple[float, float], tuple[
     arms: tuple[ArmName, ...] = ("original", "treated", "placebo")
     step = resolution_of(metric for arm in arms for metric in seen.metrics(arm))
     done = len(seen.seeds)
-    if design.stop_early:  # cut short by Ctrl-C before its first look, a proof has Student's interval and no verdict
-        critical = critical_values(len(design.seeds)).get(done) or _students(done)
-    else:
-        critical = _students(done)
+    # Cut short by Ctrl-C before its first look, a proof has Student's interval and no verdict.
+    looked = critical_values(len(design.seeds)).get(done) if design.stop_early else None
+    critical = looked or _students(done)
     original, placebo = (interval(seen.differences(arm), critical, step) for arm in ("original", "placebo"))
     return original, placebo
 
@@ -371,7 +368,7 @@ def _cost(seen: _Seen) -> Cost:
     def seconds(arm: ArmName) -> float:
         return statistics.median(trial.step_s for trial in seen.trials[arm])
 
-    before, after = (seen.trials[arm][0].parameters for arm in ("original", "treated"))  # type: ignore[index]
+    before, after = (seen.trials[arm][0].parameters for arm in ("original", "treated"))
     return Cost(before, after, seconds("original"), seconds("treated"))
 
 
@@ -408,4 +405,3 @@ def _metric_name(experiment: Experiment) -> Message:
         return Message("metric.negative_loss")
     name = experiment.metric_name or getattr(experiment.metric, "__name__", "metric")
     return Message("metric.named", {"name": "metric" if name == "<lambda>" else name})
-

@@ -21,6 +21,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from scipy import special
@@ -115,6 +116,6 @@ def interval(differences: Sequence[float], critical: float, resolution: float = 
 def resolution_of(metrics: Iterable[float]) -> float:
     """The smallest step between two metrics that were seen; 0 if all are the same."""
     known = sorted({metric for metric in metrics if math.isfinite(metric)})
-    steps = [after - before for before, after in zip(known, known[1:], strict=False)]
+    steps = [after - before for before, after in pairwise(known)]
     scale = max((abs(metric) for metric in known), default=0.0)
     return min((step for step in steps if step > _SAME * scale), default=0.0)

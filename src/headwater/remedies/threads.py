@@ -53,9 +53,7 @@ def best_threads(experiment: Experiment, seed: int, most: int) -> int:
         restore_random_states(outside)
 
 
-def _seconds(
-    experiment: Experiment, model: torch.nn.Module, batch: object, optimizer: torch.optim.Optimizer
-) -> float:
+def _seconds(experiment: Experiment, model: torch.nn.Module, batch: object, optimizer: torch.optim.Optimizer) -> float:
     started = time.perf_counter()
     train_step(model, batch, experiment.loss, optimizer)
     return time.perf_counter() - started

@@ -58,9 +58,7 @@ def tuned(runner: Runner, runs: Sequence[Run], rates: tuple[float, ...]) -> list
     """
     if len(rates) == 1:
         return [((), rates[0]) for _ in runs]
-    wanted = [
-        [[at_rate(_moved(run, seed), rate) for seed in tuning_seeds(run.seed)] for rate in rates] for run in runs
-    ]
+    wanted = [[[at_rate(_moved(run, seed), rate) for seed in tuning_seeds(run.seed)] for rate in rates] for run in runs]
     trials = iter(runner.run([run for by_rate in wanted for by_seed in by_rate for run in by_seed]))
     found = []
     for by_rate in wanted:

@@ -19,7 +19,7 @@ from headwater.report.words import Words, glyph
 
 MOST_LINES = 25
 MOST_CANDIDATES = 6
-NAME_CELLS = 44
+NAME_CELLS = 36
 STATUS = {"proven": "proven", "not_proven": "not_proven", "nothing_to_fix": "healthy"}
 
 
@@ -166,7 +166,9 @@ def _comparison(cure: Record, words: Words, cells: int) -> list[Text]:
     widths = [max(cell_len(getattr(row, part)) for row in rows) for part in ("name", "before", "after")]
     told = [Text()]
     for index, row in enumerate(rows):
-        name, before, after = (padded(part, w) for part, w in zip((row.name, row.before, row.after), widths, strict=True))
+        name, before, after = (
+            padded(part, w) for part, w in zip((row.name, row.before, row.after), widths, strict=True)
+        )
         told.append(fit(Text(f"  {name}  {before}  {after}".rstrip(), "dim" if index == 0 else ""), cells))
     told.append(fit(Text("  " + _cost(cure.proof, words), "dim"), cells))
     return told
