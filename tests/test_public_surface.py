@@ -10,6 +10,7 @@ import headwater
 PUBLIC = {
     "Budget",
     "Cause",
+    "Cure",
     "Experiment",
     "Finding",
     "Flow",
@@ -24,6 +25,7 @@ PUBLIC = {
     "apply",
     "assert_healthy",
     "check",
+    "fix",
     "predict",
     "prescribe",
     "prove",

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from headwater.api import apply as apply
     from headwater.api import assert_healthy as assert_healthy
     from headwater.api import check as check
+    from headwater.api import fix as fix
     from headwater.api import predict as predict
     from headwater.api import prescribe as prescribe
     from headwater.api import prove as prove
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from headwater.records import Moments as Moments
     from headwater.records import Prescription as Prescription
     from headwater.records import Proof as Proof
+    from headwater.report import Cure as Cure
     from headwater.report import Prediction as Prediction
     from headwater.report import Report as Report
     from headwater.report import Trace as Trace
@@ -33,6 +35,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Budget": "headwater.records",
     "Cause": "headwater.records",
+    "Cure": "headwater.report",
     "Experiment": "headwater.records",
     "Finding": "headwater.records",
     "Flow": "headwater.records",
@@ -46,6 +49,7 @@ _HOMES = {
     "apply": "headwater.api",
     "assert_healthy": "headwater.api",
     "check": "headwater.api",
+    "fix": "headwater.api",
     "predict": "headwater.api",
     "prescribe": "headwater.api",
     "prove": "headwater.api",
@@ -56,6 +60,7 @@ _HOMES = {
 __all__ = [
     "Budget",
     "Cause",
+    "Cure",
     "Experiment",
     "Finding",
     "Flow",
@@ -70,6 +75,7 @@ __all__ = [
     "apply",
     "assert_healthy",
     "check",
+    "fix",
     "predict",
     "prescribe",
     "prove",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn.modules.loss import _Loss
 
+from headwater.curing import Wish, cured, needs_training, untreated
 from headwater.intervening import intervene as _intervene
 from headwater.judging import diagnosed, run_info
 from headwater.prediction import predict as _prediction_of
@@ -19,16 +21,18 @@ from headwater.probes.choose import Sites
 from headwater.probes.first_inputs import first_inputs
 from headwater.probes.measure import check_trainable, measure
 from headwater.probes.preserve import preserved, random_states, restore_random_states
-from headwater.records import Budget, Experiment, Flow, InputError, Prescription, Proof
+from headwater.records import Budget, Experiment, Flow, InputError, Message, Prescription, Proof
 from headwater.records.trace import RATE
 from headwater.rehearsing import rehearse
 from headwater.remedies import proof as _proof
 from headwater.remedies.data import FIRST, Data
 from headwater.remedies.order import Order, order_of_flow, order_of_model
 from headwater.remedies.refusals import refuse_unreachable
+from headwater.remedies.seeds import SELECTION
 from headwater.remedies.surgery import apply_remedies
-from headwater.remedies.trial import copied, endless, made, make_optimizer, seed_everything
-from headwater.report import Prediction, Report, Trace
+from headwater.remedies.trial import NO_VALIDATION, copied, endless, made, make_optimizer, seed_everything
+from headwater.remedies.tuning import RATES
+from headwater.report import Cure, Prediction, Report, Trace
 from headwater.tracing import Subject, derive, of_experiment, of_model
 
 Progress = Callable[[str, int, int], None]
@@ -328,22 +332,132 @@ def prove(
     seeds: int | Sequence[int] = 5,
     steps: int = 200,
     progress: Progress | None = None,
+    *,
+    rates: Sequence[float] = RATES,
+    stop_early: bool = True,
+    jobs: int | None = 1,
+    source: Callable[[], Experiment] | None = None,
+    journal: str | os.PathLike[str] | None = None,
 ) -> Proof:
     """Train original and repaired side by side over seeds, with a placebo and a random remedy as controls.
+
+    Every side is tuned over the same learning rates first, on a seed that is not the proof's. With ``test`` in the
+    experiment, rates are chosen by the validation data and the metric is that of the test data.
 
     Args:
         experiment: With optimizer and validation.
         remedies: An id such as ``"init.he"`` or ``"regularisation.l2:0.01"``, several in order, or a Prescription.
-        seeds: How many seeds, from 0, or which.
+        seeds: How many seeds at most, from 0, or which.
         steps: Optimizer steps per run.
-        progress: ``progress("progress.prove", done, total)`` after each step.
+        progress: ``progress("progress.prove", done, total)`` after each step, or run of another process.
+        rates: Factors on the experiment's own learning rate; ``(1.0,)`` to leave it as it is.
+        stop_early: Whether to look after each seed from the third and stop once the verdict is there; the interval
+            allows for the looks.
+        jobs: Processes that run side by side, ``None`` for one per processor. From 2, what the experiment is made of
+            must be importable, and a script keeps its calls under ``if __name__ == "__main__":``. The numbers are the
+            same as with one.
+        source: Makes the experiment in another process; by default it travels by pickle.
+        journal: A file, or a folder for one, that keeps finished runs until the proof is done; a call that finds its
+            own goes on with it.
 
     Raises:
         InputError: If a remedy is unknown or not applicable, or the experiment lacks a part.
+        KeyboardInterrupt: At Ctrl-C; its ``found`` is the proof over the seeds that were finished, if there are two.
     """
     if not isinstance(experiment, Experiment):
         raise InputError(f"prove() takes an Experiment, which can be started again; got {type(experiment).__name__}.")
-    return _proof.prove(experiment, _ids(remedies), seeds, steps, progress)
+    return _proof.prove(
+        experiment,
+        _ids(remedies),
+        seeds,
+        steps,
+        progress,
+        rates=rates,
+        stop_early=stop_early,
+        jobs=jobs,
+        source=source,
+        journal=journal,
+    )
+
+
+def fix(
+    experiment: Experiment,
+    *,
+    seeds: int | Sequence[int] = 5,
+    steps: int = 200,
+    budget_seconds: float | None = None,
+    rates: Sequence[float] = RATES,
+    jobs: int | None = 1,
+    source: Callable[[], Experiment] | None = None,
+    journal: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+    tell: Callable[[Message], None] | None = None,
+) -> Cure:
+    """Find out what is wrong, try what could help, and prove the best of it on seeds that were not used to find it.
+
+    The experiment and its file stay as they are: the cure has the change as code (``patch``, to be put ``where``), and
+    ``cure.model()`` makes a repaired model. Nothing is called a cure that is not proven.
+
+    Args:
+        experiment: With optimizer and validation; with ``test`` where a strength has to be chosen (overfitting), or
+            with validation data that can be split.
+        seeds: Of the proof: how many at most, from 0, or which.
+        steps: Optimizer steps of a full run, from 10.
+        budget_seconds: After so many nothing begins any more but the three seeds a verdict needs.
+        rates: Factors on the experiment's own learning rate that every candidate and the original are tried at.
+        jobs: Processes that run side by side, ``None`` for one per processor. From 2, what the experiment is made of
+            must be importable, and a script keeps its calls under ``if __name__ == "__main__":``.
+        source: Makes the experiment in another process; by default it travels by pickle.
+        journal: A file, or a folder for one, that keeps finished runs until the end; a call that finds its own goes on
+            with it.
+        progress: ``progress(message_id, done, total)`` on the way.
+        tell: Called with a message whenever the standing of the candidates changes.
+
+    Raises:
+        InputError: If the experiment lacks a part; the message says what to add.
+        KeyboardInterrupt: At Ctrl-C; its ``found`` is the cure as far as it came.
+
+    Example:
+        >>> from headwater.demo import experiment
+        >>> cure = fix(experiment(depth=12), seeds=3, steps=60, rates=(1.0,))  # doctest: +SKIP
+        >>> cure.verdict, cure.remedies  # doctest: +SKIP
+        ('proven', ('activation.tanh', 'init.xavier'))
+    """
+    if not isinstance(experiment, Experiment):
+        raise InputError(f"fix() takes an Experiment, which can be started again; got {type(experiment).__name__}.")
+    wish = Wish(seeds, steps, budget_seconds, rates, jobs, source, journal)
+    _refuse_without_parts(experiment)
+    started = time.monotonic()
+    states = random_states()
+    try:
+        report = _report_to_fix(experiment, wish, progress)
+        return cured(experiment, report, wish, started, tell, progress)
+    finally:
+        restore_random_states(states)
+
+
+def _report_to_fix(experiment: Experiment, wish: Wish, progress: Progress | None) -> Report:
+    """What is wrong: before training if that is critical, else in the course of it; tested where no rule names a cause.
+
+    The seed is none of the proof's.
+    """
+    first = wish.seeds if isinstance(wish.seeds, int) else next(iter(wish.seeds))
+    seed = SELECTION + (0 if isinstance(wish.seeds, int) else int(first))
+    report = check(experiment, seed=seed)
+    if needs_training(report):
+        report = check(experiment, steps=wish.steps, seed=seed, progress=progress)
+    if untreated(report):
+        steps = wish.steps if report.flow.step else 0
+        budget = Budget(seconds=min(60.0, (wish.budget_s or 240.0) / 4), repeats=2)
+        report = check(experiment, steps=steps, seed=seed, intervene=budget, progress=progress)
+    return report
+
+
+def _refuse_without_parts(experiment: Experiment) -> None:
+    if experiment.validation is None:
+        raise InputError(NO_VALIDATION)
+    if experiment.optimizer is None:
+        make_optimizer(experiment, nn.Linear(1, 1))  # says what to add
 
 
 def trace(

@@ -198,7 +198,12 @@ def test_with_proof_changes_nothing_else() -> None:
     assert bare.findings == bare.diagnosis.findings
 
 
-SCHEMAS = {schema.FILE: schema.report_schema, schema.LESSONS_FILE: schema.lessons_schema}
+SCHEMAS = {
+    schema.FILE: schema.report_schema,
+    schema.LESSONS_FILE: schema.lessons_schema,
+    schema.CURE_FILE: schema.cure_schema,
+    schema.PROOF_FILE: schema.proof_schema,
+}
 
 
 @pytest.mark.parametrize("file", SCHEMAS)
@@ -246,6 +251,10 @@ def test_schema_and_reader_take_fields_of_a_newer_version() -> None:
 
 def test_docs_list_every_field(golden: Callable[[Path, str], None]) -> None:
     golden(DOCS, with_generated(DOCS, "the records", schema.field_tables()))
+
+
+def test_docs_list_every_field_of_a_cure(golden: Callable[[Path, str], None]) -> None:
+    golden(DOCS, with_generated(DOCS, "the records of a cure", schema.cure_field_tables()))
 
 
 def test_docs_list_every_field_of_lessons(golden: Callable[[Path, str], None]) -> None:

@@ -18,6 +18,13 @@ class ExitCode(IntEnum):
     """Ctrl-C, as shells number it; SIGTERM too."""
 
 
+PROOF_EXIT_CODES = {
+    "proven": ExitCode.HEALTHY,
+    "nothing_to_fix": ExitCode.HEALTHY,
+    "not_proven": ExitCode.FINDINGS,
+    "harmful": ExitCode.FINDINGS,
+}
+
 VERDICT_EXIT_CODES = {
     "healthy": ExitCode.HEALTHY,
     "findings": ExitCode.FINDINGS,

@@ -25,6 +25,32 @@ def language_option(command: Command) -> Command:
     )(command)
 
 
+def proof_options(command: Command) -> Command:
+    """``--seeds``, ``--steps``, ``--jobs`` and ``--resume``, as ``prove`` and ``fix`` take them."""
+    for option in reversed(
+        (
+            click.option(
+                "--seeds",
+                type=click.IntRange(min=3),
+                default=5,
+                show_default=True,
+                help="Seeds of the proof, at most: it stops earlier once the verdict is there.",
+            ),
+            click.option(
+                "--steps", type=click.IntRange(min=10), default=200, show_default=True, help="Optimizer steps of a run."
+            ),
+            click.option(
+                "--jobs", type=click.IntRange(min=1), help="Processes side by side; by default one per processor."
+            ),
+            click.option(
+                "--resume", is_flag=True, help="Go on where the same command was interrupted or killed before."
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
 def json_option(command: Command) -> Command:
     """``--json``: the report as JSON, and nothing else, on stdout."""
     return click.option(

@@ -5,6 +5,7 @@ This runs the code it is pointed at, so it does so only for the very target give
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -66,18 +67,37 @@ def running(target: str) -> Iterator[Experiment]:
     Raises:
         InputError: If there is no such thing, or its code fails; the message has the corrected call.
     """
-    parsed = parse(os.path.expanduser(target))  # a shell leaves a quoted ~ as it is
-    if not parsed.location:
-        raise InputError(advice.no_location(target))
-    path = existing_file(parsed.location, parsed.name) if parsed.is_file else find_module(parsed.location, parsed.name)
-    if not parsed.name.isidentifier():
-        raise InputError(advice.no_name(parsed.location, parsed.name, path))
+    parsed, path = located(target)
     click.echo(text("cli.runs", {"path": str(path)}), err=True)
     with as_script(path) if parsed.is_file else nullcontext():
         module = load_file(path, parsed.name) if parsed.is_file else load_module(parsed.location)
         experiment = _experiment_in(module, parsed, path)
         with running_code_of(path, parsed.name):
             yield experiment
+
+
+def loaded(target: str) -> Experiment:
+    """The same for good, in a process that does nothing else; nothing is told."""
+    parsed, path = located(target)
+    if not parsed.is_file:
+        return _experiment_in(load_module(parsed.location), parsed, path)
+    sys.argv, sys.path[:] = [str(path)], [str(path.parent), *sys.path]
+    return _experiment_in(load_file(path, parsed.name), parsed, path)
+
+
+def located(target: str) -> tuple[Target, Path]:
+    """What a target means, and the file of its code.
+
+    Raises:
+        InputError: If there is no such file, or the target names nothing in it.
+    """
+    parsed = parse(os.path.expanduser(target))  # a shell leaves a quoted ~ as it is
+    if not parsed.location:
+        raise InputError(advice.no_location(target))
+    path = existing_file(parsed.location, parsed.name) if parsed.is_file else find_module(parsed.location, parsed.name)
+    if not parsed.name.isidentifier():
+        raise InputError(advice.no_name(parsed.location, parsed.name, path))
+    return parsed, path
 
 
 def _experiment_in(module: ModuleType, target: Target, path: Path) -> Experiment:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager
 
 import torch
@@ -16,6 +12,7 @@ import torch
 from headwater.lessons.lesson import Lesson
 from headwater.lessons.registry import ORDER, find
 from headwater.probes.preserve import random_states, restore_random_states
+from headwater.processes import processors, workers
 from headwater.records.lesson import LessonResult
 
 Progress = Callable[[str, int, int], None]
@@ -50,7 +47,7 @@ def run_all(
         InputError: If there is no such lesson; the nearest ids are offered.
     """
     lessons = [find(lesson_id) for lesson_id in dict.fromkeys(lesson_ids or ORDER)]
-    processes = min(processes or _processors(), len(lessons))
+    processes = min(processes or processors(), len(lessons))
     if progress is not None:
         progress("progress.lessons", 0, len(lessons))
     results = dict(_side_by_side(lessons, processes, progress) if processes > 1 else _in_turn(lessons, progress))
@@ -69,34 +66,12 @@ def _side_by_side(
 ) -> Iterator[tuple[str, LessonResult]]:
     """The longest first, so that none is left alone at the end."""
     order = sorted(lessons, key=lambda lesson: -lesson.seconds)
-    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-    others = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_parent)
-    try:
-        with _interrupts_held_back():  # the workers inherit that: Ctrl-C is for this process to answer
-            waiting = {pool.submit(run, lesson.id): lesson.id for lesson in order}
+    with workers(processes) as pool:
+        waiting = {pool.submit(run, lesson.id): lesson.id for lesson in order}
         for done, future in enumerate(as_completed(waiting), 1):
             yield waiting[future], future.result()
             if progress is not None:
                 progress("progress.lessons", done, len(lessons))
-    except BaseException:  # Ctrl-C above all: Python would wait for the lessons that are running
-        for worker in set(multiprocessing.active_children()) - others:
-            worker.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _end_with_parent() -> None:
-    """In a worker: once the process that started it is gone, however it went, there is nobody to run lessons for."""
-    threading.Thread(target=_outlive_parent_by_nothing, daemon=True).start()
-
-
-def _outlive_parent_by_nothing() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _run(lesson: Lesson) -> LessonResult:
@@ -114,23 +89,6 @@ def _run(lesson: Lesson) -> LessonResult:
         seeds=outcome.seeds,
         wall_time_s=time.perf_counter() - started,
     )
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """SIGINT waits until the block ends, where the system can make it wait."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from headwater.records.codec import decode as decode
 from headwater.records.codec import encode as encode
 from headwater.records.codec import schema_of as schema_of
+from headwater.records.cure import Candidate as Candidate
+from headwater.records.cure import Measure as Measure
 from headwater.records.errors import HeadwaterError as HeadwaterError
 from headwater.records.errors import InputError as InputError
 from headwater.records.experiment import Experiment as Experiment
@@ -28,7 +30,9 @@ from headwater.records.intervention import Intervention as Intervention
 from headwater.records.message import Message as Message
 from headwater.records.moments import Moments as Moments
 from headwater.records.proof import Arm as Arm
+from headwater.records.proof import Cost as Cost
 from headwater.records.proof import Proof as Proof
+from headwater.records.proof import Tuned as Tuned
 from headwater.records.run_info import RunInfo as RunInfo
 from headwater.records.setup import Setup as Setup
 from headwater.records.site import Site as Site

@@ -49,6 +49,9 @@ def encode(value: Any) -> Any:
 def decode(cls: type[T], data: Any) -> T:
     """The record of type ``cls`` that ``data`` is the JSON form of; keys the record does not know are passed over.
 
+    A record that has grown names in ``READS`` the schemas of older files that it still reads; what they lack has a
+    default.
+
     Args:
         cls: A record type.
         data: What :func:`encode` gave, as parsed by ``json.loads``.
@@ -60,7 +63,7 @@ def decode(cls: type[T], data: Any) -> T:
     if not isinstance(data, Mapping):
         raise ValueError(f"{cls.__name__} is read from a JSON object, got {data!r:.80}.")
     schema = getattr(cls, "SCHEMA", None)
-    if schema and data.get("schema") != schema:
+    if schema and data.get("schema") not in (schema, *getattr(cls, "READS", ())):
         raise ValueError(
             f"expected schema {schema!r}, got {data.get('schema')!r}: the file is of another kind or newer."
         )

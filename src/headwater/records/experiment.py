@@ -1,8 +1,9 @@
 """What a user hands over: how to make the model, the data, the loss and the optimizer."""
 
+import copy
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 from headwater.records.errors import InputError
 
@@ -19,6 +20,9 @@ class Experiment:
         validation: ``validation() -> iterable of batches`` held out from training.
         metric: ``metric(model, batches) -> float``, higher is better; without one it is minus the mean held-out loss.
         metric_name: What the metric is called in a report.
+        test: ``test() -> iterable of batches``, held out from training and from every choice: rates, strengths and
+            remedies are chosen by the validation data, and a proof is about these. Without them it is about the
+            validation data, or about a half of them that nothing was chosen by.
 
     Example:
         >>> from torch import nn, optim
@@ -37,9 +41,10 @@ class Experiment:
     validation: Callable[[], Iterable[Any]] | None = None
     metric: Callable[[Any, Iterable[Any]], float] | None = None
     metric_name: str = ""
+    test: Callable[[], Iterable[Any]] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("model", "batches", "loss", "optimizer", "validation", "metric"):
+        for name in ("model", "batches", "loss", "optimizer", "validation", "metric", "test"):
             value = getattr(self, name)
             if value is None and name not in ("model", "batches", "loss"):
                 continue
@@ -50,6 +55,51 @@ class Experiment:
                     f"Experiment({name}=...) takes a function, got {type(value).__name__}. "
                     f"Wrap it: Experiment({name}=lambda{_arguments(name)}: ...)."
                 )
+
+    def repaired(self, repair: Callable[[Any], Any], repair_optimizer: Callable[[Any, Any], Any] | None = None) -> Self:
+        """The same experiment with its models repaired, and with their optimizers.
+
+        Args:
+            repair: ``repair(model) -> model``, as in a patch of headwater's; it is given a copy.
+            repair_optimizer: ``repair_optimizer(model, optimizer) -> optimizer``, of the repaired model.
+
+        Example:
+            >>> from torch import nn
+            >>> experiment = Experiment(model=lambda: nn.Linear(4, 2), batches=list, loss=lambda model, batch: 0)
+            >>> experiment.repaired(lambda model: nn.Sequential(model, nn.Tanh())).model()[1]
+            Tanh()
+        """
+        last: list[Any] = []
+
+        def model() -> Any:
+            last[:] = [repair(copy.deepcopy(self.model()))]
+            return last[0]
+
+        def optimizer(parameters: Iterable[Any]) -> Any:
+            assert self.optimizer is not None
+            parameters = list(parameters)
+            made = self.optimizer(parameters)
+            if repair_optimizer is None:
+                return made
+            repaired = _with_parameters(last[0] if last else model(), parameters)
+            return repair_optimizer(repaired, made) or made
+
+        return replace(self, model=model, optimizer=None if self.optimizer is None else optimizer)
+
+
+def _with_parameters(model: Any, parameters: list[Any]) -> Any:
+    """A model with these parameters in the place of its own; an optimizer is made over a copy's as well.
+
+    Raises:
+        InputError: If they are not one for each of its own.
+    """
+    own = list(model.parameters())
+    if [tuple(parameter.shape) for parameter in own] != [tuple(getattr(p, "shape", ())) for p in parameters]:
+        raise InputError(
+            "the repaired optimizer is made over all parameters of the repaired model, in their order: "
+            "experiment.optimizer(model.parameters())."
+        )
+    return copy.deepcopy(model, {id(old): new for old, new in zip(own, parameters, strict=True)})
 
 
 def _is_a_module(name: str, module: str) -> str:

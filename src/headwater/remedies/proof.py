@@ -2,43 +2,90 @@
 
 from __future__ import annotations
 
+import os
 import random
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import islice
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
+import torch
 from scipy import special
 from torch import nn
 
-from headwater.probes.measure import measure
-from headwater.probes.preserve import random_states, restore_random_states
-from headwater.records import Arm, Experiment, InputError, Message, Proof
+from headwater.records import Arm, Cost, Experiment, InputError, Message, Proof, Tuned
 from headwater.records.proof import ArmName, ProofVerdict
-from headwater.remedies import seeds as streams
-from headwater.remedies.data import FIRST, Data
-from headwater.remedies.edits import Edit
+from headwater.remedies.bench import Run
+from headwater.remedies.data import Data
+from headwater.remedies.held_out import kind_of
+from headwater.remedies.journal import Journal
 from headwater.remedies.order import Order, order_of_flow
 from headwater.remedies.registry import REMEDIES, find
-from headwater.remedies.surgery import plan, repaired
-from headwater.remedies.trial import Trial, endless, fresh_model, run_trial, score
+from headwater.remedies.runner import Runner, Source, running
+from headwater.remedies.sequential import CONFIDENCE, FIRST_LOOK, critical_values, interval, looks, resolution_of
+from headwater.remedies.surgery import plan
+from headwater.remedies.trial import Trial
+from headwater.remedies.tuning import RATES, checked_rates, tuned, tuning_seeds
 
-CONFIDENCE = 0.95
 RANDOM_DRAWS = 100  # a model that refuses so many refuses all but a few
 ARMS: tuple[ArmName, ...] = ("original", "treated", "placebo", "random_remedy")
+# Remedies that set the learning rate themselves: over a grid of rates, the original would be given the remedy too.
+OF_THE_RATE = ("optimisation.learning_rate", "optimisation.warmup", "optimisation.depth_rate")
 
 Progress = Callable[[str, int, int], None]
+Stopped = Literal["", "verdict", "time", "interrupted"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while something was run for a proof or a cure.
+
+    Attributes:
+        found: What is known by then: a proof over the seeds that were finished, or a cure; ``None`` if nothing is.
+    """
+
+    def __init__(self, found: Any) -> None:
+        super().__init__()
+        self.found = found
 
 
 @dataclass(frozen=True)
-class _Run:
-    """One arm under one seed."""
+class Design:
+    """What a proof is made of.
 
-    arm: ArmName
+    Attributes:
+        remedies: Applied in this order.
+        seeds: At most these, in this order.
+        steps: Optimizer steps per run.
+        rates: Factors on the learning rate that each arm is tuned over.
+        stop_early: Whether to look after each seed, and to stop once the verdict is there.
+        deadline: ``time.monotonic()`` after which no seed begins, as soon as there are enough for an interval.
+    """
+
     remedies: tuple[str, ...]
-    trial: Trial
+    seeds: tuple[int, ...]
+    steps: int
+    rates: tuple[float, ...]
+    stop_early: bool = True
+    deadline: float = float("inf")
+
+
+@dataclass
+class _Seen:
+    """What has been run, seed by seed."""
+
+    rates: dict[ArmName, float] = field(default_factory=dict)
+    tuned: list[Tuned] = field(default_factory=list)
+    seeds: list[int] = field(default_factory=list)
+    runs: dict[ArmName, list[Run]] = field(default_factory=lambda: {name: [] for name in ARMS})
+    trials: dict[ArmName, list[Trial]] = field(default_factory=lambda: {name: [] for name in ARMS})
+
+    def metrics(self, arm: ArmName) -> list[float]:
+        return [trial.metric for trial in self.trials[arm]]
+
+    def differences(self, other: ArmName) -> list[float]:
+        """Treated minus another arm, per seed."""
+        return [after - before for after, before in zip(self.metrics("treated"), self.metrics(other), strict=True)]
 
 
 def prove(
@@ -47,93 +94,150 @@ def prove(
     seeds: int | Sequence[int] = 5,
     steps: int = 200,
     progress: Progress | None = None,
+    *,
+    rates: Sequence[float] = RATES,
+    stop_early: bool = True,
+    jobs: int | None = 1,
+    source: Source | None = None,
+    journal: str | os.PathLike[str] | None = None,
+    separate: bool = False,
 ) -> Proof:
     """Train the original and the repaired network side by side over seeds, with a placebo and a random remedy.
 
-    Under each seed all arms train on the very same batches, which are drawn once and held in memory; ``original``,
-    ``treated`` and ``random_remedy`` start from the same weights as far as the remedy leaves them. The placebo changes
-    nothing but the seed of the weights. The random remedy, drawn per seed, is as many changes as the tested one.
+    Under each seed all arms train on the very same batches; ``original``, ``treated`` and ``random_remedy`` start from
+    the same weights as far as the remedy leaves them. The placebo changes nothing but the seed of the weights. The
+    random remedy, drawn per seed, is as many changes as the tested one. Each arm is tuned over the same learning rates
+    first, on seeds of their own.
 
     Args:
         experiment: With optimizer and validation.
         remedies: Remedy ids, applied in this order.
-        seeds: How many seeds, from 0, or which.
+        seeds: How many seeds at most, from 0, or which.
         steps: Optimizer steps per run.
         progress: ``progress("progress.prove", done, total)`` after each step.
+        rates: Factors on the experiment's own learning rate.
+        stop_early: Whether to look after each seed from the third, and to stop once the verdict is there.
+        jobs: Processes that run side by side, ``None`` for one per processor.
+        source: Makes the experiment in another process; by default it travels by pickle.
+        journal: A file, or a folder for one, that keeps finished runs until the proof is done; a proof that finds its
+            own goes on with it.
+        separate: Whether the metric must be of data that nothing was chosen by.
 
     Raises:
         InputError: If a remedy is unknown or not applicable, or the experiment lacks a part.
+        Interrupted: At Ctrl-C; it holds the proof over the seeds that were finished.
     """
-    chosen = _checked_seeds(seeds)
-    names = _checked_remedies(remedies)
+    chosen = checked_seeds(seeds)
+    names = checked_remedies(remedies)
     if not isinstance(steps, int) or steps < 1:
         raise InputError(f"steps must be a whole number of at least 1, got {steps!r}.")
+    grid = (1.0,) if set_the_rate(names) else checked_rates(rates, experiment, chosen[0])
+    design = Design(names, chosen, steps, grid, stop_early)
+    with running(experiment, kind_of(experiment, separate), chosen[0], jobs, source) as runner:
+        runner.journal = Journal(journal, _about(runner, design, separate))
+        proof = prove_with(runner, design, progress, separate)
+        runner.journal.done()
+    return proof
+
+
+def prove_with(runner: Runner, design: Design, progress: Progress | None = None, separate: bool = False) -> Proof:
+    """The same with a runner that is there already."""
     started = time.perf_counter()
-    outside = random_states()
-    counter = _Counter(progress, len(chosen) * len(ARMS) * steps)
+    experiment = runner.bench.experiment
+    if not runner.identity.weights_vary and not runner.identity.data_vary:
+        raise InputError(
+            "every seed gives the very same run: model() makes the same weights and batches() the same data each time, "
+            "so there is nothing to take an interval over. Let model() draw its weights anew (no manual_seed in it), "
+            "or let batches() shuffle: batches=lambda: DataLoader(dataset, batch_size=64, shuffle=True)."
+        )
+    kind = kind_of(experiment, separate)
+    counter = _Counter(progress, _total(design))
+    runner.telling(counter.advance)
+    seen, stopped = _Seen(), "interrupted"
+    notes = () if len(design.rates) > 1 or not set_the_rate(design.remedies) else (Message("proof.note_rate_remedy"),)
+
+    def told(stopped: Stopped) -> Proof:
+        return _verdict(runner, design, seen, stopped, kind, notes, time.perf_counter() - started)
+
     try:
-        runs = [run for seed in chosen for run in _runs_of_seed(experiment, names, seed, steps, counter)]
-    finally:
-        restore_random_states(outside)
-    return _verdict(experiment, names, chosen, steps, runs, time.perf_counter() - started)
+        runner.bench.edits(design.seeds[0], design.remedies)  # one that is not applicable is told before anything runs
+        _tune(runner, design, seen)
+        stopped = _over_seeds(runner, design, seen)
+    except KeyboardInterrupt:
+        raise Interrupted(told("interrupted") if len(seen.seeds) > 1 else None) from None
+    counter.finish()
+    return told(stopped)
+
+
+def set_the_rate(remedies: Sequence[str]) -> bool:
+    """Whether a remedy among these is about the learning rate."""
+    return any(remedy.partition(":")[0] in OF_THE_RATE for remedy in remedies)
 
 
 class _Counter:
-    """Tells the caller how far the whole proof is; a run that broke off counts as done."""
+    """Tells the caller how far the whole proof is."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
-        self._progress, self._total, self.done = progress, total, 0
+        self._progress, self._total, self._done = progress, total, 0
 
-    def advance(self, steps: int = 1) -> None:
-        self.done += steps
+    def advance(self, steps: int) -> None:
+        self._done += steps
         if steps and self._progress is not None:
-            self._progress("progress.prove", self.done, self._total)
+            self._progress("progress.prove", self._done, self._total)
+
+    def finish(self) -> None:
+        """What an early stop has saved counts as done."""
+        self.advance(self._total - self._done)
 
 
-def _runs_of_seed(
-    experiment: Experiment, remedies: tuple[str, ...], seed: int, steps: int, counter: _Counter
-) -> list[_Run]:
-    base = fresh_model(experiment, seed)
-    batches = list(islice(endless(experiment, seed), steps))
-    order = order_of_flow(measure(base, batches[0], experiment.loss))
-    data = Data(tuple(batches[:FIRST]), experiment.loss)
-    chance = _random_remedy(base, order, remedies, seed, data)
+def _total(design: Design) -> int:
+    """Steps of all runs there may be: arms, and the tuning of three at first and of each seed's random remedy."""
+    rates = len(design.rates) if len(design.rates) > 1 else 0
+    return design.steps * (3 * rates + len(design.seeds) * (len(ARMS) + rates))
 
-    elsewhere = fresh_model(experiment, seed + streams.PLACEBO)
-    arms: list[tuple[ArmName, tuple[str, ...], nn.Module]] = [
-        ("original", (), base),
-        ("treated", remedies, base),
-        ("placebo", (), elsewhere),
-        ("random_remedy", chance, base),
+
+def _tune(runner: Runner, design: Design, seen: _Seen) -> None:
+    """The learning rates of the arms that are the same under each seed."""
+    arms = [name for name in ARMS if name != "random_remedy"]
+    runs = [Run(name, design.seeds[0], design.remedies if name == "treated" else (), design.steps) for name in arms]
+    for run, (metrics, rate) in zip(runs, tuned(runner, runs, design.rates), strict=True):
+        seen.rates[run.arm] = rate
+        if metrics:
+            seen.tuned.append(Tuned(run.arm, run.remedies, metrics, rate))
+
+
+def _over_seeds(runner: Runner, design: Design, seen: _Seen) -> Stopped:
+    """Run seed after seed; why there were not more of them."""
+    for seed in design.seeds:
+        if len(seen.seeds) >= min(FIRST_LOOK, len(design.seeds)) and time.monotonic() > design.deadline:
+            return "time"
+        _run_seed(runner, design, seed, seen)
+        done = len(seen.seeds)
+        early = design.stop_early and done < len(design.seeds) and done in looks(len(design.seeds))
+        if early and _decide(*_intervals(design, seen)) != "not_proven":
+            return "verdict"
+    return ""
+
+
+def _run_seed(runner: Runner, design: Design, seed: int, seen: _Seen) -> None:
+    model, flow = runner.bench.base(seed)
+    chance = _random_remedy(model, order_of_flow(flow), design.remedies, seed, runner.bench.data(seed))
+    drawn = Run("random_remedy", seed, chance, design.steps, forgiving=True)
+    grid = (1.0,) if set_the_rate(chance) else design.rates
+    [(metrics, rate)] = tuned(runner, [drawn], grid)
+    if metrics:
+        seen.tuned.append(Tuned("random_remedy", chance, metrics, rate))
+    runs = [
+        Run("original", seed, (), design.steps, seen.rates["original"]),
+        Run("treated", seed, design.remedies, design.steps, seen.rates["treated"]),
+        Run("placebo", seed, (), design.steps, seen.rates["placebo"]),
+        Run("random_remedy", seed, chance, design.steps, rate, forgiving=True),
     ]
-    planned = [(name, changes, start, plan(start, changes, order, seed, data)) for name, changes, start in arms]
-    ready = [(name, changes, repaired(start, edits), edits) for name, changes, start, edits in planned]
-    return [
-        _Run(name, changes, _counted(experiment, model, edits, batches, seed, counter, name == "random_remedy"))
-        for name, changes, model, edits in ready
-    ]
-
-
-def _counted(
-    experiment: Experiment,
-    model: nn.Module,
-    edits: tuple[Edit, ...],
-    batches: list[Any],
-    seed: int,
-    counter: _Counter,
-    forgiving: bool,
-) -> Trial:
-    """One run. A remedy that nobody asked for may break it, as batch normalisation does on a batch of one."""
-    before = counter.done
-    untrained = score(experiment, model) if forgiving else float("nan")
-    try:
-        trial = run_trial(experiment, model, batches, seed, counter.advance, edits)
-    except Exception as error:
-        if not forgiving:
-            raise
-        trial = Trial(untrained, (), f"{type(error).__name__}: {error}")
-    counter.advance(len(batches) - (counter.done - before))
-    return trial
+    trials = runner.run(runs)
+    seen.seeds.append(seed)
+    for run, trial in zip(runs, trials, strict=True):
+        seen.runs[run.arm].append(run)
+        seen.trials[run.arm].append(trial)
 
 
 def _random_remedy(
@@ -158,7 +262,12 @@ def _random_remedy(
     return ()
 
 
-def _checked_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+def checked_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """The seeds, each once.
+
+    Raises:
+        InputError: If there are fewer than two.
+    """
     try:
         chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(int(seed) for seed in seeds)
     except TypeError as error:
@@ -168,58 +277,110 @@ def _checked_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     return tuple(dict.fromkeys(chosen))
 
 
-def _checked_remedies(remedies: Sequence[str]) -> tuple[str, ...]:
+def checked_remedies(remedies: Sequence[str]) -> tuple[str, ...]:
+    """The remedies' ids.
+
+    Raises:
+        InputError: If there is none, or one is unknown: the nearest is offered.
+    """
     if not remedies:
         raise InputError('nothing to prove: name at least one remedy, prove(experiment, ["init.he"]).')
     return tuple(find(remedy).id for remedy in remedies)
 
 
+def _about(runner: Runner, design: Design, separate: bool) -> dict[str, Any]:
+    """What makes a journal that of this proof: a change in any of it would give other numbers."""
+    return {
+        "experiment": runner.identity.mark,
+        "remedies": design.remedies,
+        "seeds": design.seeds,
+        "steps": design.steps,
+        "rates": design.rates,
+        "separate": separate,
+        "threads": runner.threads,
+        "torch": torch.__version__,
+    }
+
+
+def _intervals(design: Design, seen: _Seen) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Of treated minus original, and of treated minus placebo."""
+    arms: tuple[ArmName, ...] = ("original", "treated", "placebo")
+    step = resolution_of(metric for arm in arms for metric in seen.metrics(arm))
+    done = len(seen.seeds)
+    # Cut short by Ctrl-C before its first look, a proof has Student's interval and no verdict.
+    looked = critical_values(len(design.seeds)).get(done) if design.stop_early else None
+    critical = looked or _students(done)
+    original, placebo = (interval(seen.differences(arm), critical, step) for arm in ("original", "placebo"))
+    return original, placebo
+
+
 def _verdict(
-    experiment: Experiment,
-    remedies: tuple[str, ...],
-    seeds: tuple[int, ...],
-    steps: int,
-    runs: list[_Run],
+    runner: Runner,
+    design: Design,
+    seen: _Seen,
+    stopped: Stopped,
+    kind: Any,
+    notes: tuple[Message, ...],
     wall_time_s: float,
 ) -> Proof:
-    arms = {name: _arm(name, [run for run in runs if run.arm == name]) for name in ARMS}
-    means = {name: statistics.fmean(arm.metrics) for name, arm in arms.items()}
-    effect = [after - before for after, before in zip(arms["treated"].metrics, arms["original"].metrics, strict=True)]
-    against_placebo = [a - b for a, b in zip(arms["treated"].metrics, arms["placebo"].metrics, strict=True)]
-    interval, placebo_interval = t_interval(effect), t_interval(against_placebo)
+    means = {arm: statistics.fmean(seen.metrics(arm)) for arm in ARMS}
+    against_original, against_placebo = _intervals(design, seen)
+    looked = len(seen.seeds) in looks(len(design.seeds))
     return Proof(
-        remedies=remedies,
-        verdict=_decide(interval, placebo_interval),
-        effect=statistics.fmean(effect),
-        interval=interval,
-        placebo_interval=placebo_interval,
+        remedies=design.remedies,
+        verdict=_decide(against_original, against_placebo) if looked else "not_proven",
+        effect=statistics.fmean(seen.differences("original")),
+        interval=against_original,
+        placebo_interval=against_placebo,
         metric_before=means["original"],
         metric_after=means["treated"],
         placebo=means["placebo"],
         random_remedy=means["random_remedy"],
-        metric=_metric_name(experiment),
-        seeds=seeds,
-        steps=steps,
-        arms=tuple(arms.values()),
+        metric=_metric_name(runner.bench.experiment),
+        seeds=tuple(seen.seeds),
+        steps=design.steps,
+        arms=tuple(_arm(name, seen) for name in ARMS),
         wall_time_s=wall_time_s,
+        interval_method="repeated_t" if design.stop_early and len(looks(len(design.seeds))) > 1 else "t",
+        seeds_planned=len(design.seeds),
+        stopped=stopped,
+        rates=design.rates,
+        tuning_seeds=tuning_seeds(design.seeds[0]) if len(design.rates) > 1 else (),
+        tuned=tuple(seen.tuned),
+        held_out=kind,
+        cost=_cost(seen),
+        threads=runner.threads,
+        processes=runner.processes,
+        notes=(*runner.notes, *notes),
     )
 
 
-def _arm(name: ArmName, runs: list[_Run]) -> Arm:
+def _arm(name: ArmName, seen: _Seen) -> Arm:
+    runs, trials = seen.runs[name], seen.trials[name]
     return Arm(
         name=name,
         remedies=tuple(run.remedies for run in runs),
-        metrics=tuple(run.trial.metric for run in runs),
-        losses=tuple(run.trial.losses for run in runs),
-        failures=tuple(run.trial.failure for run in runs),
+        metrics=tuple(trial.metric for trial in trials),
+        losses=tuple(trial.losses for trial in trials),
+        failures=tuple(trial.failure for trial in trials),
+        rates=tuple(run.rate for run in runs),
+        held_out_losses=tuple(trial.held_out_loss for trial in trials),
     )
 
 
-def _decide(interval: tuple[float, float], placebo_interval: tuple[float, float]) -> ProofVerdict:
+def _cost(seen: _Seen) -> Cost:
+    def seconds(arm: ArmName) -> float:
+        return statistics.median(trial.step_s for trial in seen.trials[arm])
+
+    before, after = (seen.trials[arm][0].parameters for arm in ("original", "treated"))
+    return Cost(before, after, seconds("original"), seconds("treated"))
+
+
+def _decide(against_original: tuple[float, float], against_placebo: tuple[float, float]) -> ProofVerdict:
     """Proven is that the change helps, beyond chance. That others might help as well does not take that from it."""
-    if interval[1] < 0:
+    if against_original[1] < 0:
         return "harmful"
-    return "proven" if interval[0] > 0 and placebo_interval[0] > 0 else "not_proven"
+    return "proven" if against_original[0] > 0 and against_placebo[0] > 0 else "not_proven"
 
 
 def t_interval(differences: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -235,8 +396,12 @@ def t_interval(differences: Sequence[float], confidence: float = CONFIDENCE) -> 
     """
     n = len(differences)
     mean = statistics.fmean(differences)
-    reach = special.stdtrit(n - 1, (1 + confidence) / 2) * statistics.stdev(differences) / n**0.5
-    return mean - float(reach), mean + float(reach)
+    reach = _students(n, confidence) * statistics.stdev(differences) / n**0.5
+    return mean - reach, mean + reach
+
+
+def _students(n: int, confidence: float = CONFIDENCE) -> float:
+    return float(special.stdtrit(n - 1, (1 + confidence) / 2))
 
 
 def _metric_name(experiment: Experiment) -> Message:

@@ -15,6 +15,9 @@ DRAWN_PROJECTIONS = 0xA77E
 TRAINING = 0x7EA1  # dropout and other draws of the model itself
 MEASURING = 0x3EA5  # what a plan draws while it measures on data
 PLACEBO = 1_000_003  # far from any seed a user counts up from
+TUNING = 2_000_029  # the proof's own seeds, moved: a learning rate must not be chosen by the runs that judge it
+SELECTION = 3_000_047  # of candidates: none of the proof's seeds, and none of those it tunes on
+HELD_OUT = 0x4E1D  # validation data that are gone through once and kept
 
 
 def seed_everything(seed: int) -> None:

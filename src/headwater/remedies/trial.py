@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import inspect
 import math
+import statistics
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -31,11 +33,17 @@ class Trial:
         metric: Held-out metric after training; of a run that broke off, what the untrained model scored.
         losses: Training loss of each step.
         failure: Why it broke off, ``""`` if it did not.
+        held_out_loss: Mean held-out loss after training; of a run that broke off, of the untrained model.
+        step_s: Median seconds of a step.
+        parameters: How many numbers the model is made of.
     """
 
     metric: float
     losses: tuple[float, ...]
     failure: str = ""
+    held_out_loss: float = math.nan
+    step_s: float = math.nan
+    parameters: int = 0
 
 
 def made(experiment: Experiment, part: str, *arguments: Any) -> Any:
@@ -89,6 +97,7 @@ def run_trial(
     seed: int,
     on_step: Callable[[], None] = lambda: None,
     edits: Sequence[Edit] = (),
+    held_out: Iterable[Any] | None = None,
 ) -> Trial:
     """Train ``model`` for one step on each batch and score it.
 
@@ -99,24 +108,35 @@ def run_trial(
         seed: Of the model's own draws (dropout).
         on_step: Called after each step.
         edits: That the model was repaired with; their changes to the optimizer are made to the experiment's.
+        held_out: What to score on; by default the validation data.
 
     Raises:
         InputError: If the experiment's parts do not fit together.
     """
     optimizer = make_optimizer(experiment, model)
     repair_optimizer(model, optimizer, edits)
-    untrained = score(experiment, model)
+    untrained = Trial(
+        score(experiment, model, held_out),
+        (),
+        held_out_loss=mean_loss(experiment, model, held_out),
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
+    )
     seed_everything(seed + seeds.TRAINING)
     losses: list[float] = []
+    seconds: list[float] = []
     for step, batch in enumerate(batches, start=1):
+        started = time.perf_counter()
         losses.append(train_step(model, batch, experiment.loss, optimizer))
+        seconds.append(time.perf_counter() - started)
         if not math.isfinite(losses[-1]):
-            return Trial(untrained, tuple(losses), f"loss is {losses[-1]} at step {step}")
+            return replace(untrained, losses=tuple(losses), failure=f"loss is {losses[-1]} at step {step}")
         on_step()
-    metric = score(experiment, model)
-    if math.isnan(metric):
-        return Trial(untrained, tuple(losses), "the metric is nan after training")
-    return Trial(metric, tuple(losses))
+    step_s = statistics.median(seconds) if seconds else math.nan
+    trained = replace(untrained, losses=tuple(losses), step_s=step_s)
+    metric = score(experiment, model, held_out)
+    if not math.isfinite(metric):
+        return replace(trained, failure=f"the metric is {metric} after training")
+    return replace(trained, metric=metric, held_out_loss=mean_loss(experiment, model, held_out))
 
 
 def loss_in_use(model: nn.Module, batch: Any, loss: Loss) -> float:
@@ -238,21 +258,59 @@ def batches_of(experiment: Experiment) -> Iterable[Any]:
     return batches
 
 
-def score(experiment: Experiment, model: nn.Module) -> float:
+NO_VALIDATION = (
+    "this experiment has no validation, and a proof is about data the model was not trained on: "
+    "Experiment(..., validation=lambda: [(x_held_out, y_held_out)])."
+)
+
+
+def score(experiment: Experiment, model: nn.Module, held_out: Iterable[Any] | None = None) -> float:
     """The held-out metric in eval mode, random states and train mode left alone; higher is better.
 
+    Args:
+        experiment: Whose metric; without one it is minus the mean loss.
+        model: What is scored.
+        held_out: Batches to score on; by default the validation data.
+
     Raises:
-        InputError: If there is no held-out data.
+        InputError: If there is no held-out data, or the metric raises or gives no number.
     """
     if experiment.validation is None:
-        raise InputError(
-            "this experiment has no validation, and a proof is about data the model was not trained on: "
-            "Experiment(..., validation=lambda: [(x_held_out, y_held_out)])."
-        )
+        raise InputError(NO_VALIDATION)
+    if experiment.metric is None:
+        return -mean_loss(experiment, model, held_out)
     with in_use(model):
-        if experiment.metric is not None:
-            return float(experiment.metric(model, made(experiment, "validation")))
-        return _negative_loss(experiment, model)
+        batches = made(experiment, "validation") if held_out is None else held_out
+        try:
+            value = experiment.metric(model, batches)
+        except Exception as error:
+            raise InputError(
+                f"metric(model, batches) raised {type(error).__name__}: {error}\n"
+                "  It is called with a model in eval mode and the held-out batches: metric(model, batches) -> float."
+            ) from error
+        try:
+            return float(value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"metric(model, batches) must return one number, higher is better, got {type(value).__name__}: "
+                "return float(...)."
+            ) from error
+
+
+def mean_loss(experiment: Experiment, model: nn.Module, held_out: Iterable[Any] | None = None) -> float:
+    """Mean loss over held-out batches in eval mode.
+
+    Raises:
+        InputError: If there is none.
+    """
+    if experiment.validation is None:
+        raise InputError(NO_VALIDATION)
+    with in_use(model):
+        batches = made(experiment, "validation") if held_out is None else held_out
+        losses = [loss_in_use(model, batch, experiment.loss) for batch in batches]
+    if not losses:
+        raise InputError("Experiment.validation() gave no batch, so there is nothing to score the model on.")
+    return sum(losses) / len(losses)
 
 
 @contextmanager
@@ -268,11 +326,3 @@ def in_use(model: nn.Module) -> Iterator[None]:
         for module, mode in modes:
             module.training = mode
         restore_random_states(states)
-
-
-def _negative_loss(experiment: Experiment, model: nn.Module) -> float:
-    assert experiment.validation is not None
-    losses = [loss_in_use(model, batch, experiment.loss) for batch in made(experiment, "validation")]
-    if not losses:
-        raise InputError("Experiment.validation() gave no batch, so there is nothing to score the model on.")
-    return -sum(losses) / len(losses)

@@ -1,7 +1,7 @@
-"""The JSON Schemas of reports, lessons and traces, generated from the records, and the tables that document them.
+"""The JSON Schemas of what headwater says, generated from the records, and the tables that document them.
 
-They stand in ``report.schema.json``, ``lessons.schema.json`` and ``trace.schema.json`` beside this file, so that they
-can be read without Python; a test compares.
+They stand in files beside this one, such as ``report.schema.json``, so that they can be read without Python; a test
+compares.
 """
 
 import dataclasses
@@ -12,9 +12,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, get_args, get_type_hints
 
-from headwater.records import schema_of
+from headwater.records import Proof, schema_of
 from headwater.records.codec import NON_FINITE
 from headwater.records.flow import COLUMNS
+from headwater.report.cure import Cure
 from headwater.report.lessons import PARTS, LessonsReport
 from headwater.report.payload import Report
 from headwater.report.trace import Trace
@@ -25,6 +26,10 @@ LESSONS_ID = "urn:headwater:lessons:1"
 LESSONS_FILE = "lessons.schema.json"
 TRACE_ID = "urn:headwater:trace:1"
 TRACE_FILE = "trace.schema.json"
+CURE_ID = "urn:headwater:cure:1"
+CURE_FILE = "cure.schema.json"
+PROOF_ID = "urn:headwater:proof:2"
+PROOF_FILE = "proof.schema.json"
 NUMBER = {"anyOf": [{"type": "number"}, {"enum": list(NON_FINITE)}]}
 # Columns of the flat table that are no attribute of SiteFlow under the same name.
 COLUMN_NOTES = {
@@ -88,6 +93,18 @@ def trace_schema() -> dict[str, Any]:
     return {"$id": TRACE_ID, "title": "headwater trace", **_documented(Trace)}
 
 
+@cache
+def cure_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of :meth:`Cure.to_dict`."""
+    return {"$id": CURE_ID, "title": "headwater cure", **_documented(Cure)}
+
+
+@cache
+def proof_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of :meth:`ProofReport.to_dict`: a proof by itself."""
+    return {"$id": PROOF_ID, "title": "headwater proof", **_documented(Proof)}
+
+
 def stored_schema(file: str = FILE) -> dict[str, Any]:
     """The schema as it was shipped."""
     stored: dict[str, Any] = json.loads(files("headwater.report").joinpath(file).read_text(encoding="utf-8"))
@@ -113,6 +130,12 @@ def lesson_field_tables() -> str:
 def trace_field_tables() -> str:
     """The same for a trace; what a report holds as well is told there."""
     definitions, known = trace_schema()["$defs"], report_schema()["$defs"]
+    return "\n".join(_field_table(name, definitions[name]) for name in definitions if name not in known)
+
+
+def cure_field_tables() -> str:
+    """The same for a cure; what a report holds as well is told there."""
+    definitions, known = cure_schema()["$defs"], report_schema()["$defs"]
     return "\n".join(_field_table(name, definitions[name]) for name in definitions if name not in known)
 
 

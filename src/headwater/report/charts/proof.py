@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from headwater.records import Arm, Proof
+from headwater.records import Arm, Measure, Proof
 from headwater.report.markup import Html, join
 from headwater.report.numbers import number
 from headwater.report.svg import (
@@ -75,7 +75,16 @@ def metric_picture(proof: Proof, words: Words) -> Html:
         placebo=number(proof.placebo),
         random=number(proof.random_remedy),
     )
-    return for_all_screens(lambda size: _metric(proof, summary, size, words))
+    return for_all_screens(lambda size: _metric(arms(proof), summary, size, words))
+
+
+def measure_picture(measure: Measure, words: Words) -> Html:
+    """The number that had failed, before and after: a dot per seed and the mean."""
+    statistic = words.statistic(measure.statistic)
+    sides = [Arm("original", (), measure.before, ()), Arm("treated", (), measure.after, ())]
+    before, after = (words.value(measure.statistic, mean(side.metrics)) for side in sides)
+    summary = words("cure.measure_summary", statistic=statistic, before=before, after=after)
+    return for_all_screens(lambda size: _metric(sides, summary, size, words))
 
 
 def effect_picture(proof: Proof, words: Words) -> Html:
@@ -107,11 +116,11 @@ def _label_room(size: Size) -> float:
     return 150 if size.width > 500 else 124
 
 
-def _metric(proof: Proof, summary: str, size: Size, words: Words) -> Html:
-    values = [value for arm in proof.arms for value in finite(arm.metrics)]
+def _metric(shown: list[Arm], summary: str, size: Size, words: Words) -> Html:
+    values = [value for arm in shown for value in finite(arm.metrics)]
     scale = _around(values, _label_room(size), size.width - 58)
-    height = ROW * len(proof.arms) + 12
-    rows = [_metric_row(arm, index, scale, size, words) for index, arm in enumerate(arms(proof))]
+    height = ROW * len(shown) + 12
+    rows = [_metric_row(arm, index, scale, size, words) for index, arm in enumerate(shown)]
     return picture(size, height + 22, summary, _linear_grid(scale, 6, height), *rows)
 
 

@@ -1,9 +1,10 @@
 """What was looked for, and under what circumstances."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from headwater.i18n import number
-from headwater.records import WatchInfo
+from headwater.records import RunInfo, WatchInfo
 from headwater.report.markup import Html, el
 from headwater.report.sections.parts import details
 from headwater.report.words import Words
@@ -55,19 +56,26 @@ def watch_values(watch: WatchInfo) -> dict[str, str]:
 
 
 def run_section(report: "Report", words: Words) -> Html:
-    run, flow = report.run, report.flow
-    seconds = words("report.seconds", value=number(run.wall_time_s))
+    flow = report.flow
+    measured = [
+        ("run_loss", number(flow.loss)),
+        ("run_samples", number(flow.samples)),
+        ("run_optimizer", flow.optimizer or "–"),
+        ("run_step", number(flow.step)),
+    ]
+    return run_section_of(report.run, words, measured)
+
+
+def run_section_of(run: RunInfo, words: Words, measured: Sequence[tuple[str, str]] = ()) -> Html:
+    """Where an answer came from, with what was measured there, if it is about a measurement."""
     facts = [
         ("run_model", run.model),
         ("run_parameters", number(run.parameters)),
         ("run_trainable", number(run.trainable)),
         ("run_device", run.device),
         ("run_seed", words("report.run_no_seed") if run.seed is None else str(run.seed)),
-        ("run_loss", number(flow.loss)),
-        ("run_samples", number(flow.samples)),
-        ("run_optimizer", flow.optimizer or "–"),
-        ("run_step", number(flow.step)),
-        ("run_wall_time", seconds),
+        *measured,
+        ("run_wall_time", words("report.seconds", value=number(run.wall_time_s))),
         ("run_created", run.created),
         ("run_headwater", run.headwater),
         ("run_torch", run.torch),

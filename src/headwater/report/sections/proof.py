@@ -5,6 +5,7 @@ from headwater.records import Prescription, Proof
 from headwater.report import charts
 from headwater.report.charts.proof import arms, mean
 from headwater.report.markup import Html, code, el, join
+from headwater.report.proving import facts_list
 from headwater.report.sections.parts import details, pill, table
 from headwater.report.words import Words
 
@@ -22,6 +23,7 @@ def proof_section(proof: Proof, words: Words) -> Html:
             _figure(charts.loss_picture(proof, words), words("proof.loss_caption"), _arm_key(proof, words)),
             class_="figures",
         ),
+        facts_list(proof, words),
         details(words("report.picture_table"), join(_arm_table(proof, words), _effect_table(proof, words))),
         el("p", words("proof.wall_time", seconds=number(proof.wall_time_s)), class_="note"),
         id="proof",
