@@ -81,7 +81,9 @@ def main() -> None:
     rate = 0.02 / LAYERS
     first = next(iter(batches()))
     print(f"{LAYERS} layers of {WIDTH} units on digits, {STEPS} Adam steps at {rate:g}; chance is 0.10")
-    print(f"{'':28s}{'gradient, first layer':>24s}{'last':>12s}{'|cos|':>8s}{'rank':>7s}{'accuracy':>10s}{'seconds':>9s}")
+    print(
+        f"{'':28s}{'gradient, first layer':>24s}{'last':>12s}{'|cos|':>8s}{'rank':>7s}{'accuracy':>10s}{'seconds':>9s}"
+    )
     for activation in (nn.ReLU, nn.Sigmoid):
         for remedies in TRIED:
             if activation is nn.Sigmoid and remedies and remedies != ("init.lsuv",):

@@ -9,6 +9,7 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
@@ -21,6 +22,7 @@ from benchmarks.faults.judging import known
 from benchmarks.faults.program import Program
 from headwater.probes.measure import measure
 from headwater.records import Experiment
+from headwater.remedies.data import FIRST, Data
 from headwater.remedies.order import order_of_flow
 from headwater.remedies.registry import REMEDIES
 from headwater.remedies.surgery import patch
@@ -133,15 +135,20 @@ def _headwater(program: Program, budget_s: float) -> tuple[str, tuple[str, ...],
 
 
 def _recipe(program: Program, budget_s: float) -> tuple[str, tuple[str, ...], Change | None]:
-    """ReLU, He, batch normalisation and Adam, as advice without a diagnosis has it."""
+    """ReLU, He, batch normalisation and Adam, as advice without a diagnosis has it; what is there already stays."""
+    chosen: tuple[str, ...] = ()
+    for remedy in RECIPE:
+        with suppress(hw.InputError):
+            _patch_of(program, (*chosen, remedy))
+            chosen = (*chosen, remedy)
+    code = _patch_of(program, chosen)
 
     def change(experiment: Experiment) -> Experiment:
         return replace(
-            _patched(_patch_of(program, RECIPE), experiment),
-            optimizer=lambda parameters: torch.optim.Adam(parameters, lr=RECIPE_RATE),
+            _patched(code, experiment), optimizer=lambda parameters: torch.optim.Adam(parameters, lr=RECIPE_RATE)
         )
 
-    return "adopted", (*RECIPE, "adam"), change
+    return "adopted", (*chosen, "adam"), change
 
 
 def _random(program: Program, budget_s: float) -> tuple[str, tuple[str, ...], Change | None]:
@@ -168,8 +175,9 @@ ARMS: dict[str, Callable[[Program, float], tuple[str, tuple[str, ...], Change | 
 def _patch_of(program: Program, remedies: tuple[str, ...]) -> str:
     experiment = program.make()
     model = fresh_model(experiment, 0)
-    batch = next(endless(experiment, 0))
-    return patch(model, remedies, order_of_flow(measure(model, batch, experiment.loss)))
+    batches = tuple(islice(endless(experiment, 0), FIRST))
+    order = order_of_flow(measure(model, batches[0], experiment.loss))
+    return patch(model, remedies, order, data=Data(batches, experiment.loss))
 
 
 def _patched(code: str, experiment: Experiment) -> Experiment:

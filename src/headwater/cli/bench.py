@@ -17,6 +17,7 @@ BENCHMARKS = {
     "scaling": "cost over depth, width and batch",
     "memory": "what is kept in memory",
     "prediction": "what is expected of networks before any data, beside what is measured",
+    "repairs": "how many of the faulty programs are repaired, beside a fixed recipe and chance",
     "healthy": "false alarms of the rules on the healthy cases of the tests",
 }
 
