@@ -186,7 +186,7 @@ USERS, ITEMS = 200, 120
 
 @cache
 def ratings() -> Split:
-    """8,000 ratings of 120 films by 200 people, from three tastes of each, standardised; (person, film) codes."""
+    """16,000 ratings of 120 films by 200 people, from three tastes of each, standardised; (person, film) codes."""
     pairs, rating = _ratings()
     return split(pairs, (rating - rating.mean()) / rating.std())
 
@@ -209,10 +209,10 @@ def _ratings() -> tuple[Tensor, Tensor]:
     random = generator()
     people, films = (torch.randn(count, 3, generator=random) for count in (USERS, ITEMS))
     mood, fame = (torch.randn(count, generator=random) for count in (USERS, ITEMS))
-    pairs = torch.stack([torch.randint(n, (8000,), generator=random) for n in (USERS, ITEMS)], 1)
+    pairs = torch.stack([torch.randint(n, (16000,), generator=random) for n in (USERS, ITEMS)], 1)
     person, film = pairs.unbind(1)
     rating = (people[person] * films[film]).sum(1) + 0.7 * mood[person] + 1.0 * fame[film]
-    return pairs, (rating + 0.3 * torch.randn(8000, generator=random))[:, None]
+    return pairs, (rating + 0.3 * torch.randn(16000, generator=random))[:, None]
 
 
 # Motion and curves

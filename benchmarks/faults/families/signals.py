@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.faults import data, kinds
+from benchmarks.faults import kinds
 from benchmarks.faults import tasks_more as tasks
 from benchmarks.faults.build import (
     adam,
@@ -19,11 +19,9 @@ from benchmarks.faults.build import (
     explained,
     frozen,
     he,
-    huber,
     nadam,
     normal,
     of_a_copy,
-    of_the_last,
     rmsprop,
     sgd,
     squared_error,
@@ -172,31 +170,25 @@ bare = healthy(
 deep = healthy("plain-8", 0.7, chance=0.2, network=Plain, depth=8, optimizer=adam(2e-3), batch_size=32)
 gated = healthy("gated", 0.4, chance=0.15, optimizer=adam(5e-3), **LEVELS)
 clean = healthy("cleaner", 0.6, chance=0.0, optimizer=nadam(3e-3), **CLEAN)
-narrow = healthy("cleaner-huber-elu", 0.6, chance=0.0, act=F.elu, **(CLEAN | {"loss": huber}))
 
 # What comes out of a gate is about 0, and so is its slope: nothing gets through either way.
-SHUT = Fault(
-    ("saturation", "vanishing", "bad_init_small", "bad_init_large"), ("saturated_activation", "init_mismatch")
-)
+SHUT = Fault(("saturation", "vanishing", "bad_init_small", "bad_init_large"), ("saturated_activation", "init_mismatch"))
 BODY = ("first*", "second*")
 
 PROGRAMS = (
     temporal,
     temporal.but("sixteen-bits", kinds.UNSCALED, task=tasks.sounds_in_16_bits),
     temporal.but("features-detached", kinds.DETACHED.at("lift", *BODY), cut=4),
-    temporal.but("rate-high", kinds.RATE_HIGH, optimizer=adam(1.0)),
     temporal.but("dropout", kinds.DROPOUT, dropout=0.95),
     temporal.but("no-activation", kinds.LINEAR, act=nn.Identity()),
     normed,
     normed.but("no-shortcut", kinds.SIGMOID_DEPTH.at("lift", *BODY), act=torch.sigmoid, shortcut=False, blocks=5),
-    normed.but("rate-low", kinds.RATE_LOW, optimizer=annealed(adamw(1e-6), 150)),
     plain,
     plain.but("silences", kinds.NAN_IN_DATA, task=tasks.silences),
     deep,
     deep.but("features-frozen", kinds.FROZEN.at("features*"), change=frozen("features")),
     bare,
     bare.but("weights-large", kinds.LARGE_WEIGHTS.at("features*", "classifier"), draw=normal(1.0)),
-    bare.but("classifier-only", kinds.WRONG_PARAMETERS.at("features*"), optimizer=of_the_last(rmsprop(1e-3), 2)),
     bare.but("small", kinds.SMALL_WEIGHTS.at("*"), draw=normal(1e-4)),
     bare.but("labels-shuffled", kinds.SHUFFLED_LABELS, task=lambda: tasks.sounds().shuffled_targets(), watched=200),
     gated,
@@ -205,6 +197,4 @@ PROGRAMS = (
     gated.but("levels-large", kinds.SATURATED.at("filters*", "gates*", "levels"), gain=100.0),
     clean,
     clean.but("copy", kinds.WRONG_PARAMETERS, optimizer=of_a_copy(nadam(3e-3))),
-    narrow,
-    narrow.but("rate-high", kinds.RATE_HIGH, optimizer=adam(2.0)),
 )
