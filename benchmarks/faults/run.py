@@ -5,8 +5,8 @@
 
 Every diagnoser sees the same weights, the same data and the same number of steps, one after the other in one process;
 two processes work side by side. Prints the table; with ``--out`` the answers are written there too, and with
-``--out docs/benchmarks`` the page is made anew. The second line asks about a set of held-out families for the first time,
-which is possible once, and keeps the answers there.
+``--out docs/benchmarks`` the page is made anew. The second line asks about a set of held-out families for the first
+time, which is possible once, and keeps the answers there.
 """
 
 from __future__ import annotations
@@ -156,8 +156,8 @@ def judged(wanted: list[tuple[str, int]], asked: tuple[str, ...], quick: bool, p
 def summary(rows: list[Row]) -> dict[str, Any]:
     """Scores of each diagnoser, over all runs and per family.
 
-    Families that headwater's rules were made with and each set of held-out ones are scored apart, too. The rule of thumb is shown a
-    second time with the threshold that suits all *other* families best.
+    Families that headwater's rules were made with and each set of held-out ones are scored apart. The rule of thumb is
+    shown a second time with the threshold that suits all *other* families best.
     """
     apart = by(rows, "diagnoser")
     if "grad_flow" in apart and len(by(apart["grad_flow"], "family")) > 1:

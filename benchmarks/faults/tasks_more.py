@@ -282,14 +282,6 @@ def several() -> Split:
     return Split(columns(*whole.train), columns(*whole.test))
 
 
-@cache
-def several_bytes() -> Split:
-    """The same with pixels from 0 to 255."""
-    whole = several()
-    spread = torch.tensor(80.0)
-    return whole.map(lambda x: (spread * x + 120).clamp(0, 255))
-
-
 LABELS = torch.tensor(
     [
         [int(digit % 2 == 0), int(digit in (2, 3, 5, 7)), int(digit > 4), int(digit in (0, 6, 8, 9)), int(digit == 1)]

@@ -15,6 +15,7 @@ from benchmarks.faults.build import (
     adam,
     adamw,
     annealed,
+    biased,
     binary_accuracy,
     binary_cross_entropy,
     broadcast_error,
@@ -50,7 +51,6 @@ class Deep(nn.Module):
         norm: bool = False,
         dropout: nn.Module | None = None,
         head: Function | None = None,
-        cut: bool = False,
     ) -> None:
         super().__init__()
         for index in range(depth):
@@ -58,7 +58,7 @@ class Deep(nn.Module):
         self.out = nn.Linear(width, outputs)
         self.act = act() if isinstance(act, type) else act
         self.dropout, self.head = dropout, head
-        self.depth, self.norm, self.cut = depth, norm, cut
+        self.depth, self.norm = depth, norm
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, inputs) to (batch, outputs)."""
@@ -67,7 +67,7 @@ class Deep(nn.Module):
             x = F.layer_norm(x, x.shape[1:]) if self.norm else x
             x = self.act(x) if self.act is not None else x
             x = self.dropout(x) if self.dropout is not None else x
-        y = self.out(x.detach() if self.cut else x)
+        y = self.out(x)
         return self.head(y) if self.head is not None else y
 
 
@@ -84,11 +84,6 @@ class Maxout(nn.Module):
         for pair in self.pairs:
             x = torch.maximum(*pair(x).chunk(2, 1))
         return self.out(x)
-
-
-def below(value: float) -> Callable[[Any], None]:
-    """Start the biases of the third layer far below 0."""
-    return lambda model: nn.init.constant_(model.fc3.bias, value)
 
 
 healthy = healthy_of("deep", network=Deep, task=data.digits, optimizer=adam(1e-3))
@@ -164,7 +159,7 @@ PROGRAMS = (
     hard.but("sigmoid", kinds.SIGMOID_DEPTH.at(*ALL), act=torch.sigmoid),
     hard.but("half-noise", kinds.SHUFFLED_LABELS, task=lambda: data.digits().noisy(0.95, 10), watched=150),
     normed,
-    normed.but("dead", kinds.DEAD_BY_BIAS.at("fc3"), change=below(-30.0), norm=False),
+    normed.but("dead", kinds.DEAD_BY_BIAS.at("fc3"), change=biased(-30.0, "fc3"), norm=False),
     normed.but("softmax-in-forward", kinds.SOFTMAX_TWICE, head=lambda y: y.softmax(1)),
     friedman,
     friedman.but("mixed-units", kinds.UNSCALED, task=data.friedman_mixed),

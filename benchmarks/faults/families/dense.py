@@ -178,7 +178,6 @@ fire_norm = healthy(
     "fire-batch-norm", 0.75, chance=0.1, network=Fire, norm=True, inplace=False, optimizer=adagrad(3e-2), steps=150
 )
 
-CONVS = ("stem", "convs*", "norms*", "final")
 FIRE = ("stem", "squeeze*", "small*", "large*")
 # Gates that are shut for good: nothing of a layer passes, and its slope is that of a sigmoid far out.
 SHUT = Fault(("saturation", "vanishing", "bad_init_large", "bad_init_small"), ("saturated_activation", "init_mismatch"))

@@ -74,13 +74,12 @@ class Classifier(nn.Module):
         backbone: Callable[[], nn.Module] = Backbone,
         hidden: int = 0,
         dropout: float = 0.0,
-        softmax: bool = False,
         cut: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone()
         layers: list[nn.Module] = [nn.Linear(48, hidden), nn.ReLU(), nn.Dropout(dropout)] if hidden else []
-        self.head = nn.Sequential(*layers, nn.Linear(hidden or 48, 10), *([nn.Softmax(1)] if softmax else []))
+        self.head = nn.Sequential(*layers, nn.Linear(hidden or 48, 10))
         self.cut = cut
 
     def forward(self, x: Tensor) -> Tensor:
@@ -135,21 +134,19 @@ class Student(nn.Module):
         depth: int = 2,
         act: Callable[[Tensor], Tensor] = F.relu,
         norm: bool = False,
-        probabilities: bool = False,
         cut: bool = False,
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(nn.Linear(width if i else 64, width) for i in range(depth))
         self.norms = nn.ModuleList(nn.LayerNorm(width) if norm else nn.Identity() for _ in range(depth))
         self.top = nn.Linear(width, 10)
-        self.act, self.probabilities, self.cut = act, probabilities, cut
+        self.act, self.cut = act, cut
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, 64) to logits."""
         for layer, norm in zip(self.layers, self.norms, strict=True):
             x = self.act(norm(layer(x)))
-        y = self.top(x.detach() if self.cut else x)
-        return y.softmax(1) if self.probabilities else y
+        return self.top(x.detach() if self.cut else x)
 
 
 @cache

@@ -73,7 +73,6 @@ class Several(nn.Module):
         activation: Callable[[], nn.Module] = nn.ReLU,
         norm: Callable[[int], nn.Module] | None = None,
         dropout: float = 0.0,
-        softmax: bool = False,
         cut: bool = False,
     ) -> None:
         super().__init__()
@@ -86,14 +85,13 @@ class Several(nn.Module):
             {"digit": nn.Linear(width, 10), "odd": nn.Linear(width, 1), "unlike": nn.Linear(width, 1)}
         )
         self.doubts = nn.Parameter(torch.zeros(3))
-        self.softmax, self.cut = softmax, cut
+        self.cut = cut
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """(batch, 64) to what each head says."""
         h = self.body(x)
         h = h.detach() if self.cut else h
-        said = {name: head(h) for name, head in self.heads.items()}
-        return said | {"digit": said["digit"].softmax(1)} if self.softmax else said
+        return {name: head(h) for name, head in self.heads.items()}
 
 
 def by_task(x: Tensor, y: Tensor) -> dict[str, Tensor]:
@@ -131,17 +129,16 @@ def digit_accuracy(model: nn.Module, batches: Iterable[Any]) -> float:
 class Ensemble(nn.Module):
     """The mean of the logits of networks that share a first layer (Lee et al. 2015, TreeNets)."""
 
-    def __init__(self, members: int = 4, width: int = 32, act: Callable[[Tensor], Tensor] = torch.tanh) -> None:
+    def __init__(self, members: int = 4, width: int = 32) -> None:
         super().__init__()
         self.trunk = nn.Linear(30, width)
         self.twigs = nn.ModuleList(nn.Linear(width, width) for _ in range(members))
         self.leaves = nn.ModuleList(nn.Linear(width, 1) for _ in range(members))
-        self.act = act
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, 30) to (batch, 1)."""
-        h = self.act(self.trunk(x))
-        said = [leaf(self.act(twig(h))) for twig, leaf in zip(self.twigs, self.leaves, strict=True)]
+        h = torch.tanh(self.trunk(x))
+        said = [leaf(torch.tanh(twig(h))) for twig, leaf in zip(self.twigs, self.leaves, strict=True)]
         return torch.stack(said).mean(0)
 
 
@@ -227,9 +224,7 @@ PROGRAMS = (
     normed.but("batch-of-two", kinds.NORMALIZATION.at("body*"), batch_size=2),
     normed.but("dropout", kinds.DROPOUT.at("body*"), dropout=0.97),
     weighted,
-    weighted.but("softmax-before-loss", kinds.SOFTMAX_TWICE, softmax=True),
     weighted.but("weights-large", kinds.LARGE_WEIGHTS.at("body*", "heads*"), draw=normal(3.0)),
     ensemble,
     ensemble.but("rate-low", kinds.RATE_LOW, optimizer=nadam(1e-6)),
-    ensemble.but("weights-large", kinds.SATURATED.at("trunk", "twigs*"), draw=normal(20.0)),
 )

@@ -99,7 +99,6 @@ class Transformer(nn.Module):
         norm: bool = True,
         shortcut: bool = True,
         spread: float = 0.02,
-        scale: float = 1.0,
         cut: bool = False,
     ) -> None:
         super().__init__()
@@ -109,7 +108,7 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(width) if norm else nn.Identity()
         self.head = nn.Linear(width, data.vocabulary(), bias=False)
         self.head.weight = self.letters.weight
-        self.scale, self.cut = scale, cut
+        self.cut = cut
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, 0.0, spread)
@@ -119,7 +118,7 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, time) to (batch, time, letters)."""
-        h = self.scale * (self.letters(x) + self.places(torch.arange(x.shape[1])))
+        h = self.letters(x) + self.places(torch.arange(x.shape[1]))
         for block in self.blocks:
             h = block(h)
         h = h.detach() if self.cut else h
@@ -171,8 +170,6 @@ gpt_cosine = healthy(
     **(BLOCKS | {"optimizer": annealed(adam(5e-3), 120)}),
 )
 
-# Vectors of letters that are far too large are logits that are far too large: both ends of the network are one.
-BODY = ("letters", "cell")
 BLOCK = ("letters", "places", "blocks*")
 
 PROGRAMS = (

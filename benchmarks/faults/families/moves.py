@@ -163,15 +163,6 @@ def right_guess(model: nn.Module, batches: Iterable[Any]) -> float:
     return float(torch.cat([(model(x[:, :64])[0].argmax(1) == y).float() for x, y in batches]).mean())
 
 
-def pixels_times(factor: float) -> Callable[[], Any]:
-    """The guesses with pixels in other units, and all of them bright."""
-
-    def change(x: Tensor) -> Tensor:
-        return torch.cat([factor * (x[:, :64] + 3), x[:, 64:]], 1)
-
-    return lambda: tasks.guesses().map(change)
-
-
 def below_zero(model: Any) -> None:
     """Start the first hidden layer where no place can lift it above 0."""
     nn.init.constant_(model.online.hidden[0].bias, -10.0)

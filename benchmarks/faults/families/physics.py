@@ -143,11 +143,6 @@ def in_degrees() -> Split:
     return tasks.pendulum().map(lambda x: x * torch.tensor([180 / math.pi, 1000.0]))
 
 
-def in_pixels() -> Split:
-    """The ripples with places from 0 to 4,096."""
-    return tasks.ripples().map(lambda x: 2048 * (x + 1))
-
-
 def noise() -> Split:
     """The pendulum with other states' motion."""
     return tasks.pendulum().shuffled_targets()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.faults import data, kinds
+from benchmarks.faults import kinds
 from benchmarks.faults import tasks_more as tasks
 from benchmarks.faults.build import (
     Change,
@@ -53,9 +54,7 @@ class Made(nn.Module):
     ) -> None:
         super().__init__()
         degrees = [torch.arange(PIXELS), *[torch.arange(width) % (PIXELS - 1) for _ in range(depth)]]
-        self.hidden = nn.ModuleList(
-            MaskedLinear(after[:, None] >= before) for before, after in zip(degrees, degrees[1:], strict=False)
-        )
+        self.hidden = nn.ModuleList(MaskedLinear(after[:, None] >= before) for before, after in pairwise(degrees))
         self.told = MaskedLinear(torch.arange(PIXELS)[:, None] > degrees[-1])
         self.act, self.dropout, self.sigmoid, self.cut = act, nn.Dropout(dropout), sigmoid, cut
 
@@ -152,11 +151,6 @@ def told_by_logits(model: nn.Module, batches: Iterable[Any]) -> float:
 def told_by_chances(model: nn.Module, batches: Iterable[Any]) -> float:
     """The same of probabilities."""
     return told(lambda y: y, model, batches)
-
-
-def bytes_() -> data.Split:
-    """Pixels from 0 to 255, black or white."""
-    return tasks.bits().map(lambda x: 255 * x)
 
 
 def recurrent(draw: Callable[[Tensor], Any]) -> Change:

@@ -1,9 +1,8 @@
-"""Convolutions over time: dilated ones with shortcuts (TCN), gated ones (WaveNet), plain ones, and one that denoises."""
+"""Convolutions over time: dilated ones with shortcuts (TCN), gated ones (WaveNet), plain ones, one that denoises."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import torch
@@ -83,14 +82,13 @@ class Plain(nn.Module):
         depth: int = 3,
         width: int = 24,
         norm: Callable[[int], nn.Module] | None = nn.BatchNorm1d,
-        activation: Callable[[], nn.Module] = partial(nn.ReLU, inplace=True),
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for index in range(depth):
             size, stride = (9, 2) if index == 0 else (3, 1)
             layers.append(nn.Conv1d(width if index else 1, width, size, stride, padding=size // 2))
-            layers += [*([norm(width)] if norm else []), activation()]
+            layers += [*([norm(width)] if norm else []), nn.ReLU(inplace=True)]
             layers += [nn.MaxPool1d(2)] if index < 3 else []
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Linear(width, tasks.TIMBRES)
@@ -125,22 +123,21 @@ class Gated(nn.Module):
 class Cleaner(nn.Module):
     """Down and up again, with what was seen on the way down laid beside (U-Net over time; Stoller et al. 2018)."""
 
-    def __init__(self, width: int = 16, act: Function = F.leaky_relu, narrow: int | None = None) -> None:
+    def __init__(self, width: int = 16, act: Function = F.leaky_relu) -> None:
         super().__init__()
-        inner = 2 * width if narrow is None else narrow
         self.enter = nn.Conv1d(1, width, 5, padding=2)
         self.down = nn.Conv1d(width, 2 * width, 4, 2, 1)
-        self.middle = nn.Conv1d(2 * width, inner, 3, padding=1)
-        self.up = nn.ConvTranspose1d(inner, width, 4, 2, 1)
-        self.leave = nn.Conv1d(2 * width if narrow is None else width, 1, 5, padding=2)
-        self.act, self.beside = act, narrow is None
+        self.middle = nn.Conv1d(2 * width, 2 * width, 3, padding=1)
+        self.up = nn.ConvTranspose1d(2 * width, width, 4, 2, 1)
+        self.leave = nn.Conv1d(2 * width, 1, 5, padding=2)
+        self.act = act
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, 1, time) to the same."""
         a = self.act(self.enter(x))
         b = self.act(self.middle(self.act(self.down(a))))
         c = self.act(self.up(b))
-        return self.leave(torch.cat([a, c], 1) if self.beside else c)
+        return self.leave(torch.cat([a, c], 1))
 
 
 def gates_shut(model: nn.Module) -> None:

@@ -37,7 +37,6 @@ class Attentive(nn.Module):
         width: int = 48,
         general: bool = False,
         dropout: float = 0.0,
-        sharpness: float = 1.0,
         cut: bool = False,
     ) -> None:
         super().__init__()
@@ -49,14 +48,14 @@ class Attentive(nn.Module):
         self.merge = nn.Linear(2 * width, width)
         self.dropout = nn.Dropout(dropout)
         self.say = nn.Linear(width, symbols)
-        self.sharpness, self.cut = sharpness, cut
+        self.cut = cut
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, read and written letters) to (batch, written letters, letters)."""
         embedded = self.letters(x)
         read, _ = self.reader(embedded[:, : tasks.DATE])
         wrote, _ = self.writer(embedded[:, tasks.DATE :])
-        weights = (self.sharpness * wrote @ self.compare(read).mT).softmax(2)
+        weights = (wrote @ self.compare(read).mT).softmax(2)
         both = torch.cat([weights @ read, wrote], 2)
         both = both.detach() if self.cut else both
         return self.say(self.dropout(torch.tanh(self.merge(both))))
@@ -72,8 +71,6 @@ class Transformer(nn.Module):
         activation: str = "gelu",
         norm_first: bool = True,
         dropout: float = 0.0,
-        masked: bool = True,
-        cut: bool = False,
     ) -> None:
         super().__init__()
         self.symbols = nn.Embedding(tasks.SYMBOLS + 1, width)
@@ -90,15 +87,13 @@ class Transformer(nn.Module):
         self.encoder = nn.TransformerEncoder(nn.TransformerEncoderLayer(**options), layers, enable_nested_tensor=False)
         self.decoder = nn.TransformerDecoder(nn.TransformerDecoderLayer(**options), layers)
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, tasks.SYMBOLS)
-        self.masked, self.cut = masked, cut
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, both rows) to (batch, places, symbols)."""
         h = self.symbols(x) + self.places
         read = self.encoder(h[:, : tasks.ROW])
-        mask = torch.ones(tasks.ROW, tasks.ROW, dtype=torch.bool).triu(1) if self.masked else None
-        wrote = self.norm(self.decoder(h[:, tasks.ROW :], read, tgt_mask=mask))
-        return self.head(wrote.detach() if self.cut else wrote)
+        mask = torch.ones(tasks.ROW, tasks.ROW, dtype=torch.bool).triu(1)
+        return self.head(self.norm(self.decoder(h[:, tasks.ROW :], read, tgt_mask=mask)))
 
 
 def recurrent(draw: Callable[[Tensor], Any]) -> Callable[[Any], None]:
