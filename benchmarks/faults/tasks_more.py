@@ -33,8 +33,8 @@ def sounds(length: int = 64) -> Split:
 
 @cache
 def sounds_in_16_bits() -> Split:
-    """The same as a recorder has them, from -32,768 to 32,767."""
-    return sounds().map(lambda x: (x * 16000).clamp(-32768, 32767))
+    """The same as a recorder has them without a sign, from 0 to 65,535."""
+    return sounds().map(lambda x: (x * 16000 + 32768).clamp(0, 65535))
 
 
 @cache

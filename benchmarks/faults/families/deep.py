@@ -147,6 +147,8 @@ ALL = ("fc*",)
 PROGRAMS = (
     selu,
     selu.but("he-weights-100", kinds.RANK_COLLAPSE.at("*"), depth=100, act=F.relu, dropout=None, draw=he),
+    selu.but("softmax-in-forward", kinds.SOFTMAX_TWICE, head=lambda y: y.softmax(1)),
+    selu.but("oscillating", kinds.OSCILLATION, optimizer=sgd(0.3, momentum=0.99)),
     softsign,
     softsign.but("unit-normal", kinds.SATURATED.at(*ALL), draw=normal(3.0)),
     mish,
@@ -160,7 +162,6 @@ PROGRAMS = (
     hard.but("half-noise", kinds.SHUFFLED_LABELS, task=lambda: data.digits().noisy(0.95, 10), watched=150),
     normed,
     normed.but("dead", kinds.DEAD_BY_BIAS.at("fc3"), change=biased(-30.0, "fc3"), norm=False),
-    normed.but("softmax-in-forward", kinds.SOFTMAX_TWICE, head=lambda y: y.softmax(1)),
     friedman,
     friedman.but("mixed-units", kinds.UNSCALED, task=data.friedman_mixed),
     friedman.but("no-activation", kinds.LINEAR, act=None),

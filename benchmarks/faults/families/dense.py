@@ -158,7 +158,7 @@ HIGHWAY: dict[str, Any] = {"network": Highway, "task": data.digits, "steps": 150
 highway = healthy("highway", 0.85, chance=0.1, optimizer=adam(3e-3), **HIGHWAY)
 long_highway = healthy(
     "highway-30-tanh",
-    0.8,
+    0.6,
     chance=0.1,
     depth=30,
     start=-2.0,
@@ -171,11 +171,18 @@ dropped = healthy("dense-dropout-nadam", 0.8, chance=0.1, dropout=0.1, growth=12
 grouped = healthy("dense-group-norm", 0.8, chance=0.1, norm=lambda width: nn.GroupNorm(4, width), optimizer=adamw(5e-3))
 squeezed = healthy("squeezed", 0.8, chance=0.1, network=Squeezed, optimizer=adamw(5e-3, weight_decay=0.05))
 hard = healthy(
-    "squeezed-hard", 0.8, chance=0.1, network=Squeezed, hard=True, activation=nn.ReLU, optimizer=rmsprop(2e-3)
+    "squeezed-hard",
+    0.7,
+    chance=0.1,
+    network=Squeezed,
+    hard=True,
+    activation=nn.ReLU,
+    optimizer=rmsprop(1e-3),
+    steps=200,
 )
 fire = healthy("fire", 0.7, chance=0.1, network=Fire, draw=he, optimizer=adam(5e-3), steps=150)
 fire_norm = healthy(
-    "fire-batch-norm", 0.75, chance=0.1, network=Fire, norm=True, inplace=False, optimizer=adagrad(3e-2), steps=150
+    "fire-batch-norm", 0.7, chance=0.1, network=Fire, norm=True, inplace=False, optimizer=adagrad(1e-2), steps=150
 )
 
 FIRE = ("stem", "squeeze*", "small*", "large*")

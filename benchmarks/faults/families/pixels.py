@@ -169,7 +169,7 @@ CNN: dict[str, Any] = {"network": PixelCnn, "optimizer": adam(3e-3)}
 ROW: dict[str, Any] = {"network": Row, "optimizer": adam(1e-2)}
 
 made = healthy("masked", 0.2, chance=0.0)
-made_deep = healthy("masked-3-elu", 0.15, chance=0.0, depth=3, act=F.elu, optimizer=nadam(3e-3))
+made_deep = healthy("masked-3-elu", 0.05, chance=0.0, depth=3, act=F.elu, optimizer=nadam(3e-3))
 cnn = healthy("convolutions", 0.15, chance=0.0, **CNN)
 gated = healthy("convolutions-gated", 0.15, chance=0.0, gated=True, **(CNN | {"optimizer": adamw(5e-3)}))
 row = healthy("row", 0.1, chance=0.0, **ROW)
@@ -191,7 +191,7 @@ PROGRAMS = (
     made.but("sigmoid-twice", kinds.WRONG_HEAD, sigmoid=True, metric=told_by_chances),
     made.but("forty-digits", kinds.OVERFITTING, task=lambda: tasks.bits().first(40), watched=200),
     made_deep,
-    made_deep.but("alike", kinds.SYMMETRIC.at("hidden*", "told"), draw=constant(0.0)),
+    made_deep.but("all-zero", kinds.ZEROS.at("hidden*", "told"), draw=constant(0.0)),
     made_deep.but("dropout", kinds.DROPOUT.at("dropout"), dropout=0.97),
     cnn,
     cnn.but("convolutions-detached", kinds.DETACHED.at(*CONVS), cut=True),
