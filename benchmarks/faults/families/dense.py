@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from benchmarks.faults import data, kinds
 from benchmarks.faults.build import (
-    adagrad,
     adam,
     adamw,
     constant,
@@ -182,7 +181,7 @@ hard = healthy(
 )
 fire = healthy("fire", 0.7, chance=0.1, network=Fire, draw=he, optimizer=adam(5e-3), steps=150)
 fire_norm = healthy(
-    "fire-batch-norm", 0.7, chance=0.1, network=Fire, norm=True, inplace=False, optimizer=adagrad(1e-2), steps=150
+    "fire-batch-norm", 0.7, chance=0.1, network=Fire, norm=True, inplace=False, optimizer=adamw(3e-3), steps=150
 )
 
 FIRE = ("stem", "squeeze*", "small*", "large*")

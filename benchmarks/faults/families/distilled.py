@@ -34,6 +34,7 @@ from headwater.demo import cross_entropy
 PRETRAINING_STEPS = 150
 
 
+@torch.enable_grad()  # whoever asks first may be measuring
 def trained_before(make: Callable[[], nn.Module], batches: Callable[[], Any], loss: Loss = cross_entropy) -> nn.Module:
     """A network after its first training, from one seed; torch's random state is as it was."""
     states = torch.get_rng_state()

@@ -183,7 +183,7 @@ values = healthy("values", 0.75, chance=0.5)
 double = healthy(
     "values-double", 0.7, chance=0.5, loss=bellman(double=True), draw=he, optimizer=adamw(3e-3), batch_size=128
 )
-duel = healthy("values-duel", 0.7, chance=0.5, duel=True, act=F.elu, optimizer=rmsprop(1e-3))
+duel = healthy("values-duel", 0.7, chance=0.5, duel=True, act=F.elu, optimizer=rmsprop(5e-4))
 squared = healthy(
     "values-squared-sgd", 0.65, chance=0.5, loss=bellman(error=F.mse_loss), optimizer=sgd(0.1, momentum=0.9)
 )

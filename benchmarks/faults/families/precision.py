@@ -172,7 +172,7 @@ brain = healthy("bfloat16-norm", 0.8, chance=0.1, norm=True, depth=3, pack=brain
 
 PROGRAMS = (
     half,
-    half.but("loss-tiny", kinds.UNDERFLOW, loss=scaled_loss(1e-6), optimizer=sgd(1e5)),
+    half.but("loss-tiny", kinds.UNDERFLOW, loss=scaled_loss(2e-6), optimizer=sgd(5e4)),
     half.but("adam", kinds.ADAM_IN_HALF, optimizer=adam(2e-3)),
     half.but("body-detached", kinds.DETACHED.at("body*"), cut=True),
     half_adam,

@@ -170,7 +170,7 @@ sparse = healthy("factors-sparse", 0.4, chance=0.0, sparse=True, spread=0.3, opt
 shrunk = healthy("factors-shrunk", 0.4, chance=0.0, loss=decayed(0.05), optimizer=adam(3e-2))
 neural = healthy("neural-likes", 0.65, chance=0.5, network=Neural, optimizer=adam(5e-3), **LIKES)
 deep = healthy(
-    "neural-named", 0.3, chance=0.0, network=Neural, depth=3, act=F.silu, dropout=0.1, optimizer=adamw(5e-3), **NAMED
+    "neural-named", 0.2, chance=0.0, network=Neural, depth=3, act=F.silu, dropout=0.1, optimizer=adamw(1e-2), **NAMED
 )
 towers = healthy("towers", 0.3, chance=0.0, network=Towers, optimizer=adam(1e-2))
 towers_ranked = healthy(
