@@ -12,7 +12,7 @@ from torch import nn
 
 pytest.importorskip("sklearn")
 
-from benchmarks.faults import first_run, kinds, run, verify
+from benchmarks.faults import build, first_run, kinds, run, verify
 from benchmarks.faults.answers import load_answers, save_answers
 from benchmarks.faults.diagnosers import DIAGNOSERS, USUAL, USUAL_CAUSE, Opinion, autotrainer, grad_flow, sagemaker
 from benchmarks.faults.families import FAMILIES, HELD_OUT, HELD_OUT_SECOND, MADE_WITH, programs
@@ -118,6 +118,30 @@ def test_planted_places_are_modules_of_the_program() -> None:
         torch.manual_seed(0)
         names = [name for name, _ in program.make().model().named_modules() if name]
         assert any(place_right([name], program.fault.sites) for name in names), program.id
+
+
+def test_an_annealed_rate_falls_to_nothing_and_stays_there() -> None:
+    weight = nn.Parameter(torch.ones(1))
+    optimizer = build.annealed(build.sgd(1.0), 4)([weight])
+    rates = []
+    for _ in range(6):
+        rates.append(optimizer.param_groups[0]["lr"])
+        weight.grad = torch.zeros(1)
+        optimizer.step()
+    assert rates == pytest.approx([1.0, 0.8536, 0.5, 0.1464, 0.0, 0.0], abs=1e-4)  # (1 + cos πt/4) / 2
+
+
+def test_matrices_alone_are_decayed() -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2), nn.Linear(2, 1).requires_grad_(False))
+    groups = build.undecayed(torch.optim.AdamW, 0.1, lr=1e-3)(model.parameters()).param_groups
+    assert [(len(group["params"]), group["weight_decay"]) for group in groups] == [(1, 0.1), (3, 0.0)]
+
+
+def test_a_batch_is_packed_as_a_program_wants_it() -> None:
+    made = PROGRAMS["recommender/neural-named"].make()
+    train, validation = next(iter(made.batches())), next(iter(made.validation()))
+    assert set(train) == set(validation) == {"codes", "rating"}
+    assert len(train["codes"]) == len(train["rating"]) == 256
 
 
 # Verification
