@@ -18,6 +18,7 @@ Optimize = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
 Change = Callable[[Any], Any]
 Loss = Callable[[Any, Any], Tensor]
 Metric = Callable[[Any, Iterable[Any]], float]
+Pack = Callable[[Tensor, Tensor], Any]
 
 
 def experiment(
@@ -29,6 +30,7 @@ def experiment(
     metric: Metric = accuracy,
     batch_size: int = 64,
     change: Change | None = None,
+    pack: Pack | None = None,
 ) -> Experiment:
     """An experiment in minibatches.
 
@@ -40,7 +42,9 @@ def experiment(
         metric: Held-out, higher is better.
         batch_size: Samples per step; all of them if there are fewer.
         change: What is done to a network that has just been made; it may give another one back.
+        pack: What a batch is made of its inputs and targets; the two as they are by default.
     """
+    packed = pack or (lambda x, y: (x, y))
 
     def made() -> nn.Module:
         network = model()
@@ -49,10 +53,10 @@ def experiment(
 
     return Experiment(
         model=made,
-        batches=lambda: minibatches(data.train, batch_size),
+        batches=lambda: [packed(*batch) for batch in minibatches(data.train, batch_size)],
         loss=loss,
         optimizer=optimizer,
-        validation=lambda: [data.test],
+        validation=lambda: [packed(*data.test)],
         metric=metric,
         metric_name=metric.__name__,
     )
@@ -177,6 +181,23 @@ def adagrad(lr: float = 1e-2, **options: Any) -> Optimize:
     return lambda parameters: torch.optim.Adagrad(trainable(parameters), lr=lr, **options)
 
 
+def nadam(lr: float = 2e-3, **options: Any) -> Optimize:
+    """Adam with Nesterov's momentum."""
+    return lambda parameters: torch.optim.NAdam(trainable(parameters), lr=lr, **options)
+
+
+def undecayed(make: Callable[..., torch.optim.Optimizer], decay: float, **options: Any) -> Optimize:
+    """Weight decay on matrices alone, none on biases and what normalises: two groups of parameters."""
+
+    def made(parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+        known = trainable(parameters)
+        matrices, others = ([p for p in known if (p.dim() > 1) is matrix] for matrix in (True, False))
+        groups = [{"params": matrices, "weight_decay": decay}, {"params": others, "weight_decay": 0.0}]
+        return make(groups, **options)
+
+    return made
+
+
 def trainable(parameters: Iterable[Tensor]) -> list[Tensor]:
     """Those that ask for a gradient, as people filter them."""
     return [parameter for parameter in parameters if parameter.requires_grad]
@@ -201,6 +222,18 @@ def warmed(make: Optimize, steps: int) -> Optimize:
         optimizer = make(parameters)
         schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1 / steps, total_iters=steps)
         optimizer.register_step_post_hook(lambda *_: schedule.step())
+        return optimizer
+
+    return made
+
+
+def annealed(make: Optimize, steps: int) -> Optimize:
+    """A learning rate that falls to 0 over so many steps, as half a cosine (Loshchilov and Hutter 2017)."""
+
+    def made(parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+        optimizer = make(parameters)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        optimizer.register_step_post_hook(lambda *_: schedule.step() if schedule.last_epoch < steps else None)
         return optimizer
 
     return made

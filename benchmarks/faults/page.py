@@ -8,7 +8,7 @@ from itertools import starmap
 from typing import Any
 
 from benchmarks.faults.diagnosers import DIAGNOSERS
-from benchmarks.faults.families import HELD_OUT
+from benchmarks.faults.first_run import SETS, HeldOutSet, group_of, rules_of
 from benchmarks.faults.metrics import Row, by
 from benchmarks.faults.program import Program
 from benchmarks.options import RESULTS, say
@@ -23,7 +23,10 @@ LABELS = {name: diagnoser.label for name, diagnoser in DIAGNOSERS.items()} | {
 GROUPS = {
     "made_with": "Families the rules were made with",
     "held_out": "Held-out families, with the rules as they are now",
+    "held_out_second": "Second set of held-out families, with the rules as they are now",
 }
+TITLES = {"held_out": "Held-out families", "held_out_second": "Second set of held-out families"}
+MARKS = {"held_out": " (held out)", "held_out_second": " (held out, second set)"}
 HEADS = ["", "faults detected", "symptom right", "cause right", "place right"]
 HEADS += ["false alarms per 100 healthy runs", "no opinion", "seconds per run"]
 FAMILY_HEADS = ["family", "runs faulty / healthy", "detected", "symptom", "cause", "place", "false alarms per 100"]
@@ -31,14 +34,14 @@ FAMILY_HEADS = ["family", "runs faulty / healthy", "detected", "symptom", "cause
 Result = dict[str, Any]
 
 
-def write(result: Result, rows: list[Row], verified: Result, first: Result) -> None:
+def write(result: Result, rows: list[Row], verified: Result, firsts: dict[str, Result]) -> None:
     """Rewrite what stands between the page's markers.
 
     Args:
         result: The scores.
         rows: All answers.
         verified: What the verification found; that part stays as it is without.
-        first: The scores of the first run of held-out families; the same.
+        firsts: The scores of the first run of each set of held-out families; the same.
     """
     from benchmarks.faults.families import programs  # brings torch, which no table needs
 
@@ -48,16 +51,20 @@ def write(result: Result, rows: list[Row], verified: Result, first: Result) -> N
         "kinds": symptoms_table(rows, programs()),
         "misses": misses(rows, programs()),
     }
-    if first:
-        parts["held_out"] = held_out_table(first, result)
+    parts |= {SETS[key].group: held_out_table(SETS[key], first, result) for key, first in firsts.items() if first}
     if verified:
         parts["verified"] = verified_table(verified)
     rewrite(parts)
 
 
-def write_first_run(first: Result, now: Result) -> None:
-    """Rewrite the part about held-out families alone, from their first run and the last run of all."""
-    rewrite({"held_out": held_out_table(first, now)})
+def write_first_run(held_out: HeldOutSet, first: Result, now: Result) -> None:
+    """Rewrite the part about one set of held-out families alone, from its first run and the last run of all."""
+    rewrite({held_out.group: held_out_table(held_out, first, now)})
+
+
+def write_verified(verified: Result) -> None:
+    """Rewrite the part about what the verification found alone."""
+    rewrite({"verified": verified_table(verified)})
 
 
 def rewrite(parts: dict[str, str]) -> None:
@@ -84,10 +91,11 @@ def runs_of(scores: Result) -> str:
     return f"{counts['detected']['runs']} faulty and {counts['false_alarms']['runs']} healthy runs of each diagnoser"
 
 
-def held_out_table(first: Result, now: Result) -> str:
-    """What was said when the rules met the held-out families first, and what is said now."""
-    commits = ", ".join(dict.fromkeys(HELD_OUT.values()))
-    scores, later = first["groups"]["held_out"], now.get("groups", {}).get("held_out", {})
+def held_out_table(held_out: HeldOutSet, first: Result, now: Result) -> str:
+    """What was said when the rules met a set of held-out families first, and what is said now."""
+    commits = ", ".join(dict.fromkeys(rules_of(held_out, first).values()))
+    group = held_out.group
+    scores, later = first["groups"][group], now.get("groups", {}).get(group, {})
     cells = []
     for name in [name for name in scores if name in DIAGNOSERS and name != "optimist"]:
         cells.append([*score_row(name, scores[name])[:1], "first run", *score_row(name, scores[name])[1:]])
@@ -97,7 +105,7 @@ def held_out_table(first: Result, now: Result) -> str:
     return "\n\n".join(
         [
             machine_line(first),
-            f"**Held-out families, first run, rules as of commit {commits}**: {runs_of(scores)}.",
+            f"**{TITLES[group]}, first run, rules as of commit {commits}**: {runs_of(scores)}.",
             table([HEADS[0], "when", *HEADS[1:]], cells),
             "headwater's first run by family:",
             table(FAMILY_HEADS, families),
@@ -133,8 +141,7 @@ def family_row(family: str, ours: Result) -> list[str]:
     """Headwater on one family."""
     shares = [short(ours[part]) for part in ("detected", "symptom", "cause", "site")]
     runs = f"{ours['detected']['runs']} / {ours['false_alarms']['runs']}"
-    name = f"{family} (held out)" if family in HELD_OUT else family
-    return [name, runs, *shares, short(ours["false_alarms"], "")]
+    return [family + MARKS.get(group_of(family), ""), runs, *shares, short(ours["false_alarms"], "")]
 
 
 def short(share: Result, unit: str = " %") -> str:

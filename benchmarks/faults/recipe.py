@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from benchmarks.faults.build import Change, Draw, Loss, Metric, Optimize, drawn, experiment
+from benchmarks.faults.build import Change, Draw, Loss, Metric, Optimize, Pack, drawn, experiment
 from benchmarks.faults.data import Split
 from benchmarks.faults.program import STEPS, WATCHED, Program
 from headwater.demo import accuracy, cross_entropy
@@ -24,6 +24,7 @@ def trained(
     metric: Metric = accuracy,
     batch_size: int = 64,
     change: Change | None = None,
+    pack: Pack | None = None,
     **options: Any,
 ) -> Experiment:
     """A network on a task.
@@ -37,6 +38,7 @@ def trained(
         metric: Held-out, higher is better.
         batch_size: Samples per step.
         change: What is done to the finished network.
+        pack: What a batch is made of its inputs and targets; the two as they are by default.
         options: Arguments of the network.
     """
     return experiment(
@@ -47,19 +49,21 @@ def trained(
         metric=metric,
         batch_size=batch_size,
         change=change,
+        pack=pack,
     )
 
 
-def healthy_of(family: str, **usual: Any) -> Callable[..., Program]:
+def healthy_of(family: str, steps: int = STEPS, **usual: Any) -> Callable[..., Program]:
     """Makes the healthy programs of a family: ``healthy(name, learns, chance, steps=150, watched=40, **recipe)``.
 
     Args:
         family: Its name.
+        steps: Of programs that do not say otherwise.
         usual: Arguments of :func:`trained` that its programs share unless they say otherwise.
     """
 
     def healthy(
-        name: str, learns: float, chance: float, steps: int = STEPS, watched: int = WATCHED, **recipe: Any
+        name: str, learns: float, chance: float, steps: int = steps, watched: int = WATCHED, **recipe: Any
     ) -> Program:
         make = partial(trained, **(usual | recipe))
         return Program(f"{family}/{name}", family, make, steps=steps, watched=watched, chance=chance, learns=learns)

@@ -1,10 +1,12 @@
 """Ask every diagnoser about every program, and bring docs/faults.md up to date.
 
     python -m benchmarks.faults [--quick] [--families mlp,cnn] [--seeds 3] [--out docs/benchmarks]
+    python -m benchmarks.faults --first-run second
 
 Every diagnoser sees the same weights, the same data and the same number of steps, one after the other in one process;
 two processes work side by side. Prints the table; with ``--out`` the answers are written there too, and with
-``--out docs/benchmarks`` the page is made anew.
+``--out docs/benchmarks`` the page is made anew. The second line asks about a set of held-out families for the first
+time, which is possible once, and keeps the answers there.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from benchmarks import machine
 from benchmarks.faults import first_run, page
 from benchmarks.faults.answers import ANSWERS, load_answers, save_answers
 from benchmarks.faults.diagnosers import DIAGNOSERS, USUAL
-from benchmarks.faults.families import FAMILIES, HELD_OUT, programs
+from benchmarks.faults.families import FAMILIES, programs
 from benchmarks.faults.judging import judge, warm_up
 from benchmarks.faults.metrics import Row, by, left_out, score, threshold_below
 from benchmarks.faults.pool import PROCESSES, spread
@@ -41,12 +43,16 @@ def main(arguments: list[str] | None = None) -> None:
     seeds = given.seeds or (1 if given.quick else SEEDS)
     asked = tuple(given.diagnosers or USUAL)
     _require(asked, options)
-    families = tuple(HELD_OUT if given.first_run else given.families or FAMILIES)
+    held_out = first_run.SETS[given.first_run] if given.first_run else None
+    families = held_out.families if held_out else _met(given.families, options)
     wanted = [id_ for id_ in programs(families) if given.only is None or id_.startswith(given.only)]
     jobs = [(id_, seed) for id_ in wanted for seed in range(seeds)]
-    met = load_answers(RESULTS, first_run.NAME) if given.first_run else []
-    if given.first_run:
-        jobs = _unmet(jobs, met, seeds, options)
+    met: list[Row] = []
+    rules: dict[str, str] = {}
+    if held_out:
+        given.out = RESULTS  # they are kept, whoever asks
+        met, rules = load_answers(RESULTS, held_out.name), first_run.rules_of(held_out)
+        jobs = _unmet(jobs, met, seeds, rules, options)
     rows = [*met, *judged(jobs, asked, given.quick, given.processes)]
     result = summary(rows) | {
         "machine": machine.describe(1),
@@ -55,6 +61,8 @@ def main(arguments: list[str] | None = None) -> None:
         "programs": len(wanted),
         "minutes": (time.monotonic() - started) / 60,
     }
+    if held_out:
+        result["rules"] = ", ".join(dict.fromkeys(rules.values()))
     _write(given, part, result, rows)
 
 
@@ -71,8 +79,10 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--processes", type=int, default=PROCESSES, help="at work side by side")
     options.add_argument(
         "--first-run",
-        action="store_true",
-        help="the held-out families that no rules have met; keeps the answers for good",
+        nargs="?",
+        const=list(first_run.SETS)[-1],
+        choices=list(first_run.SETS),
+        help="a set of held-out families that no rules have met; keeps the answers for good (default: the last set)",
     )
     return options
 
@@ -86,12 +96,26 @@ def _require(asked: tuple[str, ...], options: argparse.ArgumentParser) -> None:
             options.error(f"{name} cannot be asked ({error}): `make bench` installs it, --diagnosers leaves it out.")
 
 
+def _met(chosen: list[str] | None, options: argparse.ArgumentParser) -> tuple[str, ...]:
+    """The families to ask about: none that a first run has yet to ask about."""
+    waiting = first_run.not_yet_met()
+    if early := [family for family in chosen or () if family in waiting]:
+        options.error(f"no rules have met {', '.join(early)}, and only --first-run may ask about them first.")
+    if waiting and not chosen:
+        say(f"left out, for a first run to ask about: {', '.join(waiting)}")
+    return tuple(family for family in chosen or FAMILIES if family not in waiting)
+
+
 def _unmet(
-    jobs: list[tuple[str, int]], met: list[Row], seeds: int, options: argparse.ArgumentParser
+    jobs: list[tuple[str, int]],
+    met: list[Row],
+    seeds: int,
+    rules: dict[str, str],
+    options: argparse.ArgumentParser,
 ) -> list[tuple[str, int]]:
     """The programs and seeds that the rules have not met."""
     try:
-        new = first_run.unmet(met, seeds)
+        new = first_run.unmet(met, seeds, rules)
     except ValueError as error:
         options.error(str(error))
     return [(id_, seed) for id_, seed in jobs if (id_.partition("/")[0], seed) in new]
@@ -99,15 +123,17 @@ def _unmet(
 
 def _write(given: argparse.Namespace, part: bool, result: dict[str, Any], rows: list[Row]) -> None:
     """Print the table; save the answers and bring the page up to date where that was asked for."""
-    name, answers = (first_run.NAME, first_run.NAME) if given.first_run else (NAME, ANSWERS)
+    held_out = first_run.SETS[given.first_run] if given.first_run else None
+    name, answers = (held_out.name, held_out.name) if held_out else (NAME, ANSWERS)
     save(given.out, name, result)
     save_answers(given.out, rows, answers)
     print(page.table_of(result))
     published = given.out and given.out.resolve() == RESULTS
-    if published and given.first_run:
-        page.write_first_run(result, load(RESULTS, NAME))
-    if published and not part and not given.first_run:
-        page.write(result, rows, load(RESULTS, VERIFIED), load(RESULTS, first_run.NAME))
+    if published and held_out:
+        page.write_first_run(held_out, result, load(RESULTS, NAME))
+    if published and not part and not held_out:
+        firsts = {key: load(RESULTS, held_out.name) for key, held_out in first_run.SETS.items()}
+        page.write(result, rows, load(RESULTS, VERIFIED), firsts)
 
 
 def judged(wanted: list[tuple[str, int]], asked: tuple[str, ...], quick: bool, processes: int) -> list[Row]:
@@ -130,17 +156,18 @@ def judged(wanted: list[tuple[str, int]], asked: tuple[str, ...], quick: bool, p
 def summary(rows: list[Row]) -> dict[str, Any]:
     """Scores of each diagnoser, over all runs and per family.
 
-    Families that headwater's rules were made with and held-out ones are scored apart, too. The rule of thumb is shown a
-    second time with the threshold that suits all *other* families best.
+    Families that headwater's rules were made with and each set of held-out ones are scored apart. The rule of thumb is
+    shown a second time with the threshold that suits all *other* families best.
     """
     apart = by(rows, "diagnoser")
     if "grad_flow" in apart and len(by(apart["grad_flow"], "family")) > 1:
         apart[FITTED] = left_out(apart["grad_flow"], threshold_below)
     groups = {
         name: {
-            diagnoser: [row for row in own if (row.family in HELD_OUT) is held_out] for diagnoser, own in apart.items()
+            diagnoser: [row for row in own if first_run.group_of(row.family) == name]
+            for diagnoser, own in apart.items()
         }
-        for name, held_out in (("made_with", False), ("held_out", True))
+        for name in page.GROUPS
     }
     return {
         "scores": {name: score(own).to_dict() for name, own in apart.items()},

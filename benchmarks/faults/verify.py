@@ -14,11 +14,12 @@ import statistics
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.faults import page
 from benchmarks.faults.families import FAMILIES, programs
 from benchmarks.faults.judging import train
 from benchmarks.faults.pool import PROCESSES, spread
 from benchmarks.faults.program import Program
-from benchmarks.options import load, one_of, parser, save, say
+from benchmarks.options import RESULTS, load, one_of, parser, save, say
 from benchmarks.worker import CrashError
 
 NAME = "faults_verified"
@@ -43,7 +44,10 @@ def main(arguments: list[str] | None = None) -> None:
         say(f"{'holds' if result['holds'] else 'FAILS'}  {id_}: {told(result)}")
     found = load(given.out, NAME).get("programs", {}) | results  # of programs that were left out this time
     ordered = {id_: found[id_] for id_ in programs() if id_ in found}
-    save(given.out, NAME, {"machine": machine.describe(1), "seeds": given.seeds, "programs": ordered})
+    facts = {"machine": machine.describe(1), "seeds": given.seeds, "programs": ordered}
+    save(given.out, NAME, facts)
+    if given.out and given.out.resolve() == RESULTS:
+        page.write_verified(facts)
     failing = [id_ for id_, result in results.items() if not result["holds"]]
     print(f"{len(results)} programs, {len(failing)} do not hold: {', '.join(failing) or '-'}")
 

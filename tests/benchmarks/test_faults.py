@@ -12,10 +12,10 @@ from torch import nn
 
 pytest.importorskip("sklearn")
 
-from benchmarks.faults import first_run, kinds, run, verify
+from benchmarks.faults import build, first_run, kinds, run, verify
 from benchmarks.faults.answers import load_answers, save_answers
 from benchmarks.faults.diagnosers import DIAGNOSERS, USUAL, USUAL_CAUSE, Opinion, autotrainer, grad_flow, sagemaker
-from benchmarks.faults.families import FAMILIES, HELD_OUT, MADE_WITH, programs
+from benchmarks.faults.families import FAMILIES, HELD_OUT, HELD_OUT_SECOND, MADE_WITH, programs
 from benchmarks.faults.judging import judge
 from benchmarks.faults.metrics import (
     Row,
@@ -118,6 +118,30 @@ def test_planted_places_are_modules_of_the_program() -> None:
         torch.manual_seed(0)
         names = [name for name, _ in program.make().model().named_modules() if name]
         assert any(place_right([name], program.fault.sites) for name in names), program.id
+
+
+def test_an_annealed_rate_falls_to_nothing_and_stays_there() -> None:
+    weight = nn.Parameter(torch.ones(1))
+    optimizer = build.annealed(build.sgd(1.0), 4)([weight])
+    rates = []
+    for _ in range(6):
+        rates.append(optimizer.param_groups[0]["lr"])
+        weight.grad = torch.zeros(1)
+        optimizer.step()
+    assert rates == pytest.approx([1.0, 0.8536, 0.5, 0.1464, 0.0, 0.0], abs=1e-4)  # (1 + cos πt/4) / 2
+
+
+def test_matrices_alone_are_decayed() -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.LayerNorm(2), nn.Linear(2, 1).requires_grad_(False))
+    groups = build.undecayed(torch.optim.AdamW, 0.1, lr=1e-3)(model.parameters()).param_groups
+    assert [(len(group["params"]), group["weight_decay"]) for group in groups] == [(1, 0.1), (3, 0.0)]
+
+
+def test_a_batch_is_packed_as_a_program_wants_it() -> None:
+    made = PROGRAMS["recommender/neural-named"].make()
+    train, validation = next(iter(made.batches())), next(iter(made.validation()))
+    assert set(train) == set(validation) == {"codes", "rating"}
+    assert len(train["codes"]) == len(train["rating"]) == 256
 
 
 # Verification
@@ -271,33 +295,136 @@ def test_rules_of_an_unknown_commit_are_others() -> None:
     assert not first_run.unchanged_since("no-such-commit")
 
 
-def test_the_first_run_is_kept_whole() -> None:
-    kept = load_answers(STORED, first_run.NAME)
-    held_out = {id_: program for id_, program in PROGRAMS.items() if program.family in HELD_OUT}
+@pytest.mark.parametrize("held_out", first_run.SETS.values(), ids=first_run.SETS)
+def test_the_first_run_is_kept_whole(held_out: first_run.HeldOutSet) -> None:
+    if not held_out.met:
+        pytest.skip("no rules have met this set")
+    kept = load_answers(STORED, held_out.name)
+    left_out = {id_: program for id_, program in PROGRAMS.items() if program.family in held_out.families}
     asked = set(USUAL) - {"optimist"}
     assert {(answer.program, answer.diagnoser) for answer in kept} == {
-        (id_, name) for id_ in held_out for name in asked
+        (id_, name) for id_ in left_out for name in asked
     }
-    scores = json.loads((STORED / f"{first_run.NAME}.json").read_text(encoding="utf-8"))["groups"]["held_out"]
+    result = json.loads((STORED / f"{held_out.name}.json").read_text(encoding="utf-8"))
+    scores = result["groups"][held_out.group]
     for name in asked:
         said = score(answer for answer in kept if answer.diagnoser == name).to_dict()
         del said["seconds"], scores[name]["seconds"]
         assert said == scores[name], name
+    assert all(first_run.rules_of(held_out, result).values())
+
+
+def test_the_second_set_is_large_enough() -> None:
+    second = [program for program in PROGRAMS.values() if program.family in HELD_OUT_SECOND]
+    assert len(HELD_OUT_SECOND) >= 8
+    assert sum(program.fault is not None for program in second) >= 70
+    assert sum(program.fault is None for program in second) >= 50
+
+
+def test_nobody_was_asked_about_a_family_before_its_first_run() -> None:
+    answered = {answer.family for answer in load_answers(STORED, "faults_answers")}
+    assert answered.isdisjoint(first_run.not_yet_met())
+    assert answered >= set(MADE_WITH)
+
+
+@pytest.fixture
+def nothing_met(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder for results in which the first set's first run is stored, and the second's is not."""
+    for ending in ("csv", "json"):
+        stored = STORED / f"{first_run.SETS['first'].name}.{ending}"
+        (tmp_path / stored.name).write_bytes(stored.read_bytes())
+    for module in (first_run, run):
+        monkeypatch.setattr(module, "RESULTS", tmp_path)
+    return tmp_path
+
+
+def test_only_a_first_run_asks_about_families_that_no_rules_have_met(
+    nothing_met: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def none(wanted: list[tuple[str, int]], *_: object) -> list[Row]:
+        asked.extend(PROGRAMS[id_].family for id_, _ in wanted)
+        raise InterruptedError
+
+    monkeypatch.setattr(run, "judged", none)
+    with pytest.raises(SystemExit):
+        run.main(["--families", HELD_OUT_SECOND[0]])
+    assert "only --first-run may ask about them first" in capsys.readouterr().err
+    with pytest.raises(InterruptedError):
+        run.main(["--diagnosers", "optimist"])
+    assert set(asked) == {*MADE_WITH, *HELD_OUT}
+    asked.clear()
+    (nothing_met / f"{first_run.SETS['second'].name}.csv").touch()
+    with pytest.raises(InterruptedError):
+        run.main(["--diagnosers", "optimist"])
+    assert set(asked) == set(FAMILIES)
+
+
+def test_a_first_run_of_the_second_set_is_kept_beside_the_first(
+    nothing_met: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = nothing_met / "faults.md"
+    page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr("benchmarks.faults.page.PAGE", page)
+    monkeypatch.setattr(first_run, "unchanged_since", lambda commit: bool(commit))
+    monkeypatch.setattr(first_run, "this_commit", lambda: "0123abc")
+    monkeypatch.setattr(run, "_require", lambda asked, options: None)
+
+    def said(wanted: list[tuple[str, int]], asked: tuple[str, ...], *_: object) -> list[Row]:
+        return [
+            row(name, PROGRAMS[id_].fault is not None, program=id_, family=PROGRAMS[id_].family, seed=seed)
+            for id_, seed in wanted
+            for name in asked
+        ]
+
+    monkeypatch.setattr(run, "judged", said)
+    before = {path.name: path.read_bytes() for path in nothing_met.glob("faults_first_run.*")}
+    run.main(["--first-run"])
+    second = first_run.SETS["second"]
+    kept = load_answers(nothing_met, second.name)
+    assert {answer.family for answer in kept} == set(HELD_OUT_SECOND)
+    result = json.loads((nothing_met / f"{second.name}.json").read_text(encoding="utf-8"))
+    assert result["rules"] == "0123abc"
+    assert set(result["groups"]) == {"held_out_second"}
+    assert before == {name: (nothing_met / name).read_bytes() for name in before}
+    text = page.read_text(encoding="utf-8")
+    assert "**Second set of held-out families, first run, rules as of commit 0123abc**" in text
+    assert "**Held-out families, first run, rules as of commit" in text
+    assert f"| {HELD_OUT_SECOND[0]} (held out, second set) |" in text
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        run.main(["--first-run", "second"])
+    assert "a second run is no first one" in capsys.readouterr().err
+
+
+def test_rules_that_are_not_committed_make_no_first_run(
+    nothing_met: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(first_run, "unchanged_since", lambda commit: False)
+    monkeypatch.setattr(run, "_require", lambda asked, options: None)
+    with pytest.raises(SystemExit):
+        run.main(["--first-run", "second"])
+    assert "commit these if no answers about the family were seen" in capsys.readouterr().err
+    assert not first_run.SETS["second"].met
 
 
 def test_families_are_scored_apart_by_whether_rules_were_made_with_them() -> None:
     rows = [row(family=MADE_WITH[0]), row(family="text", alarm=False), row(family="graph")]
+    rows += [row(family=family) for family in HELD_OUT_SECOND[:3]]
     groups = summary(rows)["groups"]
     assert {name: scores["headwater"]["detected"]["runs"] for name, scores in groups.items()} == {
         "made_with": 1,
         "held_out": 2,
+        "held_out_second": 3,
     }
     assert set(summary(rows[:1])["groups"]) == {"made_with"}
 
 
 def test_the_page_tells_the_first_run_from_now() -> None:
-    first = json.loads((STORED / f"{first_run.NAME}.json").read_text(encoding="utf-8"))
-    alone, both = held_out_table(first, {}), held_out_table(first, first)
+    held_out = first_run.SETS["first"]
+    first = json.loads((STORED / f"{held_out.name}.json").read_text(encoding="utf-8"))
+    alone, both = held_out_table(held_out, first, {}), held_out_table(held_out, first, first)
     assert alone.count("| first run |") == both.count("| first run |") == both.count("| now |") == len(USUAL) - 1
     assert "| now |" not in alone
     assert f"rules as of commit {HELD_OUT['mixer']}" in alone
@@ -409,7 +536,7 @@ def test_the_page_has_a_row_per_diagnoser(answers: list[Row]) -> None:
 
 def test_the_page_has_the_markers() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    for name in ("faults", "held_out", "families", "kinds", "misses", "verified"):
+    for name in ("faults", "held_out", "held_out_second", "families", "kinds", "misses", "verified"):
         assert f"<!-- {name}: generated -->" in text
         assert f"<!-- {name}: end -->" in text
 
