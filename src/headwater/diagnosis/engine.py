@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from headwater.diagnosis.folding import folded
-from headwater.diagnosis.progress import progress
+from headwater.diagnosis.progress import lost_time, progress
 from headwater.diagnosis.rule import Observation, Rule, needs_path
 from headwater.diagnosis.rules import RULES
 from headwater.diagnosis.waterfall import waterfall
@@ -39,7 +39,7 @@ def diagnose(
     before = _found_before(start, flow, rules)
     began = frozenset(f.symptom for f in (found if start is None else before) if f.severity != "info")
     course = progress(flow)
-    if any(finding.severity != "info" for finding in found) or (course is not None and not course.learns):
+    if any(finding.severity != "info" for finding in found) or (course is not None and not course.learns) or lost_time(flow):
         now = {finding.symptom for finding in found}
         found += [finding for finding in before if finding.symptom not in now]
     findings = folded(found, began)

@@ -23,8 +23,8 @@ TRUNCATED = 0.8796  # rms of a unit normal cut off at two, as truncated initiali
 def never_trained(flow: Flow) -> list[ParameterFlow]:
     """The frozen matrices that took part and are as they were drawn, none if anything frozen was trained.
 
-    Not among them: tables that are looked up in, where random codes do, and a matrix that a trained pair leads round
-    (LoRA, adapters).
+    Not among them: tables that are looked up in, where random codes do; a matrix that a trained pair leads round (LoRA,
+    adapters); and a target network (Mnih et al. 2015, Grill et al. 2020), which follows a trained twin.
     """
     ran = {name for row in flow.sites for name in row.site.parameters}
     tables = {name for row in flow.sites if row.input is None for name in row.site.parameters}
@@ -36,7 +36,7 @@ def never_trained(flow: Flow) -> list[ParameterFlow]:
     rest = [p for p in matrices if p not in zero]
     all_drawn = len(drawn) == len([p for p in rest if p.value.count >= MIN_COUNT]) and not _was_trained(frozen)
     found = [*(drawn if all_drawn else surely), *zero]
-    return [p for p in matrices if p in found and not has_adapter(p, flow)]
+    return [p for p in matrices if p in found and not has_adapter(p, flow) and not _is_of_a_twin(p, flow)]
 
 
 def _names(parameter: ParameterFlow) -> tuple[str, ...]:
@@ -118,6 +118,29 @@ def has_adapter(parameter: ParameterFlow, flow: Flow) -> bool:
         count > 1 and rank <= min(outputs, inputs) // 2 and {(rank, inputs), (rank, outputs)} <= ends
         for rank, count in narrow.items()
     )
+
+
+def _is_of_a_twin(parameter: ParameterFlow, flow: Flow) -> bool:
+    """Whether it belongs to a part, all frozen, beside which stands another that is all trained and built alike.
+
+    Numbered parts are layers of a stack, and no twins.
+    """
+    pieces = parameter.name.split(".")
+    for depth in range(1, len(pieces)):
+        part, parent = pieces[depth - 1], ".".join(pieces[: depth - 1])
+        if part.isdigit():
+            continue
+        parts: dict[str, dict[str, tuple[tuple[int, ...], bool]]] = {}
+        for p in flow.parameters:
+            inside = p.name.removeprefix(f"{parent}." if parent else "")
+            name, _, rest = inside.partition(".")
+            if rest and _is_in(p.name, parent) and not name.isdigit():
+                parts.setdefault(name, {})[rest] = (p.shape, p.trainable)
+        own = {rest: shape for rest, (shape, trained) in parts[part].items() if not trained}
+        others = [{rest: shape for rest, (shape, trained) in other.items() if trained} for other in parts.values()]
+        if own and len(own) == len(parts[part]) and own in others:
+            return True
+    return False
 
 
 def _is_in(name: str, part: str) -> bool:

@@ -12,7 +12,17 @@ import math
 from collections.abc import Iterable
 
 from headwater.diagnosis.decay import DECAYING, decay_share, weight_decay_high
-from headwater.diagnosis.dependence import LITTLE, SOURCE, learnt_nothing
+from headwater.diagnosis.dependence import (
+    FAR_COMING,
+    HARDLY,
+    LITTLE,
+    LOST,
+    PAIRING_SOURCE,
+    SOURCE,
+    do_not_belong,
+    learnt_nothing,
+    say_nothing,
+)
 from headwater.diagnosis.narrow import one_number
 from headwater.diagnosis.progress import Progress, needs_steps, progress
 from headwater.diagnosis.rule import Observation, Rule
@@ -65,6 +75,10 @@ def _look(observation: Observation) -> Iterable[Finding]:
 
 def _known_reason(flow: Flow, training: Training, course: Progress, moved: float) -> Finding | None:
     """A finding that says why nothing or little is learnt, whatever the loss does; ``None`` if none is known."""
+    if do_not_belong(training):
+        return _not_theirs(training, course)
+    if say_nothing(training) and moved >= FAR and course.gain < FAR_COMING:
+        return _saying_nothing(training, course)
     unrelated = learnt_nothing(training)
     if unrelated is not None and (course.learns or moved >= FAR):
         return _unrelated(training, unrelated, course)
@@ -72,22 +86,50 @@ def _known_reason(flow: Flow, training: Training, course: Progress, moved: float
     return _squeezed(training, narrow) if narrow is not None else None
 
 
-def _unrelated(training: Training, found: Dependence, course: Progress) -> Finding:
-    """The loss may have fallen, as far as it can for one who knows how frequent the targets are and nothing else."""
-    share = (found.exchanged - found.loss) / abs(found.exchanged)
-    values: dict[str, Value] = {"first": course.start, "last": course.last, "steps": len(training.steps)}
+def _not_theirs(training: Training, course: Progress) -> Finding:
+    """Other pairs are trained on than are held out: the network can only learn them by heart."""
+    seen, unseen = training.pairing, training.validation_pairing
+    assert seen is not None
+    assert unseen is not None
+    values: dict[str, Value] = {
+        "seen": 100 * max(0.0, seen.explained),
+        "unseen": 100 * max(0.0, unseen.explained),
+        "samples": seen.samples,
+    }
+    evidence = Evidence("pairing_explained", seen.explained, LOST * unseen.explained, source=PAIRING_SOURCE)
+    return _labels((evidence, *_course(course)), Message("finding.underfitting_not_theirs", values))
+
+
+def _saying_nothing(training: Training, course: Progress) -> Finding:
+    seen = training.pairing
+    assert seen is not None
+    values: dict[str, Value] = {"samples": seen.samples, "first": course.start, "last": course.last}
+    evidence = Evidence("pairing_deviations", seen.deviations, HARDLY, source=PAIRING_SOURCE)
+    return _labels((evidence, *_course(course)), Message("finding.underfitting_no_relation", values))
+
+
+def _course(course: Progress) -> tuple[Evidence, ...]:
+    return (Evidence("last_loss", course.last, course.start),)
+
+
+def _labels(evidence: tuple[Evidence, ...], message: Message) -> Finding:
     return Finding(
         symptom="underfitting",
         severity="warning",
         sites=(),
-        evidence=(
-            Evidence("pairing_gain", share, LITTLE, source=SOURCE),
-            Evidence("last_loss", course.last, course.start),
-        ),
+        evidence=evidence,
         causes=(Cause("capacity_or_label_noise", None, Message("cause.capacity_or_label_noise.unrelated")),),
         prescriptions=(),
-        message=Message("finding.underfitting_unrelated", values),
+        message=message,
     )
+
+
+def _unrelated(training: Training, found: Dependence, course: Progress) -> Finding:
+    """The loss may have fallen, as far as it can for one who knows how frequent the targets are and nothing else."""
+    share = (found.exchanged - found.loss) / abs(found.exchanged)
+    values: dict[str, Value] = {"first": course.start, "last": course.last, "steps": len(training.steps)}
+    evidence = Evidence("pairing_gain", share, LITTLE, source=SOURCE)
+    return _labels((evidence, *_course(course)), Message("finding.underfitting_unrelated", values))
 
 
 def _squeezed(training: Training, narrow: SiteFlow) -> Finding:
