@@ -22,6 +22,7 @@ ORDER = [
     "watching",
     "rehearsing",
     "intervening",
+    "asserting",
     "api",
     "demo",
     "lessons",

@@ -38,8 +38,13 @@ def diagnose(
         found = [f for f in found if f.symptom not in _BREAKING] + _found_in(broke, rules, _BREAKING)
     before = _found_before(start, flow, rules)
     began = frozenset(f.symptom for f in (found if start is None else before) if f.severity != "info")
+    found = [_as_it_began(finding, before) for finding in found]
     course = progress(flow)
-    if any(finding.severity != "info" for finding in found) or (course is not None and not course.learns) or lost_time(flow):
+    if (
+        any(finding.severity != "info" for finding in found)
+        or (course is not None and not course.learns)
+        or lost_time(flow)
+    ):
         now = {finding.symptom for finding in found}
         found += [finding for finding in before if finding.symptom not in now]
     findings = folded(found, began)
@@ -69,6 +74,13 @@ def _found_before(start: Flow | None, flow: Flow, rules: tuple[Rule, ...]) -> li
     able = [rule for rule in rules if rule.blocked(observation) is None]
     later = replace(observation, flow=replace(start, training=flow.training))
     return [finding for rule in able for finding in _looked(rule, later)]
+
+
+def _as_it_began(finding: Finding, before: list[Finding]) -> Finding:
+    """The finding; what was there before any step is no step's doing."""
+    early = next((other for other in before if other.symptom == finding.symptom), None)
+    by_a_step = bool(finding.causes) and finding.causes[0].id == "learning_rate_high"
+    return finding if early is None or not by_a_step else replace(finding, causes=early.causes)
 
 
 def _unchecked(blocked: dict[str, Message | None], flow: Flow) -> tuple[Message, ...]:

@@ -95,7 +95,7 @@ def _fell(flow: Flow) -> bool:
 
 
 def lost_time(flow: Flow) -> bool:
-    """Whether a quarter of a training or more went by before anything was learnt: what was wrong at first has cost that.
+    """Whether a quarter of a training went by before anything was learnt: what was wrong at first has cost that.
 
     Told by the losses that are scored on the way where there are any, by the first third of the steps where not.
     """

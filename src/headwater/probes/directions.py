@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from headwater.probes.names import clean, unwrapped
 from headwater.records import ParameterFlow
 
-MOST_ROWS = 256  # of either side: a part of a matrix of independent numbers is one too, and this much takes milliseconds
+MOST_ROWS = (
+    256  # of either side: a part of a matrix of independent numbers is one too, and this much takes milliseconds
+)
 FEWEST_ROWS = 8  # of either side: below, the largest singular value says little
 
 

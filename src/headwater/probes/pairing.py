@@ -114,6 +114,8 @@ def _columns(targets: Tensor) -> Tensor:
 
 def _different(x: Tensor, y: Tensor) -> Pairs:
     """Each pair once: a sample that comes back with its own target would tell it."""
+    if not x.shape[1]:
+        return x[:MOST_SAMPLES], y[:MOST_SAMPLES]
     _, groups = torch.unique(torch.cat([x, y], 1), dim=0, return_inverse=True)
     first = torch.full((int(groups.max()) + 1,), len(x)).scatter_reduce_(0, groups, torch.arange(len(x)), "amin")
     rows = first.sort().values[:MOST_SAMPLES]
@@ -126,12 +128,16 @@ def _pairing(pairs: Pairs | None, most: int) -> Pairing | None:
     x, y = pairs[0][:most], pairs[1][:most]
     y = y - y.mean(0)
     total = float(y.square().sum())
-    usable = len(x) >= FEWEST_SAMPLES and x.shape[1] > 0 and bool(x.isfinite().all())
+    usable = len(x) >= FEWEST_SAMPLES and bool(x.isfinite().all())
     if not usable or not math.isfinite(total) or total <= 0:
         return None
+    if not x.shape[1]:
+        return Pairing(len(x), 0.0, 0.0)
     left_out = _left_out(x)
     generator = torch.Generator().manual_seed(0)
-    errors = [float((left_out @ y[torch.randperm(len(y), generator=generator)]).square().sum()) for _ in range(EXCHANGES)]
+    errors = [
+        float((left_out @ y[torch.randperm(len(y), generator=generator)]).square().sum()) for _ in range(EXCHANGES)
+    ]
     error, spread = float((left_out @ y).square().sum()), float(torch.tensor(errors).std())
     if not math.isfinite(error) or not spread:
         return None

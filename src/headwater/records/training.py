@@ -62,13 +62,19 @@ class Pairing:
 
     Attributes:
         samples: Pairs of input and target that were looked at.
-        explained: Share of the targets' variance that is told right of samples left out; below 0 for worse than their mean.
+        explained: Share of the targets' variance that is told right of samples left out; below 0 for worse than their
+            mean, 0 where all inputs are alike.
         deviations: How far that lies above the same with targets exchanged between samples, in its standard deviations.
     """
 
     samples: int
     explained: float
     deviations: float
+
+    @property
+    def all_alike(self) -> bool:
+        """Whether every sample has the same input."""
+        return self.explained == 0.0 and self.deviations == 0.0
 
 
 @dataclass(frozen=True)

@@ -169,6 +169,8 @@ def _has_arrived(flow: Flow) -> bool:
 
 
 def _severity(still: list[ParameterFlow], trainable: list[ParameterFlow], cause_id: str, flow: Flow) -> Severity:
+    if cause_id == "learning_rate_low" and flow.setup.optimizer.get("lr") == 0.0 and flow.training is None:
+        return "info"  # as a warm-up begins: a single step cannot tell
     rounded_away = cause_id in ("numeric_underflow", "learning_rate_low")
     if rounded_away and _has_arrived(flow):
         return "info"

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 
 from headwater.diagnosis.decay import DECAYING, decay_share, weight_decay_high
 from headwater.diagnosis.dependence import (
+    ENOUGH_SAMPLES,
     FAR_COMING,
     HARDLY,
     LITTLE,
@@ -23,8 +24,8 @@ from headwater.diagnosis.dependence import (
     learnt_nothing,
     say_nothing,
 )
-from headwater.diagnosis.narrow import one_number
-from headwater.diagnosis.progress import Progress, needs_steps, progress
+from headwater.diagnosis.narrow import few_numbers
+from headwater.diagnosis.progress import Progress, chance_loss, needs_steps, progress
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.diagnosis.rules import lr_too_high
 from headwater.records import Cause, Dependence, Evidence, Finding, Flow, Message, SiteFlow, Training
@@ -33,7 +34,10 @@ from headwater.records.message import Value
 IMPROVED = 0.1  # of a metric that ends at 1: a few hundred samples tell chance from half of that
 FAR = 1.0
 ENOUGH = 0.8  # of a metric that ends at 1
-NARROW_SOURCE = "one unit that all goes through, and a fifth of the metric missing (docs/thresholds.md)"
+TOLD = 0.5  # of the targets' variance, by a kernel from a few hundred samples
+HALF = 0.5  # of a metric that ends at 1
+MOST_OF_TWO = 3  # classes that two numbers may tell with room to spare
+NARROW_SOURCE = "one unit or two that all goes through, and a fifth of the metric missing (docs/thresholds.md)"
 ALL_DECAY = 0.95  # of a step; a network in balance with its decay, gradient against pull, is at 0.71
 UNKNOWN = Cause("cannot_tell", None, Message("cause.cannot_tell.why"))
 DECAY_SOURCE = "half of a step: the weights go to zero faster than anywhere else"
@@ -77,13 +81,22 @@ def _known_reason(flow: Flow, training: Training, course: Progress, moved: float
     """A finding that says why nothing or little is learnt, whatever the loss does; ``None`` if none is known."""
     if do_not_belong(training):
         return _not_theirs(training, course)
-    if say_nothing(training) and moved >= FAR and course.gain < FAR_COMING:
+    alike = training.pairing is not None and training.pairing.all_alike
+    if alike or (say_nothing(training) and moved >= FAR and course.gain < FAR_COMING):
         return _saying_nothing(training, course)
     unrelated = learnt_nothing(training)
     if unrelated is not None and (course.learns or moved >= FAR):
         return _unrelated(training, unrelated, course)
-    narrow = one_number(flow) if _is_low(training) else None
+    narrow = few_numbers(flow, _most_too_few(flow, training)) if _is_low(training) else None
     return _squeezed(training, narrow) if narrow is not None else None
+
+
+def _most_too_few(flow: Flow, training: Training) -> int:
+    """How many units are too few: one always; two where more than three classes stay untold that a kernel can tell."""
+    known, chance = training.validation_pairing or training.pairing, chance_loss(flow)
+    classes = flow.sites[-1].site.shape[-1] if flow.sites and chance is not None else 0
+    told = known is not None and known.samples >= ENOUGH_SAMPLES and known.explained >= TOLD
+    return 2 if classes > MOST_OF_TWO and told and (training.scores[-1].metric or 0.0) < HALF else 1
 
 
 def _not_theirs(training: Training, course: Progress) -> Finding:
@@ -134,7 +147,7 @@ def _unrelated(training: Training, found: Dependence, course: Progress) -> Findi
 
 def _squeezed(training: Training, narrow: SiteFlow) -> Finding:
     metric, name = training.scores[-1].metric, training.metric_name or "accuracy"
-    values: dict[str, Value] = {"site": narrow.site.name, "op": narrow.site.op, "metric": name, "reached": metric}
+    values: dict[str, Value] = {"site": narrow.site.name, "op": narrow.site.op, "metric": name, "reached": metric, "units": narrow.site.shape[-1]}
     return Finding(
         symptom="underfitting",
         severity="warning",
@@ -143,7 +156,13 @@ def _squeezed(training: Training, narrow: SiteFlow) -> Finding:
             Evidence("training_metric", metric, ENOUGH, source=NARROW_SOURCE),
             Evidence("units", narrow.site.shape[-1], site=narrow.site.name),
         ),
-        causes=(Cause("capacity_or_label_noise", None, Message("cause.capacity_or_label_noise.narrow", values)),),
+        causes=(
+            Cause(
+                "capacity_or_label_noise",
+                None,
+                Message("cause.capacity_or_label_noise.narrow", values),
+            ),
+        ),
         prescriptions=(),
         message=Message("finding.underfitting_narrow", values),
     )
