@@ -127,16 +127,16 @@ def assert_healthy(
         steps: As for :func:`check`.
         seed: As for :func:`check`.
         allow: Symptoms that are no reason to fail, such as ``"overfitting"``; ``"cannot_tell"`` for that verdict.
-        limits: Limits of your own for layers by a pattern of their names, in place of ours: the most that a statistic of
-            ``report.flow.to_pandas()`` may be, or the least and the most, ``{"encoder.*": {"dead_fraction": 0.9}}``.
+        limits: Limits of your own in place of ours, for layers by a pattern of their names: the most that a statistic
+            of ``report.flow.to_pandas()`` may be, or the least and the most, ``{"encoder.*": {"dead_fraction": 0.9}}``.
             Of two patterns that fit a layer the later one holds.
 
     Returns:
         The report.
 
     Raises:
-        AssertionError: If there is a finding of severity warning or worse, a limit is passed, or no verdict is possible;
-            at most twelve lines with layer, measured value, threshold and what to do.
+        AssertionError: If there is a finding of severity warning or worse, a limit is passed, or no verdict is
+            possible; at most twelve lines with layer, measured value, threshold and what to do.
         InputError: If something handed over cannot be used.
 
     Example:

@@ -14,7 +14,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from headwater.i18n import number
 from headwater.records import Finding, InputError
 from headwater.records.flow import COLUMNS
 from headwater.report import Report

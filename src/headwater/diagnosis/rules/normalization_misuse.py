@@ -65,7 +65,8 @@ def _values(row: SiteFlow) -> int | None:
 
 def _hardly_moved(row: SiteFlow) -> bool:
     """Whether the running statistics are mostly what they began with: (1 - momentum)ⁿ after n batches."""
-    momentum, seen = row.site.settings.get("momentum", -1.0), row.site.settings.get("batches_seen", 0.0)
+    momentum = float(row.site.settings.get("momentum", -1.0))
+    seen = float(row.site.settings.get("batches_seen", 0.0))
     return 0.0 < momentum < 1.0 and seen >= MIN_STEPS and (1.0 - momentum) ** seen > BEGINNING
 
 

@@ -147,7 +147,13 @@ def _unrelated(training: Training, found: Dependence, course: Progress) -> Findi
 
 def _squeezed(training: Training, narrow: SiteFlow) -> Finding:
     metric, name = training.scores[-1].metric, training.metric_name or "accuracy"
-    values: dict[str, Value] = {"site": narrow.site.name, "op": narrow.site.op, "metric": name, "reached": metric, "units": narrow.site.shape[-1]}
+    values: dict[str, Value] = {
+        "site": narrow.site.name,
+        "op": narrow.site.op,
+        "metric": name,
+        "reached": metric,
+        "units": narrow.site.shape[-1],
+    }
     return Finding(
         symptom="underfitting",
         severity="warning",
