@@ -17,6 +17,7 @@ NO_DIRECTION = 1.15  # times the Marchenko-Pastur edge: 0.87 to 1.05 as drawn, 1
 FEWEST_EXPECTED = 5.0  # of a chi-square test's cell (Cochran 1952)
 LEAST_CELL = 0.01  # of all: generators of normal numbers are coarse near 0
 ALIKE = 4.0  # standard deviations of chi-square, √(2k)
+RMS_SPREAD = 0.447  # times 1/√n, of the rms of n even numbers: their squares have a spread of 2/√5 of the mean
 TRUNCATED = 0.8796  # rms of a unit normal cut off at two, as truncated initialisers draw
 
 
@@ -93,15 +94,17 @@ def _within(limit: float, cut: float) -> float:
 def _was_trained(frozen: list[ParameterFlow]) -> bool:
     """Whether a frozen vector is neither of one number nor spread evenly, as biases and gains start."""
     vectors = [p for p in frozen if len(p.shape) == 1 and p.value.count >= len("ab")]
-    return any(p.value.min != p.value.max and not _starts_even(p) for p in vectors)
+    matrices = [p for p in frozen if len(p.shape) > 1]
+    return any(p.value.min != p.value.max and not _is_drawn_bias(p, matrices) for p in vectors)
 
 
-def _starts_even(parameter: ParameterFlow) -> bool:
-    """Whether a bias may be spread evenly; of few numbers the largest lies below the edge by chance."""
-    value = parameter.value
+def _is_drawn_bias(bias: ParameterFlow, matrices: list[ParameterFlow]) -> bool:
+    """Whether a bias is spread evenly up to ±1/√fan_in of a matrix beside it, as PyTorch's layers draw theirs."""
+    owner, value = bias.name.rpartition(".")[0], bias.value
     rms, largest = value.rms or 0.0, value.abs_max or 0.0
-    evenness = rms * math.sqrt(3.0) / largest if largest else 0.0
-    return abs(evenness - 1.0) < EVEN + 2.0 / math.sqrt(value.count)
+    edges = [1.0 / math.sqrt(math.prod(p.shape[1:])) for p in matrices if p.name.rpartition(".")[0] == owner]
+    near = 4.0 * RMS_SPREAD / math.sqrt(value.count)
+    return any(largest <= 1.01 * edge and abs(rms * math.sqrt(3.0) / edge - 1.0) < near for edge in edges)
 
 
 def has_adapter(parameter: ParameterFlow, flow: Flow) -> bool:

@@ -94,7 +94,7 @@ def _counted(tokens: Tensor) -> Tensor:
 
 def _standardised(x: Tensor) -> Tensor:
     spread = x.std(0)
-    kept = spread > 0
+    kept = spread != 0  # NaN too: what is not known says nothing
     return ((x - x.mean(0)) / spread)[:, kept]
 
 

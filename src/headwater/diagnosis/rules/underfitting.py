@@ -57,8 +57,9 @@ def _look(observation: Observation) -> Iterable[Finding]:
         yield known
         return
     improves = rises is not None and rises > IMPROVED
+    stalls = decay > DECAYING and _stalls(training)
     # What has learnt all there is has no gradient left, and each step is decay then.
-    if (course.learns and (decay < ALL_DECAY or improves)) or (decay <= DECAYING and improves):
+    if (not stalls and course.learns and (decay < ALL_DECAY or improves)) or (decay <= DECAYING and improves):
         return
     values: dict[str, Value] = {"first": course.start, "last": course.last, "steps": len(training.steps)}
     yield Finding(
@@ -79,10 +80,11 @@ def _look(observation: Observation) -> Iterable[Finding]:
 
 def _known_reason(flow: Flow, training: Training, course: Progress, moved: float) -> Finding | None:
     """A finding that says why nothing or little is learnt, whatever the loss does; ``None`` if none is known."""
+    if training.pairing is not None and training.pairing.all_alike:
+        return _saying_nothing(training, course)
     if do_not_belong(training):
         return _not_theirs(training, course)
-    alike = training.pairing is not None and training.pairing.all_alike
-    if alike or (say_nothing(training) and moved >= FAR and course.gain < FAR_COMING):
+    if say_nothing(training) and moved >= FAR and course.gain < FAR_COMING:
         return _saying_nothing(training, course)
     unrelated = learnt_nothing(training)
     if unrelated is not None and (course.learns or moved >= FAR):
@@ -109,7 +111,7 @@ def _not_theirs(training: Training, course: Progress) -> Finding:
         "unseen": 100 * max(0.0, unseen.explained),
         "samples": seen.samples,
     }
-    evidence = Evidence("pairing_explained", seen.explained, LOST * unseen.explained, source=PAIRING_SOURCE)
+    evidence = Evidence("pairing_explained", seen.explained, (1 - LOST) * unseen.explained, source=PAIRING_SOURCE)
     return _labels((evidence, *_course(course)), Message("finding.underfitting_not_theirs", values))
 
 
@@ -172,6 +174,17 @@ def _squeezed(training: Training, narrow: SiteFlow) -> Finding:
         prescriptions=(),
         message=Message("finding.underfitting_narrow", values),
     )
+
+
+def _stalls(training: Training) -> bool:
+    """Whether the loss no longer falls with less than half of the metric, where a kernel tells half of the targets."""
+    losses = [score.loss for score in training.scores if score.loss is not None]
+    known, last = (
+        training.validation_pairing or training.pairing,
+        training.scores[-1].metric if training.scores else None,
+    )
+    told = known is not None and known.samples >= ENOUGH_SAMPLES and known.explained >= TOLD
+    return told and last is not None and 0.0 <= last < HALF and len(losses) > 1 and losses[-1] >= min(losses[:-1])
 
 
 def _is_low(training: Training) -> bool:
