@@ -25,6 +25,11 @@ def learnt_nothing(training: Training) -> Dependence | None:
     return seen if unseen is None and is_surely_none(seen) else None
 
 
+def is_by_heart(training: Training) -> bool:
+    """Whether something was learnt of the data trained on that tells nothing about others."""
+    return is_surely_there(training.dependence) and is_surely_none(training.validation_dependence)
+
+
 def is_surely_none(found: Dependence | None) -> bool:
     """Whether true pairs are no better than chance ones, and would have been seen to be if they were by a little.
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from itertools import pairwise
 
-from headwater.diagnosis.dependence import LITTLE, is_surely_none, is_surely_there
+from headwater.diagnosis.dependence import LITTLE, is_by_heart
 from headwater.diagnosis.dependence import SOURCE as PAIRING_SOURCE
 from headwater.diagnosis.prescribing import prescription
 from headwater.diagnosis.progress import ABOVE_CHANCE, chance_loss
@@ -31,7 +31,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
     if training is None or not training.scores:
         return
     last = training.scores[-1]
-    if is_surely_there(training.dependence) and is_surely_none(training.validation_dependence):
+    if is_by_heart(training):
         yield _unrelated(training)
     elif _loses_what_it_learns(training) and not _is_at_chance(observation.flow, last):
         yield _without_carrying_over(training.scores[0], last)

@@ -21,6 +21,7 @@ from headwater.diagnosis.dependence import (
     PAIRING_SOURCE,
     SOURCE,
     do_not_belong,
+    is_by_heart,
     learnt_nothing,
     say_nothing,
 )
@@ -82,7 +83,7 @@ def _known_reason(flow: Flow, training: Training, course: Progress, moved: float
     """A finding that says why nothing or little is learnt, whatever the loss does; ``None`` if none is known."""
     if training.pairing is not None and training.pairing.all_alike:
         return _saying_nothing(training, course)
-    if do_not_belong(training):
+    if do_not_belong(training) and not (is_by_heart(training) or _is_learnt(training)):
         return _not_theirs(training, course)
     if say_nothing(training) and moved >= FAR and course.gain < FAR_COMING:
         return _saying_nothing(training, course)
@@ -185,6 +186,11 @@ def _stalls(training: Training) -> bool:
     )
     told = known is not None and known.samples >= ENOUGH_SAMPLES and known.explained >= TOLD
     return told and last is not None and 0.0 <= last < HALF and len(losses) > 1 and losses[-1] >= min(losses[:-1])
+
+
+def _is_learnt(training: Training) -> bool:
+    last = training.scores[-1].metric if training.scores else None
+    return last is not None and last >= ENOUGH
 
 
 def _is_low(training: Training) -> bool:
