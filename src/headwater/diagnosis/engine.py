@@ -10,6 +10,7 @@ from headwater.diagnosis.waterfall import waterfall
 from headwater.records import Diagnosis, Finding, Flow, Message, Verdict
 
 _BREAKING = frozenset({"nonfinite", "overflow"})
+_MAY_WAKE = frozenset({"dead_units"})  # where sparse units are wanted half of them may begin so, and cost nothing
 FOLLOWED_SHARE = 0.5  # of the trained weights; below, what was seen does not speak for the network
 
 
@@ -22,7 +23,7 @@ def diagnose(
         flow: One measured step.
         rules: Which symptoms to look for.
         start: What was measured before the training that led there. What was wrong then counts where something is
-            wrong now, and is then the likelier root; what the training has healed does not.
+            wrong now, and is then the likelier root; what the training has healed counts only if it has cost time.
         broke: The first step on the way that had NaN or Inf: later ones only show what came of it.
 
     Returns:
@@ -40,13 +41,13 @@ def diagnose(
     began = frozenset(f.symptom for f in (found if start is None else before) if f.severity != "info")
     found = [_as_it_began(finding, before) for finding in found]
     course = progress(flow)
-    if (
-        any(finding.severity != "info" for finding in found)
-        or (course is not None and not course.learns)
-        or lost_time(flow)
-    ):
-        now = {finding.symptom for finding in found}
-        found += [finding for finding in before if finding.symptom not in now]
+    stuck = any(finding.severity != "info" for finding in found) or (course is not None and not course.learns)
+    now = {finding.symptom for finding in found}
+    healed = [finding for finding in before if finding.symptom not in now]
+    if stuck:
+        found += healed
+    elif lost_time(flow):
+        found += [finding for finding in healed if finding.symptom not in _MAY_WAKE]
     findings = folded(found, began)
     return Diagnosis(
         verdict=_verdict(findings, observation),
