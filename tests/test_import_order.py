@@ -24,6 +24,7 @@ ORDER = [
     "rehearsing",
     "intervening",
     "curing",
+    "asserting",
     "api",
     "demo",
     "lessons",

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn.modules.loss import _Loss
 
+from headwater.asserting import Limits, reason_to_fail
 from headwater.curing import Wish, cured, needs_training, untreated
 from headwater.intervening import intervene as _intervene
 from headwater.judging import diagnosed, run_info
@@ -129,8 +130,9 @@ def assert_healthy(
     steps: int = 0,
     seed: int | None = None,
     allow: Sequence[str] = (),
+    limits: Limits | None = None,
 ) -> Report:
-    """One line in a test suite: :func:`check`, and an error with the report if the model is not healthy.
+    """One line in a test suite: :func:`check`, and an error of a few lines if the model is not healthy.
 
     Args:
         model: A module, or an Experiment.
@@ -139,12 +141,16 @@ def assert_healthy(
         steps: As for :func:`check`.
         seed: As for :func:`check`.
         allow: Symptoms that are no reason to fail, such as ``"overfitting"``; ``"cannot_tell"`` for that verdict.
+        limits: Limits of your own in place of ours, for layers by a pattern of their names: the most that a statistic
+            of ``report.flow.to_pandas()`` may be, or the least and the most, ``{"encoder.*": {"dead_fraction": 0.9}}``.
+            Of two patterns that fit a layer the later one holds.
 
     Returns:
         The report.
 
     Raises:
-        AssertionError: If there is a finding of severity warning or worse, or no verdict is possible.
+        AssertionError: If there is a finding of severity warning or worse, a limit is passed, or no verdict is
+            possible; at most twelve lines with layer, measured value, threshold and what to do.
         InputError: If something handed over cannot be used.
 
     Example:
@@ -156,9 +162,9 @@ def assert_healthy(
     """
     allowed = {allow} if isinstance(allow, str) else set(allow)
     report = check(model, batch, loss, steps=steps, seed=seed)
-    wrong = [finding for finding in report.findings if finding.severity != "info" and finding.symptom not in allowed]
-    if wrong or (report.verdict == "cannot_tell" and "cannot_tell" not in allowed):
-        raise AssertionError(f"{type(model).__name__} is not known to be healthy.\n{report}")
+    reason = reason_to_fail(type(model).__name__, report, allowed, limits or {})
+    if reason is not None:
+        raise AssertionError(reason)
     return report
 
 

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from headwater.probes.dependence import dependence
+from headwater.probes.pairing import MOST_SAMPLES, pairings
+from headwater.probes.tree import tensors
 from headwater.records import Experiment, Flow, InputError, Score, Training
 from headwater.remedies.trial import in_use, loss_in_use, made, train_step
 from headwater.watching import Watch, watch
@@ -43,7 +45,9 @@ def rehearse(
         What the steps showed: each of them up to 200, of more an odd interval's, so that a gradient which turns round
         at every step is seen to; and the first of them with NaN or Inf.
     """
-    seen: list[Any] = []
+    seen: list[Any] = []  # what it is scored on
+    pairs: list[Any] = []  # what is asked whether its inputs say anything of its targets
+    samples = 0
     due = {round(steps * part / _SCORES) for part in range(1, _SCORES + 1)}
     with watch(model, optimizer, every=2 * (steps // (2 * _MEASURED)) + 1) as observed:
 
@@ -57,6 +61,9 @@ def rehearse(
             batch = next(stream)
             if len(seen) < _SCORED:
                 seen.append(batch)
+            if samples < MOST_SAMPLES:
+                pairs.append(batch)
+                samples += _samples(batch)
             if done == 1:
                 _score(experiment, model, seen, observed)
             train_step(model, batch, logged, optimizer)
@@ -65,17 +72,28 @@ def rehearse(
             if progress is not None:
                 progress("progress.train", done, steps)
     training = observed.training(experiment.metric_name)
-    return (_with_dependence(training, experiment, model, seen) if training else None), observed.broke
+    return (_with_dependence(training, experiment, model, seen, pairs) if training else None), observed.broke
 
 
-def _with_dependence(training: Training, experiment: Experiment, model: nn.Module, seen: list[Any]) -> Training:
-    """The training with what exchanged inputs do to the loss, on batches that were trained on and on others."""
+def _samples(batch: Any) -> int:
+    """Of the batch's first tensor; of one without, as many as are looked at."""
+    first = next(tensors(batch), None)
+    return len(first) if first is not None and first.dim() else MOST_SAMPLES
+
+
+def _with_dependence(
+    training: Training, experiment: Experiment, model: nn.Module, seen: list[Any], pairs: list[Any]
+) -> Training:
+    """The training with what inputs say of targets, to the model and by themselves, trained on and held out."""
     with in_use(model):
         held_out = list(made(experiment, "validation")) if experiment.validation is not None else []
+        pairing, validation_pairing = pairings(model, pairs, held_out, experiment.loss)
         return replace(
             training,
             dependence=dependence(model, seen, experiment.loss),
             validation_dependence=dependence(model, held_out, experiment.loss),
+            pairing=pairing,
+            validation_pairing=validation_pairing,
         )
 
 

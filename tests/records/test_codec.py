@@ -55,7 +55,7 @@ def test_every_record_is_tried() -> None:
         *("Arm", "Cause", "Diagnosis", "Evidence", "Finding", "Flow", "Message", "Moments", "ParameterFlow", "Path"),
         *("PathStep", "Prescription", "Proof", "RunInfo", "Site", "SiteFlow", "Waterfall", "WaterfallBar"),
         *("Event", "TimeGradient", "WatchInfo", "Consequence", "Score", "Setup", "Training", "TrainingStep"),
-        *("Dependence", "Effect", "Intervention"),
+        *("Dependence", "Effect", "Intervention", "Pairing"),
         *(
             "Comparison",
             "Derivation",

@@ -3,13 +3,14 @@
 from dataclasses import replace
 
 from headwater.diagnosis.folding import folded
-from headwater.diagnosis.progress import progress
+from headwater.diagnosis.progress import lost_time, progress
 from headwater.diagnosis.rule import Observation, Rule, needs_path
 from headwater.diagnosis.rules import RULES
 from headwater.diagnosis.waterfall import waterfall
 from headwater.records import Diagnosis, Finding, Flow, Message, Verdict
 
 _BREAKING = frozenset({"nonfinite", "overflow"})
+_MAY_WAKE = frozenset({"dead_units"})  # where sparse units are wanted half of them may begin so, and cost nothing
 FOLLOWED_SHARE = 0.5  # of the trained weights; below, what was seen does not speak for the network
 
 
@@ -22,7 +23,7 @@ def diagnose(
         flow: One measured step.
         rules: Which symptoms to look for.
         start: What was measured before the training that led there. What was wrong then counts where something is
-            wrong now, and is then the likelier root; what the training has healed does not.
+            wrong now, and is then the likelier root; what the training has healed counts only if it has cost time.
         broke: The first step on the way that had NaN or Inf: later ones only show what came of it.
 
     Returns:
@@ -38,10 +39,15 @@ def diagnose(
         found = [f for f in found if f.symptom not in _BREAKING] + _found_in(broke, rules, _BREAKING)
     before = _found_before(start, flow, rules)
     began = frozenset(f.symptom for f in (found if start is None else before) if f.severity != "info")
+    found = [_as_it_began(finding, before) for finding in found]
     course = progress(flow)
-    if any(finding.severity != "info" for finding in found) or (course is not None and not course.learns):
-        now = {finding.symptom for finding in found}
-        found += [finding for finding in before if finding.symptom not in now]
+    stuck = any(finding.severity != "info" for finding in found) or (course is not None and not course.learns)
+    now = {finding.symptom for finding in found}
+    healed = [finding for finding in before if finding.symptom not in now]
+    if stuck:
+        found += healed
+    elif lost_time(flow):
+        found += [finding for finding in healed if finding.symptom not in _MAY_WAKE]
     findings = folded(found, began)
     return Diagnosis(
         verdict=_verdict(findings, observation),
@@ -69,6 +75,13 @@ def _found_before(start: Flow | None, flow: Flow, rules: tuple[Rule, ...]) -> li
     able = [rule for rule in rules if rule.blocked(observation) is None]
     later = replace(observation, flow=replace(start, training=flow.training))
     return [finding for rule in able for finding in _looked(rule, later)]
+
+
+def _as_it_began(finding: Finding, before: list[Finding]) -> Finding:
+    """The finding; what was there before any step is no step's doing."""
+    early = next((other for other in before if other.symptom == finding.symptom), None)
+    by_a_step = bool(finding.causes) and finding.causes[0].id == "learning_rate_high"
+    return finding if early is None or not by_a_step else replace(finding, causes=early.causes)
 
 
 def _unchecked(blocked: dict[str, Message | None], flow: Flow) -> tuple[Message, ...]:

@@ -18,6 +18,7 @@ _LEARNING_NOTHING = _BROKEN_TRAINING.replace(" not_updating", "")  # weights of 
 _BAD_INIT = "bad_init_small bad_init_large"
 # In the order in which roots are looked for: what a user did comes before what the network does.
 _EXPLAINS = {
+    "labels": f"overfitting {_BROKEN_TRAINING}",
     "weight_decay_high": f"underflow vanishing zigzag double_regularization {_BROKEN_TRAINING}",
     "overfitting": _LEARNT,
     "loss_activation_mismatch": "underfitting lr_too_low vanishing saturation not_updating oscillation dead_units",
@@ -45,6 +46,7 @@ _EXPLAINS = {
     "vanishing_through_time": "underfitting lr_too_low",
 }
 _BY_CAUSE = ("weight_decay_high",)  # what is a root by its cause, whatever the symptom
+_BY_MESSAGE = {"finding.underfitting_not_theirs": "labels"}  # what is wrong with the data was so before any step
 _OF_THE_TRAINING = ("double_regularization", "underfitting")
 EXPLAINS: dict[str, frozenset[str]] = {
     symptom: frozenset(others.split()) - {symptom} for symptom, others in _EXPLAINS.items()
@@ -77,17 +79,23 @@ def _rank(finding: Finding, began: frozenset[str]) -> tuple[bool, bool, int, boo
     decay has brought the gradient by then is a matter of depth and time.
     """
     rank = _ROOTS.index(_kind(finding)) if _kind(finding) in EXPLAINS else len(_ROOTS)
-    return finding.severity == "info", finding.symptom not in began, rank, finding.symptom not in _OF_THE_TRAINING
+    return finding.severity == "info", not _is_early(finding, began), rank, finding.symptom not in _OF_THE_TRAINING
+
+
+def _is_early(finding: Finding, began: frozenset[str]) -> bool:
+    return finding.symptom in began or finding.message.id in _BY_MESSAGE
 
 
 def _kind(finding: Finding) -> str:
+    if finding.message.id in _BY_MESSAGE:
+        return _BY_MESSAGE[finding.message.id]
     cause = finding.causes[0].id if finding.causes else ""
     return cause if cause in _BY_CAUSE else finding.symptom
 
 
 def _is_explained(finding: Finding, root: Finding, began: frozenset[str]) -> bool:
     """Whether a root that matters accounts for a finding that did not come before it."""
-    came_first = finding.symptom in began and root.symptom not in began
+    came_first = _is_early(finding, began) and not _is_early(root, began)
     return root.severity != "info" and finding.symptom in EXPLAINS.get(_kind(root), ()) and not came_first
 
 

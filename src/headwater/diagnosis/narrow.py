@@ -1,4 +1,4 @@
-"""A place where all that a network knows of a sample goes through one number."""
+"""A place where all that a network knows of a sample goes through one number, or two."""
 
 from itertools import pairwise
 
@@ -7,11 +7,15 @@ from headwater.records import Flow, Path, SiteFlow
 MIN_INPUTS = 4  # numbers that are squeezed into one
 
 
-def one_number(flow: Flow) -> SiteFlow | None:
-    """The first layer with weights whose only unit is all that the next such layer sees, ``None`` if there is none.
+def few_numbers(flow: Flow, most: int = 1) -> SiteFlow | None:
+    """The first layer with weights whose few units are all that the next such layer sees, ``None`` if there is none.
 
     Only on a gradient's path that no other branch meets: beside a shortcut, or as a weight of an attention, one number
     is plenty.
+
+    Args:
+        flow: One measured step.
+        most: Units that are few.
     """
     if flow.path is None or _meets_another_branch(flow.path):
         return None
@@ -19,7 +23,12 @@ def one_number(flow: Flow) -> SiteFlow | None:
     layers = [row for row in flow.sites if row.site.kind in ("affine", "recurrent") or _is_embedding(row)]
     for row, following in pairwise(layers):
         both = {row.site.name, following.site.name} <= on_path
-        if both and _is_one_unit(row) and following.input is not None and following.input.count == row.activation.count:
+        if (
+            both
+            and _is_narrow(row, most)
+            and following.input is not None
+            and following.input.count == row.activation.count
+        ):
             return row
     return None
 
@@ -35,7 +44,7 @@ def _is_embedding(row: SiteFlow) -> bool:
     return bool(row.site.parameters) and row.input is None
 
 
-def _is_one_unit(row: SiteFlow) -> bool:
-    """Whether many numbers, or tokens of a vocabulary, become one each, the only one of its sample or position."""
+def _is_narrow(row: SiteFlow, most: int) -> bool:
+    """Whether many numbers, or tokens of a vocabulary, become so few, the only ones of their sample or position."""
     squeezes = row.input is None or row.input.count >= MIN_INPUTS * row.activation.count
-    return squeezes and len(row.site.shape) > 1 and row.site.shape[-1] == 1
+    return squeezes and len(row.site.shape) > 1 and row.site.shape[-1] <= most

@@ -94,6 +94,23 @@ def _fell(flow: Flow) -> bool:
     return all(len(kept) >= MIN_LOOKS and max(kept[1:]) < FALLEN * kept[0] for kept in (seen, held_out))
 
 
+def lost_time(flow: Flow) -> bool:
+    """Whether a quarter of a training went by before anything was learnt: what was wrong at first has cost that.
+
+    Told by the losses that are scored on the way where there are any, by the first third of the steps where not.
+    """
+    course = progress(flow)
+    if course is None or course.broke:
+        return False
+    scores = flow.training.scores if flow.training is not None else ()
+    looks = [(score.loss, score.validation_loss) for score in scores[:2]]
+    known = [(seen, unseen) for seen, unseen in looks if seen is not None and unseen is not None]
+    if len(known) < len("ab"):
+        return abs(course.start - course.early) <= LITTLE * abs(course.start)
+    (first, first_unseen), (quarter, quarter_unseen) = known
+    return first - quarter <= LITTLE * abs(first) or first_unseen - quarter_unseen <= LITTLE * abs(first_unseen)
+
+
 def chance_loss(flow: Flow) -> float | None:
     """Cross-entropy of a guess, times what the loss is multiplied with; ``None`` where other terms are added."""
     shape = flow.sites[-1].site.shape if flow.sites else ()

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from headwater.probes.measure import Loss
+from headwater.probes.samples import inputs_and_targets
 from headwater.probes.seen_through import SeenThrough
 from headwater.probes.tree import mapped, tensors
 from headwater.records import Dependence
@@ -59,33 +60,10 @@ def _exchanged(model: nn.Module, used: Sequence[Any], loss: Loss) -> Dependence 
 
 
 def _has_targets_of_its_own(model: nn.Module, batch: Any, loss: Loss) -> bool:
-    given: list[Tensor] = []
-    outputs: list[Tensor] = []
-
-    def note(values: list[Any]) -> list[Any]:
-        given.extend(tensors(values))
-        return values
-
-    handle = model.register_forward_hook(lambda module, args, output: outputs.extend(tensors(output)))
-    try:
-        loss(SeenThrough(model, note), batch)
-    finally:
-        handle.remove()
-    if not given or not outputs or given[0].dim() == 0 or len(given[0]) < FEWEST_SAMPLES:
+    inputs, targets = inputs_and_targets(model, batch, loss)
+    if not inputs or len(inputs[0]) < FEWEST_SAMPLES:
         return False
-    samples, storages = len(given[0]), {tensor.untyped_storage().data_ptr() for tensor in given}
-    shape = outputs[0].shape
-    return any(
-        _is_target(tensor, shape)
-        for tensor in tensors(batch)
-        if tensor.dim() and len(tensor) == samples and tensor.untyped_storage().data_ptr() not in storages
-        if not bool((tensor == tensor[:1]).all())  # targets all alike fit exchanged inputs as well
-    )
-
-
-def _is_target(tensor: Tensor, output: torch.Size) -> bool:
-    """Whether it holds classes, or numbers of the output's shape."""
-    return not tensor.is_floating_point() or tensor.shape in (output, output[:-1])
+    return any(not bool((tensor == tensor[:1]).all()) for tensor in targets)  # all alike fit exchanged inputs as well
 
 
 def _exchanging(model: nn.Module, generator: torch.Generator) -> SeenThrough:

@@ -12,6 +12,7 @@ from torch.nn.parameter import is_lazy
 
 from headwater.kernels.ledger import Ledger
 from headwater.probes.choose import Choice, Sites
+from headwater.probes.directions import with_directions
 from headwater.probes.eager import eager
 from headwater.probes.graph import BackwardGraph
 from headwater.probes.parameters import ParameterProbe, step
@@ -80,7 +81,7 @@ def measure(
             step(optimizer, lambda: _closure(model, batch, loss))
             parameters.compare(optimizer)
             parameters.look_closer(optimizer)
-        found = readings.flows(ledger)
+        found = with_directions(readings.flows(ledger), model)
     rows = with_parameters(rows, found)
     return Flow(
         sites=rows,

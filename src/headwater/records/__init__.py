@@ -47,6 +47,7 @@ from headwater.records.trace import Signed as Signed
 from headwater.records.trace import Stage as Stage
 from headwater.records.trace import WeightGradient as WeightGradient
 from headwater.records.training import Dependence as Dependence
+from headwater.records.training import Pairing as Pairing
 from headwater.records.training import Score as Score
 from headwater.records.training import Training as Training
 from headwater.records.training import TrainingStep as TrainingStep

@@ -122,6 +122,8 @@ class ParameterFlow:
         below_epsilon_fraction: Share of the non-zero gradient entries below the ε of an optimizer of Adam's family.
         lost_to_rounding_fraction: Share of the intended non-zero updates that are below half an ulp of their weight.
         replaced: Whether the parameter is another object than at the measured step before.
+        strongest_direction: Of a frozen matrix, its largest singular value over what independent numbers of its rms
+            give: about 1 as it was drawn, more once it was trained.
     """
 
     name: str
@@ -141,6 +143,7 @@ class ParameterFlow:
     below_epsilon_fraction: float | None = None
     lost_to_rounding_fraction: float | None = None
     replaced: bool = False
+    strongest_direction: float | None = None
 
     @property
     def grad_rms(self) -> float | None:

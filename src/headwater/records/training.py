@@ -57,6 +57,27 @@ class Dependence:
 
 
 @dataclass(frozen=True)
+class Pairing:
+    """How much of the targets a simple method that needs no training tells from the inputs.
+
+    Attributes:
+        samples: Pairs of input and target that were looked at.
+        explained: Share of the targets' variance that is told right of samples left out; below 0 for worse than their
+            mean, 0 where all inputs are alike.
+        deviations: How far that lies above the same with targets exchanged between samples, in its standard deviations.
+    """
+
+    samples: int
+    explained: float
+    deviations: float
+
+    @property
+    def all_alike(self) -> bool:
+        """Whether every sample has the same input."""
+        return self.explained == 0.0 and self.deviations == 0.0
+
+
+@dataclass(frozen=True)
 class Training:
     """A training as far as it was seen.
 
@@ -66,6 +87,8 @@ class Training:
         metric_name: What the metric is called.
         dependence: What exchanged inputs do to the loss at the end, on data trained on; ``None`` where that is unknown.
         validation_dependence: The same on data held out.
+        pairing: What inputs tell of targets before any training, on data trained on; ``None`` where that is unknown.
+        validation_pairing: The same on data held out, on as many samples.
     """
 
     steps: tuple[TrainingStep, ...] = ()
@@ -73,6 +96,8 @@ class Training:
     metric_name: str = ""
     dependence: Dependence | None = None
     validation_dependence: Dependence | None = None
+    pairing: Pairing | None = None
+    validation_pairing: Pairing | None = None
 
     def losses(self) -> list[float]:
         """The losses that are known, oldest first."""

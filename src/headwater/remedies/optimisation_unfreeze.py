@@ -1,7 +1,7 @@
 """Weights that were frozen before anything had been learnt are trained again.
 
-``requires_grad`` comes back for modules whose weights are still as PyTorch draws them, spread evenly round zero, which
-no training leaves; the optimizer is given them if it does not hold them. What looks trained stays frozen. Wrong where
+``requires_grad`` comes back for modules whose weights are still as an initialiser draws them: spread evenly round zero,
+or normal without a direction that stands out, which no training leaves; the optimizer is given them if it does not hold them. What looks trained stays frozen. Wrong where
 random weights are frozen on purpose (random features, echo state networks, a base that only adapters are to train).
 Costs the backward pass and the optimizer's state of what is trained now. Applied twice, there is nothing left to
 change.
@@ -15,8 +15,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from headwater.diagnosis.rules.not_updating import is_spread_evenly
+from headwater.diagnosis.fresh import is_drawn
 from headwater.kernels.ledger import moments
+from headwater.probes.directions import strongest_direction
+from headwater.records import ParameterFlow
 from headwater.remedies.edits import wrapped
 from headwater.remedies.edits_optimizer import HoldAll
 from headwater.remedies.order import Order
@@ -69,12 +71,21 @@ def _plan(model: nn.Module, order: Order, seed: int) -> tuple[Unfreeze, ...]:
 
 
 def _is_as_drawn(weight: Tensor) -> bool:
-    """Spread evenly; of few weights, within ±1/√inputs and up to the bounds, as nobody else leaves them."""
+    """By the marks that the rule goes by; of few weights, within ±1/√inputs and up to the bounds as nobody leaves them."""
+    drawn = ParameterFlow(
+        name="",
+        aliases=(),
+        shape=tuple(weight.shape),
+        dtype=str(weight.dtype),
+        trainable=False,
+        value=moments(weight),
+        strongest_direction=strongest_direction(weight),
+    )
     bound = weight[0].numel() ** -0.5
     largest, rms = float(weight.abs().max()), float(weight.to(torch.float64).square().mean().sqrt())
     fills = FULL * bound < largest <= bound * (1 + torch.finfo(weight.dtype).eps)
     even = abs(rms * 3**0.5 / bound - 1) < 1 - FULL
-    return is_spread_evenly(moments(weight)) or (weight.numel() >= FEWEST and fills and even)
+    return is_drawn(drawn) or (weight.numel() >= FEWEST and fills and even)
 
 
 REMEDY = Remedy(ID, _plan)

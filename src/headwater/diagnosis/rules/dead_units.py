@@ -9,7 +9,9 @@ from collections.abc import Iterable
 
 from headwater.diagnosis.prescribing import for_dead_units
 from headwater.diagnosis.rule import Observation, Rule
+from headwater.diagnosis.rules.lr_too_high import WRECKING_RATIO
 from headwater.records import Cause, Evidence, Finding, Flow, Message, SiteFlow
+from headwater.records.message import Value
 
 MERGED_SHARE = 0.5
 SIGMAS = 4.0  # of a binomial with p = 1/2 over the layer's units: one healthy layer in 30,000 lies beyond
@@ -33,13 +35,23 @@ def _look(observation: Observation) -> Iterable[Finding]:
             Evidence("units", worst.units, site=worst.site.name),
             Evidence("observations", worst.observations, MIN_OBSERVATIONS, worst.site.name),
         ),
-        causes=(Cause("dead_relu", None, Message("cause.dead_relu.why", {"mean": _mean_input(worst)})),),
+        causes=(_cause(observation.flow, worst),),
         prescriptions=for_dead_units(observation.flow),
         message=Message(
             "finding.dead_units",
             {"site": worst.site.name, "percent": 100 * share, "samples": worst.observations, "layers": len(dead)},
         ),
     )
+
+
+def _cause(flow: Flow, worst: SiteFlow) -> Cause:
+    """The step that threw the units where they are, if one was long enough to and it was not so before."""
+    ratios = flow.training.update_ratios() if flow.training is not None and flow.step else []
+    longest = max((ratio for ratio in ratios if math.isfinite(ratio)), default=0.0)
+    if longest > WRECKING_RATIO:
+        values: dict[str, Value] = {"ratio": longest, "first": None, "last": None, "optimizer": flow.optimizer or ""}
+        return Cause("learning_rate_high", None, Message("cause.learning_rate_high.why", values))
+    return Cause("dead_relu", None, Message("cause.dead_relu.why", {"mean": _mean_input(worst)}))
 
 
 def threshold(units: int) -> float:

@@ -14,6 +14,7 @@ from headwater.records.message import Value
 
 WARNING_P = 0.8
 CRITICAL_P = 0.9
+SCALED_UP = 0.5  # of 1/√(1 - p), the gain in rms of what is kept and scaled by 1/(1 - p)
 SOURCE = "noise of p/(1 - p) = 4 times the signal; 0.2 to 0.5 are usual (Srivastava et al. 2014, JMLR 15, A.4)"
 
 
@@ -41,9 +42,22 @@ def dropouts(flow: Flow) -> list[SiteFlow]:
 
 
 def share_dropped(row: SiteFlow) -> float:
-    """What a dropout that is on drops; 0 for all else."""
+    """What a dropout that is on drops, also one of the user's own; 0 for all else."""
     settings = row.site.settings
-    return float(settings.get("p", 0.0)) if settings.get("training") else 0.0
+    return float(settings.get("p", 0.0)) if settings.get("training") else _seen_to_drop(row)
+
+
+def _seen_to_drop(row: SiteFlow) -> float:
+    """What a module without weights sets to zero while it scales up what it keeps, as dropping does and nothing else.
+
+    Whole samples may be dropped (stochastic depth, Huang et al. 2016), so a share is known to a sample.
+    """
+    before, after = row.input, row.activation
+    if row.site.kind != "other" or row.site.parameters or before is None or before.count != after.count:
+        return 0.0
+    dropped = (after.zero_fraction or 0.0) - (before.zero_fraction or 0.0)
+    kept = 1.0 - dropped
+    return dropped if 0 < kept < 1 and (row.forward_gain or 0.0) > SCALED_UP / math.sqrt(kept) else 0.0
 
 
 def dropout_high(share: float) -> Cause:

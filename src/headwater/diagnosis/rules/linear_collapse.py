@@ -79,7 +79,11 @@ def _weight_shape(flow: Flow, row: SiteFlow) -> tuple[int, int]:
 
 
 def _blocked(observation: Observation) -> Message | None:
-    return None if observation.flow.setup.operations else Message("unchecked.no_operations")
+    flow = observation.flow
+    ran = {name for row in flow.sites for name in row.site.parameters}
+    # Behind a place where the graph is cut, an argmax say, nobody sees what bends.
+    cut = any(p.trainable and p.grad is None and p.name in ran for p in flow.parameters)
+    return None if flow.setup.operations and not cut else Message("unchecked.no_operations")
 
 
 RULE = Rule("linear_collapse", _look, _blocked)

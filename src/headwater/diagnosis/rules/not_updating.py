@@ -8,26 +8,25 @@ of their own.
 
 import math
 import statistics
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from headwater.diagnosis.fresh import never_trained, only_reads_out
 from headwater.diagnosis.prescribing import prescription
 from headwater.diagnosis.prescribing_training import for_still_weights
-from headwater.diagnosis.progress import progress
+from headwater.diagnosis.progress import Progress, progress
 from headwater.diagnosis.rule import Observation, Rule, needs_update
 from headwater.diagnosis.rules import underflow
-from headwater.records import Cause, Evidence, Finding, Flow, Message, Moments, ParameterFlow, Severity
+from headwater.records import Cause, Evidence, Finding, Flow, Message, ParameterFlow, Severity
 from headwater.records.message import Value
 
 FROZEN_RATIO = 1e-6
 SMALL_BESIDE = 1e-3
 ARRIVED = 0.01  # of the first loss
 FROZEN_SHARE = 0.1  # of all weights
-MIN_FRESH = 64  # elements, to tell an even spread
-EVEN = 0.05  # of rms·√3 over the largest: 1 for numbers drawn evenly from an interval around 0
-FAR_MEAN = 4.0  # standard errors
-FROZEN_SOURCE = "a tenth of the weights, still spread evenly as PyTorch draws them (docs/thresholds.md)"
+ENOUGH = 0.75  # of a metric that ends at 1: a readout of random features gets there, one of lost features does not
+FROZEN_SOURCE = "a tenth of the weights, still as an initialiser draws them (docs/thresholds.md)"
 NEGLIGIBLE_SHARE = 0.01  # of all trainable weights: in bfloat16 a step now and then leaves a single bias as it was
 SOURCE = "update/weight ratio: about 1e-3 is usual, below 1e-6 is frozen (CS231n notes; docs/thresholds.md)"
 
@@ -69,48 +68,35 @@ def _look(observation: Observation) -> Iterable[Finding]:
     for parameter in flow.parameters:
         if (_is_still(parameter) and not _is_switched_off(parameter, step)) or _is_cut_off(parameter, step):
             by_cause[_cause_id(parameter, step)].append(parameter)
-    fresh = [p for p in flow.parameters if _is_frozen_fresh(p, step) and not _has_adapter(p, flow)]
+    fresh = never_trained(flow)
     share = _weights(fresh) / max(1, _weights(list(flow.parameters)))
-    severity: Severity = "warning" if flow.optimizer else "info"  # without one, nobody said that it is to be trained
-    frozen = [_frozen_finding(fresh, share, severity)] if share > FROZEN_SHARE else []
+    silent = _never_answers(fresh, flow)
+    frozen = [_frozen_finding(fresh, share, _frozen_severity(flow))] if share > FROZEN_SHARE or silent else []
     return [*frozen, *(_finding(cause, still, flow) for cause, still in by_cause.items())]
 
 
-def _is_frozen_fresh(parameter: ParameterFlow, step: _Step) -> bool:
-    """Whether it is frozen with the weights it was born with: no training leaves them spread so evenly."""
-    value, is_matrix = parameter.value, len(parameter.shape) > 1
-    if parameter.trainable or not is_matrix or step.ran.isdisjoint(_names(parameter)):
-        return False
-    return is_spread_evenly(value)
+def _frozen_severity(flow: Flow) -> Severity:
+    """Only noted where nobody said that it is to be trained, or where reading out what is drawn will do."""
+    course = progress(flow)
+    if not flow.optimizer:
+        return "info"
+    return "info" if only_reads_out(flow) and (course is None or _reads_well(flow, course)) else "warning"
 
 
-def is_spread_evenly(value: Moments) -> bool:
-    """Whether numbers are many and lie evenly between two bounds round 0, as PyTorch draws weights."""
-    if value.count < MIN_FRESH:
-        return False
-    rms, largest, mean = value.rms or 0.0, value.abs_max or 0.0, abs(value.mean or 0.0)
-    evenness = rms * math.sqrt(3.0) / largest if largest else 0.0
-    return abs(evenness - 1.0) < EVEN and mean < FAR_MEAN * rms / math.sqrt(value.count)
+def _reads_well(flow: Flow, course: Progress) -> bool:
+    """Whether random features under a trained layer get the training where a network would bring it."""
+    scores = flow.training.scores if flow.training is not None else ()
+    metric = scores[-1].metric if scores else None
+    return course.learns and (metric is None or metric >= ENOUGH)
 
 
-def _has_adapter(parameter: ParameterFlow, flow: Flow) -> bool:
-    """Whether a way round it through a narrow place is trained in the same part of the model, as in LoRA.
-
-    That takes two matrices: one from the inputs to the narrow place, one from there to the outputs.
-    """
-    part = parameter.name.rpartition(".")[0].rpartition(".")[0]
-    beside = [p.shape[:2] for p in flow.parameters if p.trainable and len(p.shape) > 1 and _is_in(p.name, part)]
-    outputs, inputs = parameter.shape[:2]
-    narrow = Counter(min(shape) for shape in beside if max(shape) in (inputs, outputs))
-    ends = {(min(shape), max(shape)) for shape in beside}
+def _never_answers(fresh: list[ParameterFlow], flow: Flow) -> bool:
+    """Whether one of them is all zero and no trained number is added after it: its layer says nothing for good."""
+    zero = [p for p in fresh if p.value.zero_count == p.value.count]
+    trained = {p.name for p in flow.parameters if p.trainable}
     return any(
-        count > 1 and rank <= min(outputs, inputs) // 2 and {(rank, inputs), (rank, outputs)} <= ends
-        for rank, count in narrow.items()
+        trained.isdisjoint(row.site.parameters) for row in flow.sites for p in zero if p.name in row.site.parameters
     )
-
-
-def _is_in(name: str, part: str) -> bool:
-    return not part or name.startswith(f"{part}.")
 
 
 def _frozen_finding(fresh: list[ParameterFlow], share: float, severity: Severity) -> Finding:
@@ -184,6 +170,8 @@ def _has_arrived(flow: Flow) -> bool:
 
 
 def _severity(still: list[ParameterFlow], trainable: list[ParameterFlow], cause_id: str, flow: Flow) -> Severity:
+    if cause_id == "learning_rate_low" and flow.setup.optimizer.get("lr") == 0.0 and flow.training is None:
+        return "info"  # as a warm-up begins: a single step cannot tell
     rounded_away = cause_id in ("numeric_underflow", "learning_rate_low")
     if rounded_away and _has_arrived(flow):
         return "info"

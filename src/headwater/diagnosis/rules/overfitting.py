@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterable
 from itertools import pairwise
 
-from headwater.diagnosis.dependence import LITTLE, is_surely_none, is_surely_there
+from headwater.diagnosis.dependence import LITTLE, is_by_heart
 from headwater.diagnosis.dependence import SOURCE as PAIRING_SOURCE
 from headwater.diagnosis.prescribing_training import against_overfitting
+from headwater.diagnosis.progress import ABOVE_CHANCE, chance_loss
 from headwater.diagnosis.rule import Observation, Rule
-from headwater.records import Cause, Evidence, Finding, Message, Score, Training
+from headwater.records import Cause, Evidence, Finding, Flow, Message, Score, Training
 from headwater.records.message import Value
 
 BY_HEART = 0.995
@@ -30,9 +31,9 @@ def _look(observation: Observation) -> Iterable[Finding]:
     if training is None or not training.scores:
         return
     last = training.scores[-1]
-    if is_surely_there(training.dependence) and is_surely_none(training.validation_dependence):
+    if is_by_heart(training):
         yield _unrelated(training)
-    elif _loses_what_it_learns(training):
+    elif _loses_what_it_learns(training) and not _is_at_chance(observation.flow, last):
         yield _without_carrying_over(training.scores[0], last)
     elif _is_share(last):
         yield from _by_metric(training, last, SCORED * observation.flow.samples)
@@ -63,6 +64,12 @@ def _loses_what_it_learns(training: Training) -> bool:
     rise = last.validation_loss - first.validation_loss
     apart = last.loss < FALLEN * min(first.loss, last.validation_loss)
     return last.loss > 0 and apart and rise > _swing(training)
+
+
+def _is_at_chance(flow: Flow, last: Score) -> bool:
+    """Whether the training loss is no better than a guess, from however far above it has come."""
+    chance = chance_loss(flow)
+    return chance is not None and last.loss is not None and last.loss > ABOVE_CHANCE * chance
 
 
 def _swing(training: Training) -> float:

@@ -1,8 +1,9 @@
 """S-shaped activations driven into their flat ends, where the derivative is next to nothing.
 
-Counted on the gradient's path only: a gate beside it may be open or closed for good reason, and of the gates inside a
-GRU or LSTM many may be, so that more than half of all are needed there. What follows the last affine map is the
-output's own: a classifier that is sure of itself saturates its head.
+Counted on the gradient's path: a gate beside it may be open or closed for good reason, and counts where it is so for
+every sample and cannot be moved. Of the gates inside a GRU or LSTM many may be, so that more than half of all are
+needed there. What follows the last affine map is the output's own: a classifier that is sure of itself saturates its
+head.
 """
 
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from headwater.diagnosis.rule import Observation, Rule, needs_path
 from headwater.records import Cause, Evidence, Finding, Flow, Message, SiteFlow
 
 CRITICAL_SHARE = 0.9
+NO_WAY_BACK = 1e-3  # of the gradient, as for depth; a highway's gate begins at 0.05 (Srivastava et al. 2015)
 SOURCE = "half of the values no longer learn (docs/thresholds.md)"
 
 
@@ -22,7 +24,8 @@ def _look(observation: Observation) -> Iterable[Finding]:
     on_path = {step.site for step in flow.path.steps} if flow.path else set()
     if flow.path:
         on_path.add(flow.path.first)
-    shares = {row.site.name: _share(row, flow) for row in before_last_affine(flow) if row.site.name in on_path}
+    hidden = before_last_affine(flow)
+    shares = {row.site.name: _share(row, flow) for row in hidden if row.site.name in on_path or _is_shut(row)}
     saturated = [flow.site(name) for name, share in shares.items() if share > SATURATED_SHARE]
     if not saturated:
         return
@@ -52,8 +55,20 @@ def _share(row: SiteFlow, flow: Flow) -> float:
     return row.saturated_fraction or flat_share(row, flow) or 0.0
 
 
+def _is_shut(row: SiteFlow) -> bool:
+    """Whether a gate beside the path is where it is for every sample, and no gradient to speak of can move it."""
+    return (
+        is_s_shaped(row.site.activation)
+        and row.saturated_fraction == 1.0
+        and row.derivative_rms is not None
+        and row.derivative_rms < NO_WAY_BACK
+    )
+
+
 def _cause(row: SiteFlow) -> Cause:
     rms = row.input.rms if row.input else None
+    if _is_shut(row):
+        return Cause("saturated_activation", None, Message("cause.saturated_activation.shut", {"rms": rms}))
     return Cause("weights_too_large", None, Message("cause.weights_too_large.saturating", {"rms": rms}))
 
 

@@ -12,10 +12,22 @@ import math
 from collections.abc import Iterable
 
 from headwater.diagnosis.decay import DECAYING, decay_share, weight_decay_high
-from headwater.diagnosis.dependence import LITTLE, SOURCE, learnt_nothing
-from headwater.diagnosis.narrow import one_number
+from headwater.diagnosis.dependence import (
+    ENOUGH_SAMPLES,
+    FAR_COMING,
+    HARDLY,
+    LITTLE,
+    LOST,
+    PAIRING_SOURCE,
+    SOURCE,
+    do_not_belong,
+    is_by_heart,
+    learnt_nothing,
+    say_nothing,
+)
+from headwater.diagnosis.narrow import few_numbers
 from headwater.diagnosis.prescribing_training import for_decay
-from headwater.diagnosis.progress import Progress, needs_steps, progress
+from headwater.diagnosis.progress import Progress, chance_loss, needs_steps, progress
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.diagnosis.rules import lr_too_high
 from headwater.records import Cause, Dependence, Evidence, Finding, Flow, Message, SiteFlow, Training
@@ -24,7 +36,10 @@ from headwater.records.message import Value
 IMPROVED = 0.1  # of a metric that ends at 1: a few hundred samples tell chance from half of that
 FAR = 1.0
 ENOUGH = 0.8  # of a metric that ends at 1
-NARROW_SOURCE = "one unit that all goes through, and a fifth of the metric missing (docs/thresholds.md)"
+TOLD = 0.5  # of the targets' variance, by a kernel from a few hundred samples
+HALF = 0.5  # of a metric that ends at 1
+MOST_OF_TWO = 3  # classes that two numbers may tell with room to spare
+NARROW_SOURCE = "one unit or two that all goes through, and a fifth of the metric missing (docs/thresholds.md)"
 ALL_DECAY = 0.95  # of a step; a network in balance with its decay, gradient against pull, is at 0.71
 UNKNOWN = Cause("cannot_tell", None, Message("cause.cannot_tell.why"))
 DECAY_SOURCE = "half of a step: the weights go to zero faster than anywhere else"
@@ -44,8 +59,9 @@ def _look(observation: Observation) -> Iterable[Finding]:
         yield known
         return
     improves = rises is not None and rises > IMPROVED
+    stalls = decay > DECAYING and _stalls(training)
     # What has learnt all there is has no gradient left, and each step is decay then.
-    if (course.learns and (decay < ALL_DECAY or improves)) or (decay <= DECAYING and improves):
+    if (not stalls and course.learns and (decay < ALL_DECAY or improves)) or (decay <= DECAYING and improves):
         return
     values: dict[str, Value] = {"first": course.start, "last": course.last, "steps": len(training.steps)}
     yield Finding(
@@ -66,34 +82,82 @@ def _look(observation: Observation) -> Iterable[Finding]:
 
 def _known_reason(flow: Flow, training: Training, course: Progress, moved: float) -> Finding | None:
     """A finding that says why nothing or little is learnt, whatever the loss does; ``None`` if none is known."""
+    if training.pairing is not None and training.pairing.all_alike:
+        return _saying_nothing(training, course)
+    if do_not_belong(training) and not (is_by_heart(training) or _is_learnt(training)):
+        return _not_theirs(training, course)
+    if say_nothing(training) and moved >= FAR and course.gain < FAR_COMING:
+        return _saying_nothing(training, course)
     unrelated = learnt_nothing(training)
     if unrelated is not None and (course.learns or moved >= FAR):
         return _unrelated(training, unrelated, course)
-    narrow = one_number(flow) if _is_low(training) else None
+    narrow = few_numbers(flow, _most_too_few(flow, training)) if _is_low(training) else None
     return _squeezed(training, narrow) if narrow is not None else None
+
+
+def _most_too_few(flow: Flow, training: Training) -> int:
+    """How many units are too few: one always; two where more than three classes stay untold that a kernel can tell."""
+    known, chance = training.validation_pairing or training.pairing, chance_loss(flow)
+    classes = flow.sites[-1].site.shape[-1] if flow.sites and chance is not None else 0
+    told = known is not None and known.samples >= ENOUGH_SAMPLES and known.explained >= TOLD
+    return 2 if classes > MOST_OF_TWO and told and (training.scores[-1].metric or 0.0) < HALF else 1
+
+
+def _not_theirs(training: Training, course: Progress) -> Finding:
+    """Other pairs are trained on than are held out: the network can only learn them by heart."""
+    seen, unseen = training.pairing, training.validation_pairing
+    assert seen is not None
+    assert unseen is not None
+    values: dict[str, Value] = {
+        "seen": 100 * max(0.0, seen.explained),
+        "unseen": 100 * max(0.0, unseen.explained),
+        "samples": seen.samples,
+    }
+    evidence = Evidence("pairing_explained", seen.explained, (1 - LOST) * unseen.explained, source=PAIRING_SOURCE)
+    return _labels((evidence, *_course(course)), Message("finding.underfitting_not_theirs", values))
+
+
+def _saying_nothing(training: Training, course: Progress) -> Finding:
+    seen = training.pairing
+    assert seen is not None
+    values: dict[str, Value] = {"samples": seen.samples, "first": course.start, "last": course.last}
+    evidence = Evidence("pairing_deviations", seen.deviations, HARDLY, source=PAIRING_SOURCE)
+    return _labels((evidence, *_course(course)), Message("finding.underfitting_no_relation", values))
+
+
+def _course(course: Progress) -> tuple[Evidence, ...]:
+    return (Evidence("last_loss", course.last, course.start),)
+
+
+def _labels(evidence: tuple[Evidence, ...], message: Message) -> Finding:
+    return Finding(
+        symptom="underfitting",
+        severity="warning",
+        sites=(),
+        evidence=evidence,
+        causes=(Cause("capacity_or_label_noise", None, Message("cause.capacity_or_label_noise.unrelated")),),
+        prescriptions=(),
+        message=message,
+    )
 
 
 def _unrelated(training: Training, found: Dependence, course: Progress) -> Finding:
     """The loss may have fallen, as far as it can for one who knows how frequent the targets are and nothing else."""
     share = (found.exchanged - found.loss) / abs(found.exchanged)
     values: dict[str, Value] = {"first": course.start, "last": course.last, "steps": len(training.steps)}
-    return Finding(
-        symptom="underfitting",
-        severity="warning",
-        sites=(),
-        evidence=(
-            Evidence("pairing_gain", share, LITTLE, source=SOURCE),
-            Evidence("last_loss", course.last, course.start),
-        ),
-        causes=(Cause("capacity_or_label_noise", None, Message("cause.capacity_or_label_noise.unrelated")),),
-        prescriptions=(),
-        message=Message("finding.underfitting_unrelated", values),
-    )
+    evidence = Evidence("pairing_gain", share, LITTLE, source=SOURCE)
+    return _labels((evidence, *_course(course)), Message("finding.underfitting_unrelated", values))
 
 
 def _squeezed(training: Training, narrow: SiteFlow) -> Finding:
     metric, name = training.scores[-1].metric, training.metric_name or "accuracy"
-    values: dict[str, Value] = {"site": narrow.site.name, "op": narrow.site.op, "metric": name, "reached": metric}
+    values: dict[str, Value] = {
+        "site": narrow.site.name,
+        "op": narrow.site.op,
+        "metric": name,
+        "reached": metric,
+        "units": narrow.site.shape[-1],
+    }
     return Finding(
         symptom="underfitting",
         severity="warning",
@@ -102,10 +166,32 @@ def _squeezed(training: Training, narrow: SiteFlow) -> Finding:
             Evidence("training_metric", metric, ENOUGH, source=NARROW_SOURCE),
             Evidence("units", narrow.site.shape[-1], site=narrow.site.name),
         ),
-        causes=(Cause("capacity_or_label_noise", None, Message("cause.capacity_or_label_noise.narrow", values)),),
+        causes=(
+            Cause(
+                "capacity_or_label_noise",
+                None,
+                Message("cause.capacity_or_label_noise.narrow", values),
+            ),
+        ),
         prescriptions=(),
         message=Message("finding.underfitting_narrow", values),
     )
+
+
+def _stalls(training: Training) -> bool:
+    """Whether the loss no longer falls with less than half of the metric, where a kernel tells half of the targets."""
+    losses = [score.loss for score in training.scores if score.loss is not None]
+    known, last = (
+        training.validation_pairing or training.pairing,
+        training.scores[-1].metric if training.scores else None,
+    )
+    told = known is not None and known.samples >= ENOUGH_SAMPLES and known.explained >= TOLD
+    return told and last is not None and 0.0 <= last < HALF and len(losses) > 1 and losses[-1] >= min(losses[:-1])
+
+
+def _is_learnt(training: Training) -> bool:
+    last = training.scores[-1].metric if training.scores else None
+    return last is not None and last >= ENOUGH
 
 
 def _is_low(training: Training) -> bool:

@@ -5,6 +5,7 @@ only where the training gets nowhere or the dtype has lost the gradient altogeth
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable
 
 from headwater.diagnosis.prescribing_training import for_time
@@ -16,10 +17,13 @@ from headwater.records.message import Value
 
 DECADES = -3.0
 MIN_TIME_STEPS = 8
+MIN_CALLS = 3  # of a cell: two may be an encoder's and a decoder's
+CUT_SOURCE = "time steps that a gradient arrives at, of those that the cell was called for"
 SOURCE = "a thousandth of the gradient, as for depth (docs/thresholds.md; Pascanu et al. 2013, arXiv:1211.5063)"
 
 
 def _look(observation: Observation) -> Iterable[Finding]:
+    yield from map(_cut, cut_states(observation.flow))
     worst = min(ways_through_time(observation.flow), key=lambda way: way[1], default=None)
     if worst is None or worst[1] > DECADES:
         return
@@ -43,6 +47,33 @@ def _look(observation: Observation) -> Iterable[Finding]:
         causes=(Cause("recurrent_weights", None, Message("cause.recurrent_weights.why", values)),),
         prescriptions=for_time(row, steps),
         message=Message("finding.vanishing_through_time", values),
+    )
+
+
+def cut_states(flow: Flow) -> list[list[SiteFlow]]:
+    """The calls of each recurrent cell that a loop steps through, where only the last of them is in the graph."""
+    calls: dict[str, list[SiteFlow]] = defaultdict(list)
+    for row in flow.sites:
+        if row.site.kind == "recurrent" and not row.time_gradients:
+            calls[row.site.module].append(row)
+    return [rows for rows in calls.values() if len(rows) >= MIN_CALLS and _only_last_is_reached(rows)]
+
+
+def _only_last_is_reached(rows: list[SiteFlow]) -> bool:
+    *earlier, last = rows
+    return last.activation_grad is not None and all(row.activation_grad is None for row in earlier)
+
+
+def _cut(rows: list[SiteFlow]) -> Finding:
+    values: dict[str, Value] = {"site": rows[0].site.module, "steps": len(rows)}
+    return Finding(
+        symptom="vanishing_through_time",
+        severity="warning",
+        sites=(rows[0].site.module,),
+        evidence=(Evidence("time_steps", 1, len(rows), rows[0].site.module, CUT_SOURCE),),
+        causes=(Cause("detached_graph", None, Message("cause.detached_graph.state", values)),),
+        prescriptions=(),
+        message=Message("finding.vanishing_through_time_cut", values),
     )
 
 
