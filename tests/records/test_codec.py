@@ -86,7 +86,7 @@ def test_proof_of_the_first_schema_is_read() -> None:
     stored = json.loads((Folder(__file__).parent / "stored" / "proof.v1.json").read_text())
     assert stored["schema"] == "headwater/proof/1"
     proof = decode(Proof, stored)
-    assert (proof.verdict, proof.seeds, proof.steps) == ("not_proven", (0, 1), 5)
+    assert (proof.verdict, proof.seeds, proof.steps) == ("proven", (0, 1), 5)
     assert proof.effect == stored["effect"]
     assert (proof.rates, proof.cost, proof.interval_method) == ((1.0,), None, "t")
     assert encode(proof)["schema"] == "headwater/proof/2"
