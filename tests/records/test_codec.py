@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path as Folder
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ from headwater.records import (
 from tests.helpers import closed
 from tests.records.strategies import RECORDS, values_of
 
-SCHEMAS = {"Diagnosis": "headwater/diagnosis/1", "Flow": "headwater/flow/1", "Proof": "headwater/proof/1"}
+SCHEMAS = {"Diagnosis": "headwater/diagnosis/1", "Flow": "headwater/flow/1", "Proof": "headwater/proof/2"}
 RELU = Site("act", "ReLU", "activation", order=1, module="act", activation="relu", shape=(8, 4))
 FLOW = Flow(
     sites=(SiteFlow(RELU, activation=Moments(count=1, min=0.5, max=0.5, log2_histogram=((-1, 1),))),),
@@ -55,7 +56,7 @@ def test_every_record_is_tried() -> None:
         *("Arm", "Cause", "Diagnosis", "Evidence", "Finding", "Flow", "Message", "Moments", "ParameterFlow", "Path"),
         *("PathStep", "Prescription", "Proof", "RunInfo", "Site", "SiteFlow", "Waterfall", "WaterfallBar"),
         *("Event", "TimeGradient", "WatchInfo", "Consequence", "Score", "Setup", "Training", "TrainingStep"),
-        *("Dependence", "Effect", "Intervention", "Pairing"),
+        *("Dependence", "Effect", "Intervention", "Pairing", "Candidate", "Cost", "Measure", "Tuned"),
         *(
             "Comparison",
             "Derivation",
@@ -79,6 +80,18 @@ def test_record_comes_back_from_strict_json_as_it_was(cls: type, data: st.DataOb
     # NaN differs from itself, 0.0 equals -0.0 and 1 equals 1.0: their reprs tell the truth.
     assert repr(decode(cls, written)) == repr(record)
     assert Draft202012Validator(closed(schema_of(cls))).is_valid(written)
+
+
+def test_proof_of_the_first_schema_is_read() -> None:
+    stored = json.loads((Folder(__file__).parent / "stored" / "proof.v1.json").read_text())
+    assert stored["schema"] == "headwater/proof/1"
+    proof = decode(Proof, stored)
+    assert (proof.verdict, proof.seeds, proof.steps) == ("proven", (0, 1), 5)
+    assert proof.effect == stored["effect"]
+    assert (proof.rates, proof.cost, proof.interval_method) == ((1.0,), None, "t")
+    assert encode(proof)["schema"] == "headwater/proof/2"
+    with pytest.raises(ValueError, match="expected schema 'headwater/proof/2', got 'headwater/proof/3'"):
+        decode(Proof, {**stored, "schema": "headwater/proof/3"})
 
 
 @pytest.mark.parametrize("cls", RECORDS)

@@ -87,15 +87,16 @@ def test_arms_of_a_seed_see_the_same_data_and_start_from_the_same_weights():
     weights: list[float] = []
 
     def loss(model, batch):
-        seen.append(float(batch[0].sum()))
-        weights.append(float(model[0].weight.detach().sum()))
+        if model.training:
+            seen.append(float(batch[0].sum()))
+            weights.append(float(model[0].weight.detach().sum()))
         return nn.functional.cross_entropy(model(batch[0]), batch[1])
 
     def make():
         return nn.Sequential(nn.Linear(2, 8), nn.Sigmoid(), nn.Dropout(0.5), nn.Linear(8, 2))
 
     steps = 6  # more than one epoch, so that the second shuffle is covered: dropout draws in between
-    hw.prove(experiment(make, loss=loss), ["activation.relu"], seeds=[0, 1], steps=steps)
+    hw.prove(experiment(make, loss=loss), ["activation.relu"], seeds=[0, 1], steps=steps, rates=(1.0,))
     per_seed = 1 + 4 * steps  # one measured step to see the order, then four arms
     for start in (0, per_seed):
         arms = [seen[start + 1 + arm * steps : start + 1 + (arm + 1) * steps] for arm in range(4)]
@@ -148,7 +149,8 @@ def test_random_remedy_is_never_what_lessons_show_as_the_illness():
 def test_penalty_acts_in_a_proof():
     trial = experiment(lambda: deep(nn.Tanh, depth=1), optimizer=lambda p: torch.optim.SGD(p, lr=0.1))
     weak, strong = (
-        hw.prove(trial, [f"regularisation.l2:{strength}"], seeds=2, steps=20) for strength in ("1e-30", "5.0")
+        hw.prove(trial, [f"regularisation.l2:{strength}"], seeds=2, steps=20, rates=(1.0,))
+        for strength in ("1e-30", "5.0")
     )
     assert weak.remedies == ("regularisation.l2:1e-30",)
     assert weak.arm("treated").losses == weak.arm("original").losses
@@ -162,7 +164,7 @@ def test_random_remedy_that_breaks_the_training_is_a_run_that_failed(monkeypatch
     x, y = circles(9, 0)
     trial = experiment(lambda: deep(nn.Tanh, depth=1), batches=lambda: [(x[:8], y[:8]), (x[8:], y[8:])])
     calls = []
-    proof = hw.prove(trial, ["init.xavier"], seeds=2, steps=4, progress=lambda *a: calls.append(a[1]))
+    proof = hw.prove(trial, ["init.xavier"], seeds=2, steps=4, progress=lambda *a: calls.append(a[1]), rates=(1.0,))
     failure = proof.arm("random_remedy").failures[0]
     assert "ValueError: Expected more than 1 value per channel" in failure
     assert 0.0 <= proof.random_remedy <= 1.0
@@ -193,10 +195,12 @@ def test_data_with_a_state_of_its_own_are_the_same_for_all_arms(stream):
             return [(torch.tensor(generator.normal(size=(16, 2))).float(), torch.zeros(16).long())]
 
     def loss(model, batch):
-        seen.append(float(batch[0].sum()))
+        if model.training:
+            seen.append(float(batch[0].sum()))
         return nn.functional.cross_entropy(model(batch[0]), batch[1])
 
-    hw.prove(experiment(lambda: deep(nn.Sigmoid, 1), batches=batches, loss=loss), ["init.he"], seeds=2, steps=3)
+    trial = experiment(lambda: deep(nn.Sigmoid, 1), batches=batches, loss=loss)
+    hw.prove(trial, ["init.he"], seeds=2, steps=3, rates=(1.0,))
     for seed in (seen[:13], seen[13:]):
         arms = [seed[1 + 3 * arm : 4 + 3 * arm] for arm in range(4)]
         assert arms[0] == arms[1] == arms[2] == arms[3]
@@ -240,7 +244,8 @@ def test_progress_reaches_its_end_even_when_runs_break_off():
         steps=3,
         progress=lambda *a: calls.append(a),
     )
-    assert calls[-1] == ("progress.prove", 24, 24)
+    total = (3 * 4 + 2 * (4 + 4)) * 3  # tuning of three arms, then each seed's arms and the tuning of its random remedy
+    assert calls[-1] == ("progress.prove", total, total)
     assert [done for _, done, _ in calls] == sorted(done for _, done, _ in calls)
 
 

@@ -75,16 +75,43 @@ class Experiment:
             last[:] = [repair(copy.deepcopy(self.model()))]
             return last[0]
 
-        def optimizer(parameters: Iterable[Any]) -> Any:
-            assert self.optimizer is not None
-            parameters = list(parameters)
-            made = self.optimizer(parameters)
-            if repair_optimizer is None:
-                return made
-            repaired = _with_parameters(last[0] if last else model(), parameters)
-            return repair_optimizer(repaired, made) or made
+        if self.optimizer is None or repair_optimizer is None:
+            return replace(self, model=model)
+        return replace(self, model=model, optimizer=RepairedOptimizer(self.optimizer, repair_optimizer, last))
 
-        return replace(self, model=model, optimizer=None if self.optimizer is None else optimizer)
+    def optimizer_over(self, model: Any) -> Any:
+        """The optimizer over a model's parameters; a repaired one is told the model they belong to."""
+        assert self.optimizer is not None
+        return _optimizer_over(self.optimizer, model)
+
+
+class RepairedOptimizer:
+    """Makes the optimizer as before and repairs it, which takes the model: a repair knows weights by their names."""
+
+    def __init__(self, original: Callable[[Any], Any], repair: Callable[[Any, Any], Any], last: list[Any]) -> None:
+        self._original, self._repair, self._last = original, repair, last
+
+    def __call__(self, parameters: Iterable[Any]) -> Any:
+        """Over the parameters of the model that was made last, or of a copy of it.
+
+        Raises:
+            InputError: If they are others.
+        """
+        parameters = list(parameters)
+        model = _with_parameters(self._last[0], parameters) if self._last else None
+        if model is None:
+            raise InputError("make the model before its optimizer: experiment.optimizer(model.parameters()).")
+        made = self._original(parameters)
+        return self._repair(model, made) or made
+
+    def over(self, model: Any) -> Any:
+        """Over this model's parameters."""
+        made = _optimizer_over(self._original, model)
+        return self._repair(model, made) or made
+
+
+def _optimizer_over(function: Callable[[Any], Any], model: Any) -> Any:
+    return function.over(model) if isinstance(function, RepairedOptimizer) else function(model.parameters())
 
 
 def _with_parameters(model: Any, parameters: list[Any]) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +19,7 @@ from headwater.remedies.edits_rate import scaled
 from headwater.remedies.held_out import HeldOut, Purpose
 from headwater.remedies.order import order_of_flow
 from headwater.remedies.surgery import plan, repaired
-from headwater.remedies.trial import Trial, endless, fresh_model, run_trial, score
+from headwater.remedies.trial import Trial, endless, fresh_model, mean_loss, run_trial, score
 
 
 @dataclass(frozen=True)
@@ -117,9 +116,11 @@ class Bench:
         try:
             return self._made(run, on_step)
         except Exception as error:
-            untrained = score(self.experiment, self.base(run.seed)[0], self._held_out.batches(run.purpose))
+            model, held_out = self.base(run.seed)[0], self._held_out.batches
+            untrained = score(self.experiment, model, held_out(run.purpose))
+            loss = mean_loss(self.experiment, model, held_out(run.purpose))
             said = str(error).splitlines()[0] if str(error) else ""
-            return Trial(untrained, (), f"{type(error).__name__}: {said}", math.nan)
+            return Trial(untrained, (), f"{type(error).__name__}: {said}", loss)
 
 
 def at_rate(run: Run, rate: float) -> Run:

@@ -19,6 +19,7 @@ from headwater.probes.measure import Loss, check_trainable, checked_loss
 from headwater.probes.parameters import naming_errors, needs_closure
 from headwater.probes.preserve import random_states, restore_random_states
 from headwater.records import Experiment, InputError
+from headwater.records.experiment import RepairedOptimizer
 from headwater.remedies import seeds
 from headwater.remedies.edits import Edit
 from headwater.remedies.seeds import seed_everything as seed_everything
@@ -184,7 +185,8 @@ def make_optimizer(experiment: Experiment, model: nn.Module) -> torch.optim.Opti
             "this experiment has no optimizer, and training needs one: "
             "Experiment(..., optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-3))."
         )
-    optimizer = made(experiment, "optimizer", model.parameters())
+    repaired = isinstance(experiment.optimizer, RepairedOptimizer)
+    optimizer = experiment.optimizer_over(model) if repaired else made(experiment, "optimizer", model.parameters())
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise InputError(f"Experiment.optimizer must return a torch.optim.Optimizer, got {type(optimizer).__name__}.")
     return optimizer

@@ -17,6 +17,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from headwater.probes.preserve import random_states, restore_random_states
 from headwater.records import Experiment, InputError
 from headwater.remedies import seeds
 from headwater.remedies.bench import Run, at_rate
@@ -39,7 +40,9 @@ def checked_rates(rates: Sequence[float], experiment: Experiment, seed: int) -> 
         grid = ()
     if not grid or not all(0.0 < rate < math.inf for rate in grid):
         raise InputError(f"rates are factors on the learning rate, such as rates=(1.0, 0.3, 0.1); got {rates!r}.")
+    outside = random_states()
     groups = make_optimizer(experiment, fresh_model(experiment, seed)).param_groups
+    restore_random_states(outside)
     return grid if all(isinstance(group.get("lr"), float | int) for group in groups) else (1.0,)
 
 

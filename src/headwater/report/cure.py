@@ -19,7 +19,7 @@ from headwater.report.words import Words, glyph
 
 MOST_LINES = 25
 MOST_CANDIDATES = 6
-NAME_CELLS = 36
+LEAST_CELLS = 20  # of a candidate's ids
 STATUS = {"proven": "proven", "not_proven": "not_proven", "nothing_to_fix": "healthy"}
 
 
@@ -187,8 +187,9 @@ def _tried(cure: Record, words: Words, cells: int) -> list[Text]:
         return []
     shown = list(cure.candidates[:MOST_CANDIDATES])
     rows = [[words(f"cure.{part}") for part in ("tried", "outcome", "rate_head", "steps")] + [words.say(cure.metric)]]
-    rows += [standing(candidate, words) for candidate in shown]
-    rows = [[crop(row[0], NAME_CELLS), *row[1:]] for row in rows]
+    rows += [[_ids(candidate, words), *standing(candidate, words)[1:]] for candidate in shown]
+    others = sum(max(cell_len(row[column]) for row in rows) + 2 for column in range(1, len(rows[0])))
+    rows = [[crop(row[0], max(cells - 2 - others, LEAST_CELLS)), *row[1:]] for row in rows]
     widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))]
     told = [Text()]
     for index, row in enumerate(rows):
@@ -198,6 +199,11 @@ def _tried(cure: Record, words: Words, cells: int) -> list[Text]:
     if rest > 0:
         told.append(fit(Text("  " + words.counted("cure.more", rest), "dim"), cells))
     return told
+
+
+def _ids(candidate: Candidate, words: Words) -> str:
+    """A candidate as ``headwater prove`` takes it: shorter than its name, and with its strength."""
+    return clean(" + ".join(candidate.remedies)) or words("proof.arm_original")
 
 
 def _wrapped(content: str, cells: int, most: int) -> list[Text]:
