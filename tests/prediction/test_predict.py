@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import headwater as hw
-from headwater.prediction import mixture
+from headwater.prediction import mixture, pooling
 from headwater.prediction.signal import Gradient, Signal
 from headwater.records import Flow, InputError
 from headwater.records.prediction import Prediction, SitePrediction
@@ -279,12 +279,30 @@ def test_shortcuts_and_normalisation_are_followed(name: str) -> None:
         assert max(decades_off(row)) < 2 * LOG_TOLERANCE, row.site.name
 
 
-def test_max_pooling_is_followed_roughly() -> None:
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.GELU, lambda: nn.PReLU(16, 0.4)], ids=["relu", "gelu", "prelu"])
+def test_the_largest_of_a_window_is_followed_behind_an_activation(
+    activation: Callable[[], nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken for normal, ReLU's outputs were off by 0.07 decades behind the pooling and their gradients by 0.16."""
     torch.manual_seed(0)
-    layers = [nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(64, 64, 3, padding=1), nn.Tanh()]
-    prediction = beside(nn.Sequential(*layers, nn.Flatten(), nn.Linear(64 * 64, CLASSES)), (3, 16, 16), 64)
+    layers = [nn.Conv2d(3, 16, 3), activation(), nn.MaxPool2d(3, 2, 1), nn.Conv2d(16, 16, 3), activation()]
+    model = nn.Sequential(*layers, nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64, CLASSES))
+    model.append(nn.Linear(CLASSES, CLASSES))
+    found = beside(model, (3, 14, 14), 1024)
+    for row in found.sites:
+        assert max(decades_off(row)) < LOG_TOLERANCE, row.site.name
+    monkeypatch.setattr(pooling, "_CHUNK", 9 * 129 * 5)  # five windows at a time
+    for whole, in_pieces in zip(found.sites, hw.predict(model, (3, 14, 14)).sites, strict=True):
+        assert in_pieces.activation_rms == pytest.approx(whole.activation_rms, rel=1e-12)
+        assert in_pieces.activation_grad_rms == pytest.approx(whole.activation_grad_rms, rel=1e-12)
+
+
+def test_max_pooling_of_what_is_no_activation_is_followed() -> None:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3, 32, 3, padding=1), nn.MaxPool2d(2), nn.LeakyReLU(-0.7), nn.MaxPool2d(2)]
+    prediction = beside(nn.Sequential(*layers, nn.Flatten(), nn.Linear(32 * 16, CLASSES)), (3, 16, 16), 512)
     for row in prediction.sites:
-        assert max(decades_off(row)) < 0.15, row.site.name
+        assert max(decades_off(row)) < LOG_TOLERANCE, row.site.name
 
 
 def test_inputs_draw_together_as_predicted() -> None:

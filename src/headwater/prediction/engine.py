@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
 
-from headwater.prediction import rules
+from headwater.prediction import pooling, rules
 from headwater.prediction.program import Names, Operation
 from headwater.prediction.rules import Passed
 from headwater.prediction.signal import Gradient, Signal, Unknown
@@ -194,10 +194,10 @@ def _through_module(module: nn.Module, x: Signal) -> Passed | str:
         return rules.normalised(x, axes, eps, _double(module.weight), None, centred=False)
     if isinstance(module, nn.GroupNorm):
         return _group_norm(module, x)
-    windows = rules.windows_of(module)
+    windows = pooling.windows_of(module)
     if windows is not None:
         shape = module(x.mean).shape
-        return rules.max_pooled(windows, lambda values: values.reshape(shape), x)
+        return pooling.max_pooled(windows, lambda values: values.reshape(shape), x)
     return f"no rule for {classify.module_type(module).__name__}"
 
 

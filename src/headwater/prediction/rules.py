@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from headwater.prediction.activations import response
-from headwater.prediction.signal import Gradient, Signal, is_followed, matrix, mixed_spread, summed
+from headwater.prediction.signal import Gradient, Signal, Source, is_followed, matrix, mixed_spread, summed
 from headwater.theory import Activation
 
 Pull = Callable[[list[Gradient | None]], list[Gradient]]
@@ -105,13 +105,15 @@ def elementwise(activation: Activation, signal: Signal, parameters: dict[str, An
     """An activation of a normal variable, by quadrature; its slope is taken to be independent of the gradient."""
     covariance = matrix(signal.covariance, signal.variance) if is_followed(signal.mean) else None
     found = response(activation, signal.mean, signal.variance, parameters, covariance)
-    output = Signal(found.mean, found.variance, signal.spread, signal.units, found.kurtosis, found.covariance)
+    source = Source(signal.mean, signal.variance, activation, parameters)
+    output = Signal(found.mean, found.variance, signal.spread, signal.units, found.kurtosis, found.covariance, source)
 
     def pull(gradients: list[Gradient | None]) -> list[Gradient]:
         gradient = _in_one_unit(gradients)[0]
         assert gradient is not None
-        means = gradient.means * found.slope
-        variance = (gradient.square * found.square_slope - means.square().mean(0)).clamp(min=0)
+        slope, square_slope = gradient.slopes or (found.slope, found.square_slope)
+        means = gradient.means * slope
+        variance = (gradient.square * square_slope - means.square().mean(0)).clamp(min=0)
         extra = 3.0 * (found.slope_kurtosis - 1.0) / signal.units
         result = Gradient(means, variance, gradient.spread + extra, gradient.exponent)
         if found.slope_products is not None:
@@ -225,38 +227,6 @@ def product(left: Signal, right: Signal) -> Passed:
     return [output], pull
 
 
-def max_pooled(
-    module_of_windows: Callable[[Tensor], Tensor], restore: Callable[[Tensor], Tensor], signal: Signal
-) -> Passed:
-    """The largest of a window of normal variables, taken to be independent.
-
-    Args:
-        module_of_windows: From the input to (windows, elements of a window); what lies outside is -inf.
-        restore: From one number per window to the output.
-        signal: The input.
-    """
-    with torch.enable_grad():
-        source = signal.mean.detach().clone().requires_grad_()
-        windows = module_of_windows(source)
-    present = torch.isfinite(windows.detach())
-    means = torch.where(present, windows.detach(), 0.0)
-    deviations = torch.where(present, module_of_windows(signal.variance), 0.0).clamp(min=1e-300).sqrt()
-    chance, first, second = _largest(means, deviations, present)
-    output = signal.like(restore(first), restore((second - first.square()).clamp(min=0)))
-
-    def pull(gradients: list[Gradient | None]) -> list[Gradient]:
-        gradient = _in_one_unit(gradients)[0]
-        assert gradient is not None
-        flat = gradient.means.reshape(len(gradient.means), -1, 1) * chance
-        square = gradient.square.reshape(-1, 1) * chance
-        back = torch.stack([torch.autograd.grad(windows, source, row, retain_graph=True)[0] for row in flat])
-        squares = torch.autograd.grad(windows, source, square, retain_graph=True)[0]
-        variance = (squares - back.square().mean(0)).clamp(min=0)
-        return [Gradient(back, variance, gradient.spread, gradient.exponent)]
-
-    return [output], pull
-
-
 def convolution(module: Any) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
     """A convolution of either direction and its square."""
     weight, bias = module.weight.detach().double(), module.bias
@@ -288,45 +258,6 @@ def channels_first(values: Any, x: Tensor) -> Any:
     if values is None:
         return None
     return values.detach().double().reshape([1, -1] + [1] * (x.dim() - 2))
-
-
-def windows_of(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
-    """How ``nn.MaxPool1d`` and ``nn.MaxPool2d`` cut their input; ``None`` for any other or unusual one."""
-    if isinstance(module, nn.MaxPool2d):
-        kernel, stride, padding = (_pair(v) for v in (module.kernel_size, module.stride, module.padding))
-        dilation, is_plain = _pair(module.dilation), not (module.ceil_mode or module.return_indices)
-    elif isinstance(module, nn.MaxPool1d):
-        kernel, stride, padding = ((1, _one(v)) for v in (module.kernel_size, module.stride, 0))
-        padding, dilation = (0, _one(module.padding)), (1, _one(module.dilation))
-        is_plain = not (module.ceil_mode or module.return_indices)
-    else:
-        return None
-    return (lambda x: _cut(x, kernel, stride, padding, dilation)) if is_plain else None
-
-
-def _cut(x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Tensor:
-    """(windows, elements), windows in the order (channel, row, column)."""
-    image = x if x.dim() == 4 else x.unsqueeze(-2)
-    padded = F.pad(image, (padding[1], padding[1], padding[0], padding[0]), value=-math.inf)
-    columns = F.unfold(torch.where(torch.isfinite(padded), padded, -1e300), kernel, dilation, 0, stride)
-    columns = columns.reshape(image.shape[1], math.prod(kernel), -1).transpose(1, 2)
-    return torch.where(columns > -1e299, columns, -math.inf).reshape(-1, math.prod(kernel))
-
-
-def _largest(means: Tensor, deviations: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of each window: each element's chance to be the largest, and mean and second moment of the largest."""
-    low = torch.where(present, means - 8 * deviations, math.inf).amin(1, keepdim=True)
-    high = torch.where(present, means + 8 * deviations, -math.inf).amax(1, keepdim=True)
-    nodes = low + (high - low) * torch.linspace(0, 1, 257, dtype=torch.float64)
-    z = (nodes[:, None, :] - means[:, :, None]) / deviations[:, :, None]
-    below = torch.where(present[:, :, None], 0.5 * torch.special.erfc(-z / math.sqrt(2)), 1.0)
-    density = torch.where(present[:, :, None], torch.exp(-0.5 * z * z) / deviations[:, :, None], 0.0)
-    everything = below.prod(1, keepdim=True)
-    weight = density * (everything / below.clamp(min=1e-300))
-    chance = weight.sum(2)
-    total = chance.sum(1, keepdim=True)
-    of_largest = weight.sum(1) / total
-    return chance / total, (of_largest * nodes).sum(1), (of_largest * nodes.square()).sum(1)
 
 
 def _vector_jacobian(
@@ -380,11 +311,3 @@ def _reduced(values: Tensor, like: Tensor, batched: bool) -> Tensor:
 
 def _several(value: Any) -> list[Tensor]:
     return [value] if isinstance(value, Tensor) else list(value)
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
-
-
-def _one(value: Any) -> int:
-    return value if isinstance(value, int) else int(value[0])

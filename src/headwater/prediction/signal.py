@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from headwater.records import Message
+from headwater.theory import Activation
 
 MOST_UNITS = 512  # of a vector whose covariances are followed: it takes their cube of operations per layer
 
@@ -28,6 +30,8 @@ class Gradient:
         spread: Variance of ln of the mean square from one draw of the weights to another.
         exponent: Of the unit; a gradient that has vanished is far below what float64 squares.
         covariance: Over the inputs, mean over the directions, (units, units); ``None`` where it is not followed.
+        slopes: E[φ′] and E[φ′²] of the activation that the tensor comes from, where the gradient arrives: what max
+            pooling picks has other slopes than the rest. ``None`` where they are the same everywhere.
     """
 
     means: Tensor
@@ -35,6 +39,7 @@ class Gradient:
     spread: float = 0.0
     exponent: int = 0
     covariance: Tensor | None = None
+    slopes: tuple[Tensor, Tensor] | None = None
 
     @property
     def square(self) -> Tensor:
@@ -56,7 +61,8 @@ class Gradient:
         """The same in units of 2**exponent."""
         factor = 2.0 ** max(-1000, self.exponent - exponent)
         covariance = None if self.covariance is None else self.covariance * factor * factor
-        return Gradient(self.means * factor, self.variance * factor * factor, self.spread, exponent, covariance)
+        means, variance = self.means * factor, self.variance * factor * factor
+        return Gradient(means, variance, self.spread, exponent, covariance, self.slopes)
 
     def __add__(self, other: Gradient) -> Gradient:
         """Of two paths that the gradient takes."""
@@ -75,6 +81,23 @@ class Gradient:
         )
 
 
+@dataclass(eq=False, frozen=True)
+class Source:
+    """The normal variable that an activation was taken of.
+
+    Attributes:
+        mean: Of each element of its input.
+        variance: Of each element.
+        activation: φ.
+        parameters: Its slopes or bounds; a tensor of slopes holds one per channel, dimension 1.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    activation: Activation
+    parameters: dict[str, Any]
+
+
 @dataclass(eq=False)
 class Signal:
     """Of an activation: mean and variance over the inputs, both of the shape that one sample has, batch of 1 first.
@@ -86,6 +109,7 @@ class Signal:
         units: Outputs of the last affine map, of which the mean square is an average; infinite before the first.
         kurtosis: E[x⁴] / E[x²]² of what is averaged.
         covariance: Of a vector, (units, units) with the variances on the diagonal; ``None`` where it is not followed.
+        source: What it is an activation of, ``None`` for anything else.
         is_trained: Whether any parameter had a part in it, so that a gradient arrives.
         gradient: That arrives from everything that takes it.
     """
@@ -96,6 +120,7 @@ class Signal:
     units: float = math.inf
     kurtosis: float = 3.0
     covariance: Tensor | None = None
+    source: Source | None = field(default=None, repr=False)
     is_trained: bool = False
     gradient: Gradient | None = field(default=None, repr=False)
 
