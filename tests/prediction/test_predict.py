@@ -305,6 +305,80 @@ def test_max_pooling_of_what_is_no_activation_is_followed() -> None:
         assert max(decades_off(row)) < LOG_TOLERANCE, row.site.name
 
 
+class Block(nn.Module):
+    """A shortcut around a branch, or around whatever ``inner`` is."""
+
+    def __init__(self, width: int, inner: nn.Module | None = None) -> None:
+        super().__init__()
+        branch = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, width))
+        self.inner = branch if inner is None else inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.inner(x)
+
+
+class Between(nn.Module):
+    """A function between two matrices."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.first, self.function, self.last = nn.Linear(256, 256), function, nn.Linear(256, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.function(self.first(x)))
+
+
+RELATED = {
+    "shortcut around shortcuts": (
+        lambda: nn.Sequential(*(Block(256, nn.Sequential(Block(256), Block(256))) for _ in range(4)))
+    ),
+    "twice the same": lambda: Between(lambda x: x + x),
+    "nothing less the half": lambda: Between(lambda x: x - 0.5 * x),
+    "with its activation": lambda: Between(lambda x: x + torch.relu(x)),
+    "with its dropout": lambda: Between(lambda x: x + F.dropout(x, 0.5)),
+    "squared": lambda: Between(lambda x: x * x),
+    "to the second power": lambda: Between(lambda x: x**2),
+    "its own gate": lambda: Between(lambda x: x * torch.sigmoid(x)),
+}
+
+
+@pytest.mark.parametrize("name", RELATED)
+def test_what_two_signals_have_in_common_is_counted(name: str) -> None:
+    """As if they were independent, four shortcuts around shortcuts were off by 0.54 decades, x + x by 0.09."""
+    torch.manual_seed(0)
+    prediction = beside(RELATED[name](), (256,), 1024)
+    assert not prediction.gaps
+    for row in prediction.sites:
+        assert max(decades_off(row)) < LOG_TOLERANCE, row.site.name
+
+
+def test_convolutions_share_their_shortcuts_too() -> None:
+    class Around(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.inner(x)
+
+    def branch() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1))
+
+    torch.manual_seed(0)
+    blocks = [Around(nn.Sequential(Around(branch()), Around(branch()))) for _ in range(3)]
+    prediction = beside(nn.Sequential(nn.Conv2d(3, 32, 3), *blocks, nn.Flatten()), (3, 8, 8), 64)
+    for row in prediction.sites:
+        assert max(decades_off(row)) < LOG_TOLERANCE, row.site.name
+
+
+def test_dropout_of_everything_leaves_the_biases() -> None:
+    torch.manual_seed(0)
+    last = nn.Linear(64, 10)
+    prediction = hw.predict(nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Dropout(1.0), last), (64,))
+    assert prediction.sites[-1].activation_rms == pytest.approx(float(last.bias.detach().square().mean().sqrt()))
+    assert prediction.sites[0].activation_grad_rms == 0.0
+
+
 def test_inputs_draw_together_as_predicted() -> None:
     prediction = beside(mlp(nn.ReLU, 30, 256, 2**0.5), (256,))
     for row in prediction.sites:

@@ -182,7 +182,7 @@ def _through_module(module: nn.Module, x: Signal) -> Passed | str:
     if isinstance(module, _AVERAGING_MODULES):
         return rules.averaging(module, x)
     if isinstance(module, (nn.Dropout, _DropoutNd)):
-        return rules.dropped(x, module.p) if module.training and module.p < 1 else rules.shape_only(lambda v: v, [x])
+        return rules.dropped(x, module.p) if module.training else rules.shape_only(lambda v: v, [x])
     if isinstance(module, (_BatchNorm, nn.InstanceNorm1d, nn.InstanceNorm2d)):
         return _batch_norm(module, x)
     if isinstance(module, nn.LayerNorm):
@@ -246,13 +246,15 @@ def _through_function(operation: Operation, args: Any, kwargs: Any) -> Any:
         return _sum(args, _SUMS[name])
     if name in ("mul", "imul", "truediv", "div", "neg") and isinstance(first, (Signal, Tensor, int, float)):
         return _scaled_or_product(name, args)
+    if name in ("pow", "square") and isinstance(first, Signal) and (name == "square" or args[1:] == (2,)):
+        return (*rules.squared(first), [first])
     if name == "linear" and isinstance(first, Signal) and isinstance(args[1], Tensor):
         bias = args[2] if len(args) > 2 else kwargs.get("bias")
         return (*rules.dense(args[1], bias, first), [first])
     if name == "dropout" and isinstance(first, Signal):
         p = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
         training = kwargs.get("training", args[2] if len(args) > 2 else True)
-        dropped = rules.dropped(first, p) if training and p < 1 else rules.shape_only(lambda v: v, [first])
+        dropped = rules.dropped(first, p) if training else rules.shape_only(lambda v: v, [first])
         return (*dropped, [first])
     if name in ("max_pool2d", "max_pool1d") and isinstance(first, Signal):
         module = (nn.MaxPool2d if name == "max_pool2d" else nn.MaxPool1d)(*args[1:], **kwargs)
@@ -263,29 +265,36 @@ def _through_function(operation: Operation, args: Any, kwargs: Any) -> Any:
 
 def _sum(args: Any, sign: float) -> Any:
     left, right = args
+    if isinstance(left, Signal) and left is right:
+        return (*rules.multiplied(left, 1.0 + sign), [left])
     if isinstance(left, Signal) and isinstance(right, Signal):
         return (*rules.total(left, right, sign), [left, right])
     signal, constant = (left, right) if isinstance(left, Signal) else (right, left)
     constant = constant.detach().double() if isinstance(constant, Tensor) else constant
     own, other = (1.0, sign) if isinstance(left, Signal) else (sign, 1.0)
     zero = constant * 0 if isinstance(constant, Tensor) else 0.0
-    return (*rules.linear(lambda a: own * a + other * constant, lambda a: a + zero, [signal]), [signal])
+    outputs, pull = rules.linear(lambda a: own * a + other * constant, lambda a: a + zero, [signal])
+    if outputs[0].mean.shape == signal.mean.shape:
+        outputs[0].terms = signal.parts(own)
+    return outputs, pull, [signal]
 
 
 def _scaled_or_product(name: str, args: Any) -> Any:
     if name == "neg":
-        return (*rules.linear(lambda a: -a, lambda a: a, [args[0]]), [args[0]])
+        return (*rules.multiplied(args[0], -1.0), [args[0]])
     left, right = args
     if isinstance(left, Signal) and isinstance(right, Signal):
         if name in ("truediv", "div"):
             return "it divides one signal by another"
+        if left is right:
+            return (*rules.squared(left), [left])
         return (*rules.product(left, right), [left, right])
     signal, constant = (left, right) if isinstance(left, Signal) else (right, left)
     if not isinstance(constant, (Tensor, int, float)) or (name in ("truediv", "div") and signal is right):
         return "it is multiplied by something that is no number"
     factor = constant.detach().double() if isinstance(constant, Tensor) else float(constant)
     factor = 1 / factor if name in ("truediv", "div") else factor
-    return (*rules.linear(lambda a: a * factor, lambda a: a * factor**2, [signal]), [signal])
+    return (*rules.multiplied(signal, factor), [signal])
 
 
 def _described(operation: Operation, args: Any) -> tuple[Any, str, str | None]:

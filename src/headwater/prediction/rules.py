@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from headwater.prediction.activations import response
-from headwater.prediction.signal import Gradient, Signal, Source, is_followed, matrix, mixed_spread, summed
+from headwater.prediction.signal import (
+    Gradient,
+    Signal,
+    Source,
+    Terms,
+    in_common,
+    is_followed,
+    latest,
+    matrix,
+    mixed_spread,
+    summed,
+)
 from headwater.theory import Activation
 
 Pull = Callable[[list[Gradient | None]], list[Gradient]]
@@ -91,6 +102,8 @@ def shape_only(change: Callable[..., Any], inputs: Sequence[Signal]) -> Passed:
     if len(inputs) > 1 or len(outputs) > 1 or not torch.equal(after.reshape(-1), before.reshape(-1)):
         return outputs, pull
     outputs[0].covariance = inputs[0].covariance
+    if after.shape == before.shape:
+        outputs[0].terms = inputs[0].parts()
     return outputs, pull if after.shape != before.shape else lambda gradients: [g for g in gradients if g is not None]
 
 
@@ -106,7 +119,8 @@ def elementwise(activation: Activation, signal: Signal, parameters: dict[str, An
     covariance = matrix(signal.covariance, signal.variance) if is_followed(signal.mean) else None
     found = response(activation, signal.mean, signal.variance, parameters, covariance)
     source = Source(signal.mean, signal.variance, activation, parameters)
-    output = Signal(found.mean, found.variance, signal.spread, signal.units, found.kurtosis, found.covariance, source)
+    output = Signal(found.mean, found.variance, signal.spread, signal.units, found.kurtosis, found.covariance)
+    output.source, output.terms = source, _with_rest(signal, found.slope, found.variance, found.covariance)
 
     def pull(gradients: list[Gradient | None]) -> list[Gradient]:
         gradient = _in_one_unit(gradients)[0]
@@ -124,6 +138,19 @@ def elementwise(activation: Activation, signal: Signal, parameters: dict[str, An
     return [output], pull
 
 
+def _with_rest(signal: Signal, slope: Tensor | float, variance: Tensor, covariance: Tensor | None = None) -> Terms:
+    """An elementwise function of a normal variable: E[φ′] times it, and a rest that does not go with it (Bussgang)."""
+    own = matrix(signal.covariance, signal.variance) if covariance is not None else None
+    left = None if covariance is None or own is None else covariance - _scaled(own, _expanded(slope, signal))
+    spread = (variance - signal.variance * slope * slope).clamp(min=0)
+    rest = Signal(torch.zeros_like(variance), spread, covariance=left)
+    return latest({**signal.parts(slope), id(rest): (rest, 1.0)})
+
+
+def _expanded(factor: Tensor | float, signal: Signal) -> Tensor:
+    return torch.as_tensor(factor, dtype=torch.float64).expand(signal.mean.shape)
+
+
 def _through_slopes(gradient: Gradient, products: Tensor, means: Tensor) -> Tensor:
     """Covariance of slopes times gradients that are independent of them, mean over the directions."""
     rows, made = (m.reshape(len(m), -1) for m in (gradient.means, means))
@@ -135,6 +162,7 @@ def scaled(signal: Signal, mean: Tensor, factor: Tensor) -> Passed:
     """An elementwise affine map: ``mean`` is what becomes of the mean, ``factor`` what multiplies deviations."""
     output = signal.like(mean, signal.variance * factor.square())
     output.covariance = _scaled(signal.covariance, factor.expand(signal.mean.shape))
+    output.terms = signal.parts(factor)
 
     def pull(gradients: list[Gradient | None]) -> list[Gradient]:
         gradient = _in_one_unit(gradients)[0]
@@ -152,6 +180,10 @@ def scaled(signal: Signal, mean: Tensor, factor: Tensor) -> Passed:
     return [output], pull
 
 
+@overload
+def _scaled(covariance: Tensor, factor: Tensor) -> Tensor: ...
+@overload
+def _scaled(covariance: Tensor | None, factor: Tensor) -> Tensor | None: ...
 def _scaled(covariance: Tensor | None, factor: Tensor) -> Tensor | None:
     return None if covariance is None else covariance * torch.outer(factor.reshape(-1), factor.reshape(-1))
 
@@ -178,9 +210,12 @@ def normalised(signal: Signal, axes: tuple[int, ...], eps: float, weight: Any, b
 
 
 def dropped(signal: Signal, probability: float) -> Passed:
-    """Inverted dropout: the mean stays, each square grows by 1 / (1 - p)."""
+    """Inverted dropout: the mean stays, each square grows by 1 / (1 - p); at p = 1 nothing is left."""
     keep = 1.0 - probability
+    if keep <= 0.0:
+        return scaled(signal, torch.zeros_like(signal.mean), torch.zeros_like(signal.mean))
     output = signal.like(signal.mean, signal.square / keep - signal.mean.square())
+    output.terms = _with_rest(signal, 1.0, output.variance)
 
     def pull(gradients: list[Gradient | None]) -> list[Gradient]:
         gradient = _in_one_unit(gradients)[0]
@@ -191,15 +226,31 @@ def dropped(signal: Signal, probability: float) -> Passed:
     return [output], pull
 
 
+def multiplied(signal: Signal, factor: Tensor | float) -> Passed:
+    """A signal times a constant, which may be of a larger shape."""
+    outputs, pull = linear(lambda a: a * factor, lambda a: a * factor**2, [signal])
+    if outputs[0].mean.shape == signal.mean.shape:
+        outputs[0].terms = signal.parts(factor)
+    return outputs, pull
+
+
 def total(left: Signal, right: Signal, sign: float) -> Passed:
-    """Two signals added, or one subtracted; they are taken to be uncorrelated."""
+    """Two signals added, or one subtracted; what they have in common is counted as such, the rest as uncorrelated."""
     outputs, pull = linear(lambda a, b: a + sign * b, lambda a, b: a + b, [left, right])
-    outputs[0].covariance = summed(left.covariance, right.covariance) if left.mean.shape == right.mean.shape else None
+    output, alike = outputs[0], left.mean.shape == right.mean.shape
+    if alike:
+        output.covariance = summed(left.covariance, right.covariance)
+        for term, own, other in in_common(left, right):
+            output.variance = (output.variance + 2 * sign * own * other * term.variance).clamp(min=0)
+            if output.covariance is not None:
+                both = torch.outer(_expanded(own, term).reshape(-1), _expanded(other, term).reshape(-1))
+                output.covariance = output.covariance + sign * (both + both.T) * matrix(term.covariance, term.variance)
+        output.terms = _merged(left.parts(), right.parts(sign))
 
     def pull_covariance(gradients: list[Gradient | None]) -> list[Gradient]:
         results = pull(gradients)
         given = gradients[0]
-        if given is not None and left.mean.shape == right.mean.shape:
+        if given is not None and alike:
             for result in results:
                 result.covariance = given.covariance
         return results
@@ -207,10 +258,19 @@ def total(left: Signal, right: Signal, sign: float) -> Passed:
     return outputs, pull_covariance
 
 
+def _merged(left: Terms, right: Terms) -> Terms:
+    factors = {key: (term, left[key][1] + factor if key in left else factor) for key, (term, factor) in right.items()}
+    return latest({**left, **factors})
+
+
 def product(left: Signal, right: Signal) -> Passed:
-    """Two signals multiplied, as by a gate; they are taken to be independent."""
-    mean = left.mean * right.mean
-    variance = left.square * right.square - mean.square()
+    """Two signals multiplied, as by a gate; what they have in common is counted, as of normal variables."""
+    mean, square = left.mean * right.mean, left.square * right.square
+    if left.mean.shape == right.mean.shape:
+        together = sum((own * other * term.variance for term, own, other in in_common(left, right)), torch.zeros(()))
+        square = square + 2 * together.square() + 4 * mean * together
+        mean = mean + together
+    variance = (square - mean.square()).clamp(min=0)
     output = Signal(mean, variance, left.total_spread + right.total_spread)
 
     def pull(gradients: list[Gradient | None]) -> list[Gradient]:
@@ -225,6 +285,20 @@ def product(left: Signal, right: Signal) -> Passed:
         return results
 
     return [output], pull
+
+
+def squared(signal: Signal) -> Passed:
+    """A signal times itself, as of normal variables: (x²)′ = 2x."""
+    outputs, _ = product(signal, signal)
+
+    def pull(gradients: list[Gradient | None]) -> list[Gradient]:
+        gradient = _in_one_unit(gradients)[0]
+        assert gradient is not None
+        means = 2 * gradient.means * signal.mean
+        variance = (4 * gradient.square * signal.square - means.square().mean(0)).clamp(min=0)
+        return [Gradient(means, variance, gradient.spread + signal.total_spread, gradient.exponent)]
+
+    return outputs, pull
 
 
 def convolution(module: Any) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:

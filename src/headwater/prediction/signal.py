@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from torch import Tensor
 from headwater.records import Message
 from headwater.theory import Activation
 
+MOST_TERMS = 32
 MOST_UNITS = 512  # of a vector whose covariances are followed: it takes their cube of operations per layer
 
 
@@ -81,6 +82,9 @@ class Gradient:
         )
 
 
+Terms: TypeAlias = "dict[int, tuple[Signal, Tensor | float]]"
+
+
 @dataclass(eq=False, frozen=True)
 class Source:
     """The normal variable that an activation was taken of.
@@ -109,6 +113,8 @@ class Signal:
         units: Outputs of the last affine map, of which the mean square is an average; infinite before the first.
         kurtosis: E[x⁴] / E[x²]² of what is averaged.
         covariance: Of a vector, (units, units) with the variances on the diagonal; ``None`` where it is not followed.
+        terms: Signals that it is a sum of, by identity, each with its factor: two sums that have one in common do not
+            vary independently. ``None`` if it is only itself.
         source: What it is an activation of, ``None`` for anything else.
         is_trained: Whether any parameter had a part in it, so that a gradient arrives.
         gradient: That arrives from everything that takes it.
@@ -120,6 +126,7 @@ class Signal:
     units: float = math.inf
     kurtosis: float = 3.0
     covariance: Tensor | None = None
+    terms: Terms | None = field(default=None, repr=False)
     source: Source | None = field(default=None, repr=False)
     is_trained: bool = False
     gradient: Gradient | None = field(default=None, repr=False)
@@ -161,6 +168,14 @@ class Signal:
         """The same with other elements, none of which a weight was drawn for."""
         return Signal(mean, variance, self.spread, self.units, self.kurtosis)
 
+    def parts(self, factor: Tensor | float = 1.0) -> Terms:
+        """Of the signal times ``factor``: what it is a sum of, deviations only."""
+        if self.terms is None:
+            return {id(self): (self, factor)}
+        if isinstance(factor, float) and factor == 1.0:
+            return self.terms
+        return {key: (term, own * factor) for key, (term, own) in self.terms.items()}
+
     def receive(self, gradient: Gradient) -> None:
         """Add the gradient that one more user of the tensor sends back."""
         self.gradient = gradient if self.gradient is None else self.gradient + gradient
@@ -180,6 +195,17 @@ class Unknown:
 def is_followed(x: Tensor) -> bool:
     """Whether a sample of this shape is a vector whose covariances are followed."""
     return x.dim() == 2 and x.numel() <= MOST_UNITS
+
+
+def in_common(left: Signal, right: Signal) -> list[tuple[Signal, Tensor | float, Tensor | float]]:
+    """What two signals are both sums of, with its factor in each."""
+    own, other = left.parts(), right.parts()
+    return [(term, factor, other[key][1]) for key, (term, factor) in own.items() if key in other]
+
+
+def latest(terms: Terms) -> Terms:
+    """As many as are kept: a stream of hundreds of blocks is a sum of as many, and few of them meet again."""
+    return dict(list(terms.items())[-MOST_TERMS:])
 
 
 def matrix(covariance: Tensor | None, variance: Tensor) -> Tensor:
