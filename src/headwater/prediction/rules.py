@@ -30,6 +30,8 @@ Pull = Callable[[list[Gradient | None]], list[Gradient]]
 
 Passed = tuple[list[Signal], Pull]
 
+_SELU_LOWEST = -1.7580993408473766  # -λα
+
 
 def linear(
     map_means: Callable[..., Any], map_variances: Callable[..., Any], inputs: Sequence[Signal], drawn: int | None = None
@@ -107,11 +109,17 @@ def shape_only(change: Callable[..., Any], inputs: Sequence[Signal]) -> Passed:
     return outputs, pull if after.shape != before.shape else lambda gradients: [g for g in gradients if g is not None]
 
 
-def averaging(average: Callable[[Tensor], Tensor], signal: Signal) -> Passed:
-    """Means over positions, which are taken to deviate independently."""
-    outputs = average(signal.mean)
-    terms = signal.mean.numel() / max(1, outputs.numel())
-    return linear(average, lambda v: average(v) / terms, [signal])
+def averaging(average: Callable[[Tensor], Tensor], signal: Signal, weights: Tensor | float | None = None) -> Passed:
+    """Means over positions, which are taken to deviate independently.
+
+    Args:
+        average: The map.
+        signal: The input.
+        weights: That the elements of each output's window have; by default one over their number, each in one window.
+    """
+    if weights is None:
+        weights = average(signal.mean).numel() / max(1, signal.mean.numel())
+    return linear(average, lambda v: average(v) * weights, [signal])
 
 
 def elementwise(activation: Activation, signal: Signal, parameters: dict[str, Any]) -> Passed:
@@ -222,6 +230,29 @@ def dropped(signal: Signal, probability: float) -> Passed:
         assert gradient is not None
         variance = gradient.square / keep - gradient.means.square().mean(0)
         return [Gradient(gradient.means, variance, gradient.spread, gradient.exponent)]
+
+    return [output], pull
+
+
+def alpha_dropped(signal: Signal, probability: float) -> Passed:
+    """Dropout to the value that SELU saturates at, and back to mean 0 and variance 1 (Klambauer et al. 2017)."""
+    keep = 1.0 - probability
+    if keep <= 0.0:
+        return scaled(signal, torch.zeros_like(signal.mean), torch.zeros_like(signal.mean))
+    scale = (keep + _SELU_LOWEST**2 * keep * probability) ** -0.5
+    shift = -scale * _SELU_LOWEST * probability
+    mean = scale * (keep * signal.mean + probability * _SELU_LOWEST) + shift
+    kept = (scale * signal.mean + shift).square() + scale**2 * signal.variance
+    square = keep * kept + probability * (scale * _SELU_LOWEST + shift) ** 2
+    output = signal.like(mean, (square - mean.square()).clamp(min=0))
+    output.terms = _with_rest(signal, keep * scale, output.variance)
+
+    def pull(gradients: list[Gradient | None]) -> list[Gradient]:
+        gradient = _in_one_unit(gradients)[0]
+        assert gradient is not None
+        means = gradient.means * keep * scale
+        variance = gradient.square * keep * scale**2 - means.square().mean(0)
+        return [Gradient(means, variance, gradient.spread, gradient.exponent)]
 
     return [output], pull
 
@@ -366,12 +397,12 @@ def _mixed(inputs: Sequence[Signal]) -> Signal:
 def _made(before: Signal, mean: Tensor, variance: Tensor, drawn: int | None) -> Signal:
     if drawn is None:
         return before.like(mean, variance)
-    return Signal(mean, variance, before.total_spread, float(drawn))
+    return Signal(mean, variance, before.total_spread, float(max(1, drawn)))
 
 
 def _units(signal: Signal) -> float:
     """Channels, of which a gradient's mean square is an average."""
-    return float(signal.mean.shape[1]) if signal.mean.dim() > 1 else math.inf
+    return float(max(1, signal.mean.shape[1])) if signal.mean.dim() > 1 else math.inf
 
 
 def _reduced(values: Tensor, like: Tensor, batched: bool) -> Tensor:

@@ -51,6 +51,8 @@ class Gradient:
     def log10_rms(self) -> float:
         """-inf for a gradient of zeros."""
         rms = _root_mean(self.square)
+        if math.isnan(rms):
+            return math.nan
         return math.log10(rms) + self.exponent * math.log10(2.0) if rms > 0 else -math.inf
 
     def normalised(self) -> Gradient:
