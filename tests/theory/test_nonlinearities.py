@@ -145,7 +145,7 @@ def test_what_is_no_function_of_a_number_is_refused(phi: Any, message: str) -> N
 @pytest.mark.parametrize("call", [lambda: calculate_gain(None), lambda: gain_forward(5), lambda: activation_of(1.5)])
 def test_an_id_is_a_string(call: Any) -> None:
     with pytest.raises(
-        InputError, match="named by an id of the table, such as 'relu'|an id of the table or a function"
+        InputError, match=r"named by an id of the table, such as 'relu'|an id of the table or a function"
     ):
         call()
 
