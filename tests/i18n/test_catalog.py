@@ -74,8 +74,9 @@ def test_every_placeholder_can_be_filled(language: str) -> None:
         for name, spec in placeholders(template):
             assert name.isidentifier(), f"{id_}: {name!r}"
             if "/" in spec:
-                assert (language, spec) in {("ko", pair) for pair in PARTICLES}, f"{id_}: {spec!r}"
-            elif spec not in {"symptoms", "number"}:
+                spec, _, pair = spec.rpartition(",")
+                assert (language, pair) in {("ko", known) for known in PARTICLES}, f"{id_}: {pair!r}"
+            if spec not in {"symptoms", "number", ""}:
                 format(3 if spec.endswith("d") else 1.5, spec)
 
 
@@ -179,6 +180,10 @@ def test_message_speaks_the_language_in_force() -> None:
         (".1e", "nan", "nan", "nan"),
         ("symptoms", "vanishing, overflow", "vanishing gradient, overflow", "기울기 소실, 오버플로"),
         ("이/가", "Adam", "Adam이", "Adam이"),
+        ("number,을/를", 0.70698, "0.707을", "0.707을"),
+        ("number,을/를", 0.70911, "0.709를", "0.709를"),
+        (".2f,은/는", -0.953, "-0.95는", "-0.95는"),
+        (".2f,은/는", -0.968, "-0.97은", "-0.97은"),
     ],
 )
 def test_value_is_written_as_a_reader_expects(

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -191,3 +192,23 @@ def test_edge_of_an_activation_at_other_parameters() -> None:
 def test_what_names_no_point_is_refused(given_: dict[str, float], message: str) -> None:
     with pytest.raises(InputError, match=message):
         edge_of_chaos("tanh", **given_)
+
+
+def test_an_edge_is_found_where_moments_can_be_computed_and_not_asked_for_elsewhere() -> None:
+    """χ₁ = 1 at q = 2 for e^x with σ_w² = e^-4, while its moments at q = 1000 are beyond any number."""
+    growing = nonlinearity(np.exp, np.exp)
+    assert edge_of_chaos(growing, q_star=0.5).stability == "none"  # σ_b² = q - 1
+    edge = edge_of_chaos(growing, q_star=2.0)
+    assert edge.stability == "unstable"
+    assert edge.sigma_w2 == pytest.approx(math.exp(-4.0))
+    assert edge.sigma_b2 == pytest.approx(1.0)
+    assert edge.stable_q == ()
+    assert edge_of_chaos(growing, sigma_b2=1.0).q_star == pytest.approx(2.0)
+
+
+def test_a_bump_narrower_than_the_nodes_has_no_edge_but_an_answer() -> None:
+    bump = nonlinearity(
+        lambda x: np.exp(-((x - 1.0137) ** 2) * 1e10),
+        lambda x: -2e10 * (x - 1.0137) * np.exp(-((x - 1.0137) ** 2) * 1e10),
+    )
+    assert edge_of_chaos(bump, q_star=1.0).stability in ("stable", "unstable", "none")

@@ -147,3 +147,12 @@ def test_what_has_no_fixed_points_is_refused(arguments: tuple) -> None:
             function(*arguments)
     with pytest.raises(InputError):
         fixed_points("tanh", math.inf)
+
+
+def test_what_grows_too_fast_for_numbers_grows_to_infinity() -> None:
+    """V(q) = e^(2q)/100: q* = 0.0102 is stable, the next one is not, and from there on it leads to infinity."""
+    points = fixed_points(nonlinearity(np.exp, np.exp), 0.01).points
+    assert [point.stable for point in points] == [True, False, True]
+    assert points[0].q_star == pytest.approx(0.01 * math.exp(2 * points[0].q_star))
+    assert points[-1].q_star == math.inf
+    assert points[-1].chi_1 == math.inf

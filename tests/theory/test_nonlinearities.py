@@ -5,9 +5,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from headwater.records import InputError
-from headwater.theory import ACTIVATIONS, Nonlinearity, mean, nonlinearity, second_moment
+from headwater.theory import (
+    ACTIVATIONS,
+    Nonlinearity,
+    calculate_gain,
+    gain_forward,
+    length_map,
+    mean,
+    nonlinearity,
+    second_moment,
+    slope_second_moment,
+)
+from headwater.theory.nonlinearities import activation_of
 
 
 @pytest.mark.parametrize("id_", ACTIVATIONS)
@@ -72,3 +84,75 @@ def test_what_cannot_be_chosen_is_refused(arguments: tuple[Any, ...], parameters
 def test_a_function_without_its_derivative_is_refused_by_every_formula() -> None:
     with pytest.raises(InputError, match="comes without its derivative"):
         mean(np.sin)
+
+
+def no_array(x: float) -> float:
+    return x if x > 0 else 0.0
+
+
+OWN: dict[str, tuple[Any, Any, str]] = {
+    "numbers": (no_array, lambda x: 1.0 if x > 0 else 0.0, "relu"),
+    "math": (math.tanh, lambda x: 1 - math.tanh(x) ** 2, "tanh"),
+    "tensors out": (lambda x: torch.tanh(torch.from_numpy(x)), lambda x: 1 - np.tanh(x) ** 2, "tanh"),
+    "single precision": (
+        lambda x: np.tanh(x.astype(np.float32)),
+        lambda x: 1 - np.tanh(x.astype(np.float32)) ** 2,
+        "tanh",
+    ),
+    "single precision with a kink": (
+        lambda x: np.maximum(x, 0).astype(np.float32),
+        lambda x: (x > 0).astype(np.float32),
+        "relu",
+    ),
+    "booleans": (lambda x: np.maximum(x, 0), lambda x: x > 0, "relu"),
+    "one number for all": (lambda x: x, lambda x: 1.0, "identity"),
+}
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_functions_are_taken_as_people_write_them(kind: str) -> None:
+    phi, derivative, same = OWN[kind]
+    own = nonlinearity(phi, derivative)
+    for moment in (second_moment, slope_second_moment):
+        assert moment(own) == pytest.approx(moment(same), rel=1e-6), moment
+    assert own.name == getattr(phi, "__name__", own.name)
+
+
+def test_a_constant_may_be_a_number() -> None:
+    assert second_moment(nonlinearity(lambda x: 2.0, lambda x: 0.0)) == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize(
+    ("phi", "message"),
+    [
+        (torch.tanh, r"tanh takes neither an array nor a number \(TypeError.*torch.from_numpy\(x\)"),
+        (lambda x: np.exp(1j * x), "returns complex numbers"),
+        (lambda x: np.exp(x) / np.exp(x).sum(), "does not treat each element by itself"),
+        (np.sum, "does not treat each element by itself"),
+        (lambda x: np.random.default_rng().random(x.shape), "other values when it is called again"),
+        (lambda x: x[:2], r"returns shape \[2\] for an array of shape \[9\]"),
+        (lambda x: None, "returns NoneType"),
+        (lambda x: "a", "returns str"),
+    ],
+)
+def test_what_is_no_function_of_a_number_is_refused(phi: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        nonlinearity(phi, np.cos)
+    with pytest.raises(InputError, match="the derivative of sin"):
+        nonlinearity(np.sin, phi)
+
+
+@pytest.mark.parametrize("call", [lambda: calculate_gain(None), lambda: gain_forward(5), lambda: activation_of(1.5)])
+def test_an_id_is_a_string(call: Any) -> None:
+    with pytest.raises(
+        InputError, match=r"named by an id of the table, such as 'relu'|an id of the table or a function"
+    ):
+        call()
+
+
+@pytest.mark.parametrize("value", ["2", None, np.array([1.0, 2.0]), 1j, True])
+def test_a_variance_is_one_number(value: Any) -> None:
+    with pytest.raises(InputError, match="is one number, got"):
+        length_map("tanh", value, 1.0)
+    with pytest.raises(InputError, match="sigma_w2 is one number, got"):
+        length_map("tanh", 1.0, value)

@@ -163,3 +163,12 @@ def test_what_cannot_be_tailored_is_refused(call: object, message: str) -> None:
     assert callable(call)
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_one_layer_is_told_what_asks_for_less() -> None:
+    with pytest.raises(
+        InputError, match=r"softplus cannot be shaped for 1 layer with.*a greater depth or a zeta closer"
+    ):
+        tailored_activation("softplus", 1)
+    with pytest.raises(InputError, match=r"^1 layer of ReLU, the strongest bend, can bring"):
+        tailored_leaky(1)

@@ -22,8 +22,9 @@ _language: ContextVar[str | None] = ContextVar("headwater_language", default=Non
 class _Formatter(string.Formatter):
     """``str.format`` without attribute or index access; ``None`` reads as a dash.
 
-    Three formats of its own: ``{site:이/가}`` adds the particle that fits, ``{names:symptoms}`` reads a comma-separated
-    list of symptom ids aloud, ``{rms:number}`` writes it as :func:`~headwater.i18n.number` does.
+    Three formats of its own: ``{site:이/가}`` adds the particle that fits, and ``{rms:number,이/가}`` to a number as it
+    is written; ``{names:symptoms}`` reads a comma-separated list of symptom ids aloud; ``{rms:number}`` writes it as
+    :func:`~headwater.i18n.number` does.
     """
 
     def __init__(self, language: str) -> None:
@@ -34,7 +35,8 @@ class _Formatter(string.Formatter):
 
     def format_field(self, value: Any, format_spec: str) -> str:
         if "/" in format_spec:
-            return with_josa(str(value), format_spec)
+            how, _, pair = format_spec.rpartition(",")
+            return with_josa(self.format_field(value, how) if how else str(value), pair)
         if format_spec == "symptoms":
             names = str(value).split(", ")
             return ", ".join(text(f"symptom.{name}", language=self._language) for name in names)

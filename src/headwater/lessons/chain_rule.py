@@ -1,7 +1,8 @@
-"""The chain rule on scalar chains: ∂pₙ/∂w₁ = Π ∂aᵢ/∂pᵢ · Π wᵢ · x, held against autograd for every activation.
+"""The chain rule on scalar chains: ∂pₙ/∂w₁ = Π ∂aᵢ/∂pᵢ₋₁ · Π wᵢ · x, held against autograd for every activation.
 
-aᵢ = φ(pᵢ), pᵢ = wᵢ aᵢ₋₁, a₀ = x. The product is kept as a sign and a sum of logarithms, so that it is still known where
-the number itself is too small for float64, about 1e-308 and with fewer and fewer digits 5e-324.
+p₁ = w₁x, aᵢ = φ(pᵢ₋₁), pᵢ = wᵢaᵢ, as ``headwater trace`` writes it. The product is kept as a sign and a sum of
+logarithms, so that it is still known where the number itself is too small for float64, about 1e-308 and with fewer and
+fewer digits 5e-324.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from headwater.theory import Activation
 
 _REACH, _STEP = 8.0, 0.125  # the trapezoid rule in steps of σ / 8: 3e-4 of the result at a kink, else 1e-15
 _TERMS = 7  # of a Hermite series; of ReLU they leave 0.5 % of the variance
+_NORMAL = 3.0  # E[x⁴] / E[x²]²
 _CHUNK = 1 << 15  # elements at a time, for each of which there are as many nodes as the rule has
 
 
@@ -143,8 +144,13 @@ _WEIGHTS /= _WEIGHTS.sum()
 
 
 def _ratio(fourth: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    mean_square = float(np.mean(second))
-    return float(np.mean(fourth)) / mean_square**2 if mean_square > 0 else 1.0
+    if not second.size:
+        return 1.0
+    mean_square, mean_fourth = float(np.mean(second)), float(np.mean(fourth))
+    if not mean_square > 0:
+        return 1.0
+    ratio = mean_fourth / mean_square / mean_square
+    return ratio if math.isfinite(ratio) else _NORMAL  # fourth powers leave float64 first
 
 
 def _per_element(value: Any, x: Tensor) -> Any:

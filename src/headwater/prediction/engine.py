@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
 
-from headwater.prediction import rules
+from headwater.prediction import averages, pooling, rules
 from headwater.prediction.program import Names, Operation
 from headwater.prediction.rules import Passed
 from headwater.prediction.signal import Gradient, Signal, Unknown
@@ -34,8 +34,26 @@ _SHAPE_FUNCTIONS = {
     *("cat", "concat", "stack", "getitem", "expand", "narrow", "select", "swapaxes", "movedim", "unbind", "t", "roll"),
     *("pixel_shuffle", "pad", "clone", "float", "double", "flip", "unflatten"),
 }
-_AVERAGING_FUNCTIONS = {"mean", "avg_pool2d", "avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool1d"}
+_AVERAGING_FUNCTIONS: dict[str, Any] = {
+    "mean": None,
+    "avg_pool1d": nn.AvgPool1d,
+    "avg_pool2d": nn.AvgPool2d,
+    "adaptive_avg_pool1d": nn.AdaptiveAvgPool1d,
+    "adaptive_avg_pool2d": nn.AdaptiveAvgPool2d,
+}
+_REPEATING = ("nearest", "nearest-exact")  # modes of interpolation, each of whose outputs is one of the inputs
 _SUMS = {"add": 1.0, "iadd": 1.0, "sub": -1.0, "isub": -1.0}
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Why nothing can be said behind an operation.
+
+    Attributes:
+        at: From the site's name to the sentence.
+    """
+
+    at: Callable[[str], Message]
 
 
 @dataclass(eq=False)
@@ -60,12 +78,14 @@ class Engine:
         opaque: Modules that could not be followed, and why.
         visited: Sites in execution order.
         gaps: What nothing can be said behind.
+        outputs: What the model returns.
     """
 
     model: nn.Module
     opaque: dict[str, str]
     visited: list[Visited] = field(default_factory=list)
     gaps: list[Message] = field(default_factory=list)
+    outputs: list[Signal | Unknown] = field(default_factory=list)
     _tape: list[tuple[list[Signal], list[Signal], rules.Pull]] = field(default_factory=list)
 
     def forward(self, operations: list[Operation], inputs: list[Signal]) -> None:
@@ -82,7 +102,8 @@ class Engine:
             elif node.op == "get_attr":
                 values[node] = _attribute(self.model, str(node.target))
             elif node.op == "output":
-                continue
+                returned = _leaves(fx.node.map_arg(node.args, lambda n: values[n]))
+                self.outputs = [value for value in returned if isinstance(value, (Signal, Unknown))]
             else:
                 args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: values[n])
                 values[node] = self._run(operation, args, kwargs, names)
@@ -92,10 +113,12 @@ class Engine:
             )
 
     def backward(self, seed: int = 0) -> Signal | None:
-        """Send a gradient of rms 1 back from the last signal that is known; gives that signal."""
+        """Send a gradient of rms 1 back from the last output, or from the last signal if none is known; gives it."""
         if not self._tape:
             return None
-        last = self._tape[-1][0][0]
+        made = [outputs[0] for outputs, _, _ in self._tape]
+        known = [signal for signal in made if any(signal is output for output in self.outputs)]
+        last = (known or made)[-1]
         last.gradient = Gradient(_directions(last.mean, seed), torch.zeros_like(last.mean))
         for outputs, inputs, pull in reversed(self._tape):
             gradients = [signal.gradient for signal in outputs]
@@ -110,6 +133,8 @@ class Engine:
             return waiting.pop(0)
         if node.args:
             return node.args[0]  # its default
+        if str(node.target).startswith("*"):
+            return {} if str(node.target).startswith("**") else ()
         raise InputError(
             f"the forward of {type(self.model).__name__} takes {node.target!r} too: give one shape per input, as in "
             "input_shape=[(3, 32, 32), (10,)]."
@@ -119,6 +144,8 @@ class Engine:
         taken = _signals((args, kwargs))
         unknown = next((value for value in _leaves((args, kwargs)) if isinstance(value, Unknown)), None)
         kind, op, activation = _described(operation, args)
+        if operation.name.startswith("_assert"):
+            return None  # of torch.fx, that an argument has its default
         if not taken and unknown is None and operation.module is None:
             return _plainly(operation, args, kwargs)  # sizes and other numbers
         if unknown is None:
@@ -128,8 +155,8 @@ class Engine:
                 raise
             except Exception as error:
                 raise InputError(_refused(operation, args, error)) from error
-            if isinstance(passed, str):
-                gap = Message("gap.not_predictable", {"site": operation.owner or operation.name, "why": passed})
+            if isinstance(passed, Gap):
+                gap = passed.at(operation.owner or operation.name)
                 self.gaps.append(gap)
                 unknown = Unknown(gap)
         if unknown is not None:
@@ -148,14 +175,15 @@ class Engine:
         return outputs[0] if len(outputs) == 1 and not _gives_tuple(operation) else tuple(outputs)
 
     def _passed(self, operation: Operation, args: Any, kwargs: Any) -> Any:
-        """Outputs, pull and inputs; or in words why nothing can be said."""
+        """Outputs, pull and inputs; or why nothing can be said."""
         if operation.module is not None:
             if operation.owner in self.opaque:
-                return self.opaque[operation.owner]
+                why = self.opaque[operation.owner]
+                return Gap(lambda site: Message("gap.not_predictable", {"site": site, "why": why}))
             if len(args) != 1 or not isinstance(args[0], Signal):
-                return "it takes something else than one tensor"
+                return Gap(lambda site: Message("gap.takes_more", {"site": site}))
             result = _through_module(operation.module, args[0])
-            return result if isinstance(result, str) else (*result, [args[0]])
+            return result if isinstance(result, Gap) else (*result, [args[0]])
         return _through_function(operation, args, kwargs)
 
 
@@ -169,7 +197,7 @@ def _directions(output: Tensor, seed: int) -> Tensor:
     return drawn / drawn.square().mean().sqrt()
 
 
-def _through_module(module: nn.Module, x: Signal) -> Passed | str:
+def _through_module(module: nn.Module, x: Signal) -> Passed | Gap:
     activation = classify.activation_of(module)
     if activation is not None:
         return rules.elementwise(activation, x, classify.activation_parameters(activation, module))
@@ -180,9 +208,13 @@ def _through_module(module: nn.Module, x: Signal) -> Passed | str:
     if isinstance(module, _SHAPE_MODULES):
         return rules.shape_only(module, [x])
     if isinstance(module, _AVERAGING_MODULES):
-        return rules.averaging(module, x)
+        return rules.averaging(module, x, averages.weights(module, x.mean))
+    if isinstance(module, nn.Upsample) and module.mode in _REPEATING:
+        return _repeated(module, x)
+    if isinstance(module, (nn.AlphaDropout, nn.FeatureAlphaDropout)):
+        return rules.alpha_dropped(x, module.p) if module.training else rules.shape_only(lambda v: v, [x])
     if isinstance(module, (nn.Dropout, _DropoutNd)):
-        return rules.dropped(x, module.p) if module.training and module.p < 1 else rules.shape_only(lambda v: v, [x])
+        return rules.dropped(x, module.p) if module.training else rules.shape_only(lambda v: v, [x])
     if isinstance(module, (_BatchNorm, nn.InstanceNorm1d, nn.InstanceNorm2d)):
         return _batch_norm(module, x)
     if isinstance(module, nn.LayerNorm):
@@ -194,11 +226,20 @@ def _through_module(module: nn.Module, x: Signal) -> Passed | str:
         return rules.normalised(x, axes, eps, _double(module.weight), None, centred=False)
     if isinstance(module, nn.GroupNorm):
         return _group_norm(module, x)
-    windows = rules.windows_of(module)
+    windows = pooling.windows_of(module)
     if windows is not None:
         shape = module(x.mean).shape
-        return rules.max_pooled(windows, lambda values: values.reshape(shape), x)
-    return f"no rule for {classify.module_type(module).__name__}"
+        return pooling.max_pooled(windows, lambda values: values.reshape(shape), x)
+    return _no_rule(classify.module_type(module).__name__)
+
+
+def _no_rule(op: str) -> Gap:
+    return Gap(lambda site: Message("gap.no_rule", {"site": site, "op": op}))
+
+
+def _repeated(repeat: Callable[[Tensor], Tensor], x: Signal) -> Passed:
+    """A map whose outputs are each one of the inputs: it is its own square."""
+    return rules.linear(repeat, repeat, [x])
 
 
 def _batch_norm(module: Any, x: Signal) -> Passed:
@@ -240,52 +281,67 @@ def _through_function(operation: Operation, args: Any, kwargs: Any) -> Any:
         call = _call_of(operation)
         return (*rules.shape_only(lambda *v: call(*_filled(args, v), **kwargs), taken), taken)
     if name in _AVERAGING_FUNCTIONS and isinstance(first, Signal):
+        call, module = _call_of(operation), _AVERAGING_FUNCTIONS[name]
+        weights = None if module is None else averages.weights(module(*args[1:], **kwargs), first.mean)
+        return (*rules.averaging(lambda v: call(v, *args[1:], **kwargs), first, weights), [first])
+    if name == "interpolate" and isinstance(first, Signal) and kwargs.get("mode", "nearest") in _REPEATING:
         call = _call_of(operation)
-        return (*rules.averaging(lambda v: call(v, *args[1:], **kwargs), first), [first])
+        return (*_repeated(lambda v: call(v, *args[1:], **kwargs), first), [first])
+    if name in ("matmul", "mm") and isinstance(first, Signal) and _is_matrix(args[1]):
+        return (*rules.dense(args[1].T, None, first), [first])
     if name in _SUMS and len(args) == 2:
         return _sum(args, _SUMS[name])
     if name in ("mul", "imul", "truediv", "div", "neg") and isinstance(first, (Signal, Tensor, int, float)):
         return _scaled_or_product(name, args)
+    if name in ("pow", "square") and isinstance(first, Signal) and (name == "square" or args[1:] == (2,)):
+        return (*rules.squared(first), [first])
     if name == "linear" and isinstance(first, Signal) and isinstance(args[1], Tensor):
         bias = args[2] if len(args) > 2 else kwargs.get("bias")
         return (*rules.dense(args[1], bias, first), [first])
     if name == "dropout" and isinstance(first, Signal):
         p = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
         training = kwargs.get("training", args[2] if len(args) > 2 else True)
-        dropped = rules.dropped(first, p) if training and p < 1 else rules.shape_only(lambda v: v, [first])
+        dropped = rules.dropped(first, p) if training else rules.shape_only(lambda v: v, [first])
         return (*dropped, [first])
     if name in ("max_pool2d", "max_pool1d") and isinstance(first, Signal):
         module = (nn.MaxPool2d if name == "max_pool2d" else nn.MaxPool1d)(*args[1:], **kwargs)
         passed = _through_module(module, first)
-        return passed if isinstance(passed, str) else (*passed, [first])
-    return f"no rule for {name}()"
+        return passed if isinstance(passed, Gap) else (*passed, [first])
+    return _no_rule(f"{name}()")
 
 
 def _sum(args: Any, sign: float) -> Any:
     left, right = args
+    if isinstance(left, Signal) and left is right:
+        return (*rules.multiplied(left, 1.0 + sign), [left])
     if isinstance(left, Signal) and isinstance(right, Signal):
         return (*rules.total(left, right, sign), [left, right])
     signal, constant = (left, right) if isinstance(left, Signal) else (right, left)
     constant = constant.detach().double() if isinstance(constant, Tensor) else constant
     own, other = (1.0, sign) if isinstance(left, Signal) else (sign, 1.0)
     zero = constant * 0 if isinstance(constant, Tensor) else 0.0
-    return (*rules.linear(lambda a: own * a + other * constant, lambda a: a + zero, [signal]), [signal])
+    outputs, pull = rules.linear(lambda a: own * a + other * constant, lambda a: a + zero, [signal])
+    if outputs[0].mean.shape == signal.mean.shape:
+        outputs[0].terms = signal.parts(own)
+    return outputs, pull, [signal]
 
 
 def _scaled_or_product(name: str, args: Any) -> Any:
     if name == "neg":
-        return (*rules.linear(lambda a: -a, lambda a: a, [args[0]]), [args[0]])
+        return (*rules.multiplied(args[0], -1.0), [args[0]])
     left, right = args
     if isinstance(left, Signal) and isinstance(right, Signal):
         if name in ("truediv", "div"):
-            return "it divides one signal by another"
+            return Gap(lambda site: Message("gap.divides", {"site": site}))
+        if left is right:
+            return (*rules.squared(left), [left])
         return (*rules.product(left, right), [left, right])
     signal, constant = (left, right) if isinstance(left, Signal) else (right, left)
     if not isinstance(constant, (Tensor, int, float)) or (name in ("truediv", "div") and signal is right):
-        return "it is multiplied by something that is no number"
+        return Gap(lambda site: Message("gap.no_constant", {"site": site}))
     factor = constant.detach().double() if isinstance(constant, Tensor) else float(constant)
     factor = 1 / factor if name in ("truediv", "div") else factor
-    return (*rules.linear(lambda a: a * factor, lambda a: a * factor**2, [signal]), [signal])
+    return (*rules.multiplied(signal, factor), [signal])
 
 
 def _described(operation: Operation, args: Any) -> tuple[Any, str, str | None]:
@@ -371,6 +427,10 @@ def _filled(value: Any, tensors: tuple[Tensor, ...]) -> Any:
         return part
 
     return fill(value)
+
+
+def _is_matrix(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.dim() == 2
 
 
 def _double(values: Any) -> Any:

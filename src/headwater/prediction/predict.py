@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from headwater.prediction import mixture, uncertainty
 from headwater.prediction.engine import Engine, Visited
@@ -24,6 +25,7 @@ from headwater.theory import ACTIVATIONS, depth_scales, fans, nonlinearity
 from headwater.theory.depth import ADAM_EPS, FLOAT_RANGES, TRAINABLE
 
 _QUANTILE = 1.96  # of a normal variable, for 95 of 100
+_LARGEST_LOG = 700.0  # e to the power of more leaves float64
 _DEVIATIONS = 3.0  # standard errors of ln σ_w², within which a draw of the weights cannot tell χ₁ from 1
 
 Shape = Sequence[int]
@@ -61,8 +63,9 @@ def predict(model: nn.Module, input_shape: Shape | Sequence[Shape], *, inputs: T
     if not isinstance(model, nn.Module):
         raise InputError(f"predict() takes a torch.nn.Module, got {type(model).__name__}.")
     model = unwrapped(model)
+    _require_values(model)
     shapes = _shapes(input_shape)
-    operations, opaque = traced(model)
+    operations, opaque = traced(model, len(shapes))
     signals = _inputs(shapes, inputs)
     engine = _followed(Engine(model, dict(opaque)), operations, signals)
     found = engine.visited
@@ -87,8 +90,51 @@ def predict(model: nn.Module, input_shape: Shape | Sequence[Shape], *, inputs: T
         trainable_why=why,
         limits=tuple(_limits(found)),
         gaps=tuple(engine.gaps),
-        doubts=tuple(_doubts(rows)),
+        unit=_unit(engine),
+        doubts=(*_nonfinite(model), *_doubts(rows)),
     )
+
+
+def _require_values(model: nn.Module) -> None:
+    """Refuse a model whose weights or forward cannot be read.
+
+    Raises:
+        InputError: With what to pass instead.
+    """
+    name = type(model).__name__
+    if isinstance(model, torch.jit.ScriptModule):
+        raise InputError(
+            f"{name} is compiled by torch.jit, whose operations cannot be followed: predict the nn.Module that it was "
+            "made from."
+        )
+    for parameter, value in (*model.named_parameters(), *model.named_buffers()):
+        if is_lazy(value):
+            raise InputError(
+                f"{parameter!r} of {name} has no shape yet: run the model once, model(batch), before "
+                "predict(model, shape)."
+            )
+        if value.is_meta:
+            raise InputError(
+                f"{parameter!r} of {name} is on the meta device and has no values to predict from: "
+                'model.to_empty(device="cpu"), initialise it, then predict.'
+            )
+
+
+def _nonfinite(model: nn.Module) -> list[Message]:
+    """Weights that are no numbers."""
+    counts = {name: int((~torch.isfinite(value)).sum()) for name, value in model.named_parameters()}
+    found = {name: count for name, count in counts.items() if count}
+    if not found:
+        return []
+    return [Message("predict.nonfinite_weights", {"parameter": next(iter(found)), "count": sum(found.values())})]
+
+
+def _unit(engine: Engine) -> str | None:
+    """Name of the site where the gradient has rms 1; ``None`` if that is the one output."""
+    if len(engine.outputs) == 1 and isinstance(engine.outputs[0], Signal):
+        return None
+    sites = [v for v in engine.visited if isinstance(v.signal, Signal) and v.signal.gradient is not None]
+    return sites[-1].site.name if sites else None
 
 
 def _followed(engine: Engine, operations: list[Operation], signals: list[Signal]) -> Engine:
@@ -112,7 +158,8 @@ def _shapes(given: Any) -> list[tuple[int, ...]]:
         try:
             sizes = tuple(int(size) for size in shape)
         except (TypeError, ValueError):
-            raise InputError(f"input_shape is {wanted}; got {given!r}.") from None
+            shown = f"a tensor of shape {list(given.shape)}" if isinstance(given, Tensor) else repr(given)
+            raise InputError(f"input_shape is {wanted}; got {shown}.") from None
         if (
             not sizes
             or any(size < 1 for size in sizes)
@@ -131,6 +178,10 @@ def _inputs(shapes: list[tuple[int, ...]], samples: Tensor | None) -> list[Signa
         signals.append(Signal(torch.zeros_like(ones), ones))
     if samples is None:
         return signals
+    if not isinstance(samples, Tensor):
+        raise InputError(
+            f"inputs are samples in a tensor, batch first, got {type(samples).__name__}: torch.tensor(inputs)."
+        )
     if len(shapes) > 1 or tuple(samples.shape[1:]) != shapes[0] or len(samples) < 2:
         raise InputError(
             f"inputs are samples of the shape that input_shape gives, batch first and at least two: {list(shapes[0])} "
@@ -173,7 +224,7 @@ def _doubts(rows: tuple[SitePrediction, ...]) -> list[Message]:
 
 def _band(rms: float, spread: float, uncertain: float | None) -> tuple[float, float]:
     """Where the rms of 95 of 100 draws lies, ln of whose square varies by ``spread``; wider by what is uncertain."""
-    factor = math.exp(_QUANTILE * math.sqrt(spread) / 2) * 10.0 ** (uncertain or 0.0)
+    factor = math.exp(min(_QUANTILE * math.sqrt(spread) / 2, _LARGEST_LOG)) * 10.0 ** (uncertain or 0.0)
     return rms / factor, rms * factor
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -51,8 +53,12 @@ class _Tracer(fx.Tracer):
         return result
 
 
-def traced(model: nn.Module) -> tuple[list[Operation], Mapping[str, str]]:
+def traced(model: nn.Module, inputs: int = 1) -> tuple[list[Operation], Mapping[str, str]]:
     """The model's operations, and for each module that could not be followed why.
+
+    Args:
+        model: Whose forward is followed.
+        inputs: How many arguments are tensors; the others have their defaults, so that ``mask is None`` is known.
 
     Raises:
         InputError: If the model's own ``forward`` cannot be followed.
@@ -64,7 +70,9 @@ def traced(model: nn.Module) -> tuple[list[Operation], Mapping[str, str]]:
     while True:
         tracer = _Tracer(set(opaque))
         try:
-            graph = tracer.trace(model)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that fx does not check whether a default is kept
+                graph = tracer.trace(model, concrete_args=_defaults(model, inputs))
         except Exception as error:
             reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
             if not tracer.current or tracer.current[-1] in opaque:
@@ -75,6 +83,12 @@ def traced(model: nn.Module) -> tuple[list[Operation], Mapping[str, str]]:
             opaque[tracer.current[-1]] = reason
             continue
         return [_operation(node, model) for node in graph.nodes], opaque
+
+
+def _defaults(model: nn.Module, inputs: int) -> dict[str, Any]:
+    """Arguments of the forward that are not given, and what they are then."""
+    parameters = list(inspect.signature(model.forward).parameters.values())
+    return {p.name: p.default for p in parameters[inputs:] if p.default is not inspect.Parameter.empty}
 
 
 def _operation(node: fx.Node, model: nn.Module) -> Operation:

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from headwater.prediction.activations import response
-from headwater.prediction.signal import Gradient, Signal, is_followed, matrix, mixed_spread, summed
+from headwater.prediction.signal import (
+    Gradient,
+    Signal,
+    Source,
+    Terms,
+    in_common,
+    is_followed,
+    latest,
+    matrix,
+    mixed_spread,
+    summed,
+)
 from headwater.theory import Activation
 
 Pull = Callable[[list[Gradient | None]], list[Gradient]]
 """From the gradients of an operation's outputs to those of its inputs."""
 
 Passed = tuple[list[Signal], Pull]
+
+_SELU_LOWEST = -1.7580993408473766  # -λα
 
 
 def linear(
@@ -91,27 +104,38 @@ def shape_only(change: Callable[..., Any], inputs: Sequence[Signal]) -> Passed:
     if len(inputs) > 1 or len(outputs) > 1 or not torch.equal(after.reshape(-1), before.reshape(-1)):
         return outputs, pull
     outputs[0].covariance = inputs[0].covariance
+    if after.shape == before.shape:
+        outputs[0].terms = inputs[0].parts()
     return outputs, pull if after.shape != before.shape else lambda gradients: [g for g in gradients if g is not None]
 
 
-def averaging(average: Callable[[Tensor], Tensor], signal: Signal) -> Passed:
-    """Means over positions, which are taken to deviate independently."""
-    outputs = average(signal.mean)
-    terms = signal.mean.numel() / max(1, outputs.numel())
-    return linear(average, lambda v: average(v) / terms, [signal])
+def averaging(average: Callable[[Tensor], Tensor], signal: Signal, weights: Tensor | float | None = None) -> Passed:
+    """Means over positions, which are taken to deviate independently.
+
+    Args:
+        average: The map.
+        signal: The input.
+        weights: That the elements of each output's window have; by default one over their number, each in one window.
+    """
+    if weights is None:
+        weights = average(signal.mean).numel() / max(1, signal.mean.numel())
+    return linear(average, lambda v: average(v) * weights, [signal])
 
 
 def elementwise(activation: Activation, signal: Signal, parameters: dict[str, Any]) -> Passed:
     """An activation of a normal variable, by quadrature; its slope is taken to be independent of the gradient."""
     covariance = matrix(signal.covariance, signal.variance) if is_followed(signal.mean) else None
     found = response(activation, signal.mean, signal.variance, parameters, covariance)
+    source = Source(signal.mean, signal.variance, activation, parameters)
     output = Signal(found.mean, found.variance, signal.spread, signal.units, found.kurtosis, found.covariance)
+    output.source, output.terms = source, _with_rest(signal, found.slope, found.variance, found.covariance)
 
     def pull(gradients: list[Gradient | None]) -> list[Gradient]:
         gradient = _in_one_unit(gradients)[0]
         assert gradient is not None
-        means = gradient.means * found.slope
-        variance = (gradient.square * found.square_slope - means.square().mean(0)).clamp(min=0)
+        slope, square_slope = gradient.slopes or (found.slope, found.square_slope)
+        means = gradient.means * slope
+        variance = (gradient.square * square_slope - means.square().mean(0)).clamp(min=0)
         extra = 3.0 * (found.slope_kurtosis - 1.0) / signal.units
         result = Gradient(means, variance, gradient.spread + extra, gradient.exponent)
         if found.slope_products is not None:
@@ -120,6 +144,19 @@ def elementwise(activation: Activation, signal: Signal, parameters: dict[str, An
         return [result]
 
     return [output], pull
+
+
+def _with_rest(signal: Signal, slope: Tensor | float, variance: Tensor, covariance: Tensor | None = None) -> Terms:
+    """An elementwise function of a normal variable: E[φ′] times it, and a rest that does not go with it (Bussgang)."""
+    own = matrix(signal.covariance, signal.variance) if covariance is not None else None
+    left = None if covariance is None or own is None else covariance - _scaled(own, _expanded(slope, signal))
+    spread = (variance - signal.variance * slope * slope).clamp(min=0)
+    rest = Signal(torch.zeros_like(variance), spread, covariance=left)
+    return latest({**signal.parts(slope), id(rest): (rest, 1.0)})
+
+
+def _expanded(factor: Tensor | float, signal: Signal) -> Tensor:
+    return torch.as_tensor(factor, dtype=torch.float64).expand(signal.mean.shape)
 
 
 def _through_slopes(gradient: Gradient, products: Tensor, means: Tensor) -> Tensor:
@@ -133,6 +170,7 @@ def scaled(signal: Signal, mean: Tensor, factor: Tensor) -> Passed:
     """An elementwise affine map: ``mean`` is what becomes of the mean, ``factor`` what multiplies deviations."""
     output = signal.like(mean, signal.variance * factor.square())
     output.covariance = _scaled(signal.covariance, factor.expand(signal.mean.shape))
+    output.terms = signal.parts(factor)
 
     def pull(gradients: list[Gradient | None]) -> list[Gradient]:
         gradient = _in_one_unit(gradients)[0]
@@ -150,6 +188,10 @@ def scaled(signal: Signal, mean: Tensor, factor: Tensor) -> Passed:
     return [output], pull
 
 
+@overload
+def _scaled(covariance: Tensor, factor: Tensor) -> Tensor: ...
+@overload
+def _scaled(covariance: Tensor | None, factor: Tensor) -> Tensor | None: ...
 def _scaled(covariance: Tensor | None, factor: Tensor) -> Tensor | None:
     return None if covariance is None else covariance * torch.outer(factor.reshape(-1), factor.reshape(-1))
 
@@ -176,9 +218,12 @@ def normalised(signal: Signal, axes: tuple[int, ...], eps: float, weight: Any, b
 
 
 def dropped(signal: Signal, probability: float) -> Passed:
-    """Inverted dropout: the mean stays, each square grows by 1 / (1 - p)."""
+    """Inverted dropout: the mean stays, each square grows by 1 / (1 - p); at p = 1 nothing is left."""
     keep = 1.0 - probability
+    if keep <= 0.0:
+        return scaled(signal, torch.zeros_like(signal.mean), torch.zeros_like(signal.mean))
     output = signal.like(signal.mean, signal.square / keep - signal.mean.square())
+    output.terms = _with_rest(signal, 1.0, output.variance)
 
     def pull(gradients: list[Gradient | None]) -> list[Gradient]:
         gradient = _in_one_unit(gradients)[0]
@@ -189,15 +234,54 @@ def dropped(signal: Signal, probability: float) -> Passed:
     return [output], pull
 
 
+def alpha_dropped(signal: Signal, probability: float) -> Passed:
+    """Dropout to the value that SELU saturates at, and back to mean 0 and variance 1 (Klambauer et al. 2017)."""
+    keep = 1.0 - probability
+    if keep <= 0.0:
+        return scaled(signal, torch.zeros_like(signal.mean), torch.zeros_like(signal.mean))
+    scale = (keep + _SELU_LOWEST**2 * keep * probability) ** -0.5
+    shift = -scale * _SELU_LOWEST * probability
+    mean = scale * (keep * signal.mean + probability * _SELU_LOWEST) + shift
+    kept = (scale * signal.mean + shift).square() + scale**2 * signal.variance
+    square = keep * kept + probability * (scale * _SELU_LOWEST + shift) ** 2
+    output = signal.like(mean, (square - mean.square()).clamp(min=0))
+    output.terms = _with_rest(signal, keep * scale, output.variance)
+
+    def pull(gradients: list[Gradient | None]) -> list[Gradient]:
+        gradient = _in_one_unit(gradients)[0]
+        assert gradient is not None
+        means = gradient.means * keep * scale
+        variance = gradient.square * keep * scale**2 - means.square().mean(0)
+        return [Gradient(means, variance, gradient.spread, gradient.exponent)]
+
+    return [output], pull
+
+
+def multiplied(signal: Signal, factor: Tensor | float) -> Passed:
+    """A signal times a constant, which may be of a larger shape."""
+    outputs, pull = linear(lambda a: a * factor, lambda a: a * factor**2, [signal])
+    if outputs[0].mean.shape == signal.mean.shape:
+        outputs[0].terms = signal.parts(factor)
+    return outputs, pull
+
+
 def total(left: Signal, right: Signal, sign: float) -> Passed:
-    """Two signals added, or one subtracted; they are taken to be uncorrelated."""
+    """Two signals added, or one subtracted; what they have in common is counted as such, the rest as uncorrelated."""
     outputs, pull = linear(lambda a, b: a + sign * b, lambda a, b: a + b, [left, right])
-    outputs[0].covariance = summed(left.covariance, right.covariance) if left.mean.shape == right.mean.shape else None
+    output, alike = outputs[0], left.mean.shape == right.mean.shape
+    if alike:
+        output.covariance = summed(left.covariance, right.covariance)
+        for term, own, other in in_common(left, right):
+            output.variance = (output.variance + 2 * sign * own * other * term.variance).clamp(min=0)
+            if output.covariance is not None:
+                both = torch.outer(_expanded(own, term).reshape(-1), _expanded(other, term).reshape(-1))
+                output.covariance = output.covariance + sign * (both + both.T) * matrix(term.covariance, term.variance)
+        output.terms = _merged(left.parts(), right.parts(sign))
 
     def pull_covariance(gradients: list[Gradient | None]) -> list[Gradient]:
         results = pull(gradients)
         given = gradients[0]
-        if given is not None and left.mean.shape == right.mean.shape:
+        if given is not None and alike:
             for result in results:
                 result.covariance = given.covariance
         return results
@@ -205,10 +289,19 @@ def total(left: Signal, right: Signal, sign: float) -> Passed:
     return outputs, pull_covariance
 
 
+def _merged(left: Terms, right: Terms) -> Terms:
+    factors = {key: (term, left[key][1] + factor if key in left else factor) for key, (term, factor) in right.items()}
+    return latest({**left, **factors})
+
+
 def product(left: Signal, right: Signal) -> Passed:
-    """Two signals multiplied, as by a gate; they are taken to be independent."""
-    mean = left.mean * right.mean
-    variance = left.square * right.square - mean.square()
+    """Two signals multiplied, as by a gate; what they have in common is counted, as of normal variables."""
+    mean, square = left.mean * right.mean, left.square * right.square
+    if left.mean.shape == right.mean.shape:
+        together = sum((own * other * term.variance for term, own, other in in_common(left, right)), torch.zeros(()))
+        square = square + 2 * together.square() + 4 * mean * together
+        mean = mean + together
+    variance = (square - mean.square()).clamp(min=0)
     output = Signal(mean, variance, left.total_spread + right.total_spread)
 
     def pull(gradients: list[Gradient | None]) -> list[Gradient]:
@@ -225,36 +318,18 @@ def product(left: Signal, right: Signal) -> Passed:
     return [output], pull
 
 
-def max_pooled(
-    module_of_windows: Callable[[Tensor], Tensor], restore: Callable[[Tensor], Tensor], signal: Signal
-) -> Passed:
-    """The largest of a window of normal variables, taken to be independent.
-
-    Args:
-        module_of_windows: From the input to (windows, elements of a window); what lies outside is -inf.
-        restore: From one number per window to the output.
-        signal: The input.
-    """
-    with torch.enable_grad():
-        source = signal.mean.detach().clone().requires_grad_()
-        windows = module_of_windows(source)
-    present = torch.isfinite(windows.detach())
-    means = torch.where(present, windows.detach(), 0.0)
-    deviations = torch.where(present, module_of_windows(signal.variance), 0.0).clamp(min=1e-300).sqrt()
-    chance, first, second = _largest(means, deviations, present)
-    output = signal.like(restore(first), restore((second - first.square()).clamp(min=0)))
+def squared(signal: Signal) -> Passed:
+    """A signal times itself, as of normal variables: (x²)′ = 2x."""
+    outputs, _ = product(signal, signal)
 
     def pull(gradients: list[Gradient | None]) -> list[Gradient]:
         gradient = _in_one_unit(gradients)[0]
         assert gradient is not None
-        flat = gradient.means.reshape(len(gradient.means), -1, 1) * chance
-        square = gradient.square.reshape(-1, 1) * chance
-        back = torch.stack([torch.autograd.grad(windows, source, row, retain_graph=True)[0] for row in flat])
-        squares = torch.autograd.grad(windows, source, square, retain_graph=True)[0]
-        variance = (squares - back.square().mean(0)).clamp(min=0)
-        return [Gradient(back, variance, gradient.spread, gradient.exponent)]
+        means = 2 * gradient.means * signal.mean
+        variance = (4 * gradient.square * signal.square - means.square().mean(0)).clamp(min=0)
+        return [Gradient(means, variance, gradient.spread + signal.total_spread, gradient.exponent)]
 
-    return [output], pull
+    return outputs, pull
 
 
 def convolution(module: Any) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
@@ -290,45 +365,6 @@ def channels_first(values: Any, x: Tensor) -> Any:
     return values.detach().double().reshape([1, -1] + [1] * (x.dim() - 2))
 
 
-def windows_of(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
-    """How ``nn.MaxPool1d`` and ``nn.MaxPool2d`` cut their input; ``None`` for any other or unusual one."""
-    if isinstance(module, nn.MaxPool2d):
-        kernel, stride, padding = (_pair(v) for v in (module.kernel_size, module.stride, module.padding))
-        dilation, is_plain = _pair(module.dilation), not (module.ceil_mode or module.return_indices)
-    elif isinstance(module, nn.MaxPool1d):
-        kernel, stride, padding = ((1, _one(v)) for v in (module.kernel_size, module.stride, 0))
-        padding, dilation = (0, _one(module.padding)), (1, _one(module.dilation))
-        is_plain = not (module.ceil_mode or module.return_indices)
-    else:
-        return None
-    return (lambda x: _cut(x, kernel, stride, padding, dilation)) if is_plain else None
-
-
-def _cut(x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Tensor:
-    """(windows, elements), windows in the order (channel, row, column)."""
-    image = x if x.dim() == 4 else x.unsqueeze(-2)
-    padded = F.pad(image, (padding[1], padding[1], padding[0], padding[0]), value=-math.inf)
-    columns = F.unfold(torch.where(torch.isfinite(padded), padded, -1e300), kernel, dilation, 0, stride)
-    columns = columns.reshape(image.shape[1], math.prod(kernel), -1).transpose(1, 2)
-    return torch.where(columns > -1e299, columns, -math.inf).reshape(-1, math.prod(kernel))
-
-
-def _largest(means: Tensor, deviations: Tensor, present: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of each window: each element's chance to be the largest, and mean and second moment of the largest."""
-    low = torch.where(present, means - 8 * deviations, math.inf).amin(1, keepdim=True)
-    high = torch.where(present, means + 8 * deviations, -math.inf).amax(1, keepdim=True)
-    nodes = low + (high - low) * torch.linspace(0, 1, 257, dtype=torch.float64)
-    z = (nodes[:, None, :] - means[:, :, None]) / deviations[:, :, None]
-    below = torch.where(present[:, :, None], 0.5 * torch.special.erfc(-z / math.sqrt(2)), 1.0)
-    density = torch.where(present[:, :, None], torch.exp(-0.5 * z * z) / deviations[:, :, None], 0.0)
-    everything = below.prod(1, keepdim=True)
-    weight = density * (everything / below.clamp(min=1e-300))
-    chance = weight.sum(2)
-    total = chance.sum(1, keepdim=True)
-    of_largest = weight.sum(1) / total
-    return chance / total, (of_largest * nodes).sum(1), (of_largest * nodes.square()).sum(1)
-
-
 def _vector_jacobian(
     outputs: list[Tensor], inputs: list[Tensor], vectors: list[Tensor | None], batched: bool
 ) -> list[Tensor]:
@@ -361,12 +397,12 @@ def _mixed(inputs: Sequence[Signal]) -> Signal:
 def _made(before: Signal, mean: Tensor, variance: Tensor, drawn: int | None) -> Signal:
     if drawn is None:
         return before.like(mean, variance)
-    return Signal(mean, variance, before.total_spread, float(drawn))
+    return Signal(mean, variance, before.total_spread, float(max(1, drawn)))
 
 
 def _units(signal: Signal) -> float:
     """Channels, of which a gradient's mean square is an average."""
-    return float(signal.mean.shape[1]) if signal.mean.dim() > 1 else math.inf
+    return float(max(1, signal.mean.shape[1])) if signal.mean.dim() > 1 else math.inf
 
 
 def _reduced(values: Tensor, like: Tensor, batched: bool) -> Tensor:
@@ -380,11 +416,3 @@ def _reduced(values: Tensor, like: Tensor, batched: bool) -> Tensor:
 
 def _several(value: Any) -> list[Tensor]:
     return [value] if isinstance(value, Tensor) else list(value)
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))
-
-
-def _one(value: Any) -> int:
-    return value if isinstance(value, int) else int(value[0])

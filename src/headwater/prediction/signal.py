@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from headwater.records import Message
+from headwater.theory import Activation
 
+MOST_TERMS = 32
 MOST_UNITS = 512  # of a vector whose covariances are followed: it takes their cube of operations per layer
 
 
@@ -28,6 +31,8 @@ class Gradient:
         spread: Variance of ln of the mean square from one draw of the weights to another.
         exponent: Of the unit; a gradient that has vanished is far below what float64 squares.
         covariance: Over the inputs, mean over the directions, (units, units); ``None`` where it is not followed.
+        slopes: E[φ′] and E[φ′²] of the activation that the tensor comes from, where the gradient arrives: what max
+            pooling picks has other slopes than the rest. ``None`` where they are the same everywhere.
     """
 
     means: Tensor
@@ -35,6 +40,7 @@ class Gradient:
     spread: float = 0.0
     exponent: int = 0
     covariance: Tensor | None = None
+    slopes: tuple[Tensor, Tensor] | None = None
 
     @property
     def square(self) -> Tensor:
@@ -45,6 +51,8 @@ class Gradient:
     def log10_rms(self) -> float:
         """-inf for a gradient of zeros."""
         rms = _root_mean(self.square)
+        if math.isnan(rms):
+            return math.nan
         return math.log10(rms) + self.exponent * math.log10(2.0) if rms > 0 else -math.inf
 
     def normalised(self) -> Gradient:
@@ -56,7 +64,8 @@ class Gradient:
         """The same in units of 2**exponent."""
         factor = 2.0 ** max(-1000, self.exponent - exponent)
         covariance = None if self.covariance is None else self.covariance * factor * factor
-        return Gradient(self.means * factor, self.variance * factor * factor, self.spread, exponent, covariance)
+        means, variance = self.means * factor, self.variance * factor * factor
+        return Gradient(means, variance, self.spread, exponent, covariance, self.slopes)
 
     def __add__(self, other: Gradient) -> Gradient:
         """Of two paths that the gradient takes."""
@@ -75,6 +84,26 @@ class Gradient:
         )
 
 
+Terms: TypeAlias = "dict[int, tuple[Signal, Tensor | float]]"
+
+
+@dataclass(eq=False, frozen=True)
+class Source:
+    """The normal variable that an activation was taken of.
+
+    Attributes:
+        mean: Of each element of its input.
+        variance: Of each element.
+        activation: φ.
+        parameters: Its slopes or bounds; a tensor of slopes holds one per channel, dimension 1.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    activation: Activation
+    parameters: dict[str, Any]
+
+
 @dataclass(eq=False)
 class Signal:
     """Of an activation: mean and variance over the inputs, both of the shape that one sample has, batch of 1 first.
@@ -86,6 +115,9 @@ class Signal:
         units: Outputs of the last affine map, of which the mean square is an average; infinite before the first.
         kurtosis: E[x⁴] / E[x²]² of what is averaged.
         covariance: Of a vector, (units, units) with the variances on the diagonal; ``None`` where it is not followed.
+        terms: Signals that it is a sum of, by identity, each with its factor: two sums that have one in common do not
+            vary independently. ``None`` if it is only itself.
+        source: What it is an activation of, ``None`` for anything else.
         is_trained: Whether any parameter had a part in it, so that a gradient arrives.
         gradient: That arrives from everything that takes it.
     """
@@ -96,6 +128,8 @@ class Signal:
     units: float = math.inf
     kurtosis: float = 3.0
     covariance: Tensor | None = None
+    terms: Terms | None = field(default=None, repr=False)
+    source: Source | None = field(default=None, repr=False)
     is_trained: bool = False
     gradient: Gradient | None = field(default=None, repr=False)
 
@@ -136,6 +170,14 @@ class Signal:
         """The same with other elements, none of which a weight was drawn for."""
         return Signal(mean, variance, self.spread, self.units, self.kurtosis)
 
+    def parts(self, factor: Tensor | float = 1.0) -> Terms:
+        """Of the signal times ``factor``: what it is a sum of, deviations only."""
+        if self.terms is None:
+            return {id(self): (self, factor)}
+        if isinstance(factor, float) and factor == 1.0:
+            return self.terms
+        return {key: (term, own * factor) for key, (term, own) in self.terms.items()}
+
     def receive(self, gradient: Gradient) -> None:
         """Add the gradient that one more user of the tensor sends back."""
         self.gradient = gradient if self.gradient is None else self.gradient + gradient
@@ -155,6 +197,17 @@ class Unknown:
 def is_followed(x: Tensor) -> bool:
     """Whether a sample of this shape is a vector whose covariances are followed."""
     return x.dim() == 2 and x.numel() <= MOST_UNITS
+
+
+def in_common(left: Signal, right: Signal) -> list[tuple[Signal, Tensor | float, Tensor | float]]:
+    """What two signals are both sums of, with its factor in each."""
+    own, other = left.parts(), right.parts()
+    return [(term, factor, other[key][1]) for key, (term, factor) in own.items() if key in other]
+
+
+def latest(terms: Terms) -> Terms:
+    """As many as are kept: a stream of hundreds of blocks is a sum of as many, and few of them meet again."""
+    return dict(list(terms.items())[-MOST_TERMS:])
 
 
 def matrix(covariance: Tensor | None, variance: Tensor) -> Tensor:

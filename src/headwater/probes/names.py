@@ -14,7 +14,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
         if isinstance(model, (nn.parallel.DistributedDataParallel, nn.DataParallel)):
             inner = model.module
         else:
-            inner = vars(model).get("_modules", {}).get("_orig_mod")
+            modules = vars(model).get("_modules")
+            inner = modules.get("_orig_mod") if isinstance(modules, dict) else None  # TorchScript has its own kind
         if not isinstance(inner, nn.Module):
             return model
         model = inner

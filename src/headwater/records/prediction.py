@@ -19,7 +19,8 @@ class Measured:
 
     Attributes:
         activation_rms: Rms of the outputs.
-        activation_grad_rms: Rms of the gradient, over that at the last site.
+        activation_grad_rms: Rms of the gradient, in such units that at the last site of which both are known it is as
+            expected.
         abs_cosine: Mean |cos| between samples.
     """
 
@@ -95,6 +96,8 @@ class Prediction:
         limits: Where number formats and Adam's ε give out.
         gaps: What could not be predicted, and why.
         doubts: Why numbers may be further off than usual, and by how much at most.
+        unit: Name of the site at which the gradient has rms 1, where that is not the output: the last that is known, or
+            one of several outputs.
     """
 
     SCHEMA: ClassVar[str] = "headwater/prediction/1"
@@ -108,6 +111,7 @@ class Prediction:
     limits: tuple[Limit, ...] = ()
     gaps: tuple[Message, ...] = ()
     doubts: tuple[Message, ...] = ()
+    unit: str | None = None
 
     @property
     def is_measured(self) -> bool:
@@ -121,8 +125,7 @@ class Prediction:
             flow: From ``hw.check`` of the model as it was predicted.
         """
         found = {row.site.name: row for row in flow.sites}
-        last = next((found[row.site.name] for row in reversed(self.sites) if row.site.name in found), None)
-        unit = last.activation_grad.rms if last is not None and last.activation_grad is not None else None
+        unit = next((unit for row in reversed(self.sites) if (unit := _unit(row, found.get(row.site.name)))), None)
         return replace(self, sites=tuple(_beside(row, found.get(row.site.name), unit) for row in self.sites))
 
     def rows(self) -> list[dict[str, Any]]:
@@ -145,6 +148,12 @@ class Prediction:
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """The prediction that ``data``, its JSON form, stands for."""
         return decode(cls, data)
+
+
+def _unit(row: SitePrediction, found: SiteFlow | None) -> float | None:
+    """What a measured gradient is to be divided by, so that here it is as expected."""
+    measured = found.activation_grad.rms if found is not None and found.activation_grad is not None else None
+    return measured / row.activation_grad_rms if measured and row.activation_grad_rms else None
 
 
 def _beside(row: SitePrediction, found: SiteFlow | None, unit: float | None) -> SitePrediction:

@@ -51,13 +51,13 @@ class Prediction(Record, Face):
 
 
 def _lines(prediction: Record, words: Words) -> list[Text]:
-    found = [Text(heading(prediction, words), style="bold"), Text(words("predict.what")), Text()]
+    found = [Text(heading(prediction, words), style="bold"), *_wrapped(what(prediction, words)), Text()]
     found += _table(prediction, words)
     found.append(Text())
     found += [line for doubt in prediction.doubts for line in _wrapped(words.say(doubt))]
     found += _wrapped(words.say(prediction.trainable_why))
     found += [line for limit in prediction.limits for line in _wrapped(limit_in_words(limit, words))]
-    if not prediction.limits and any(row.activation_grad_rms is not None for row in prediction.sites):
+    if is_within_range(prediction):
         found += _wrapped(words("predict.no_limits"))
     found += [line for gap in prediction.gaps for line in _wrapped(words.say(gap))]
     return found
@@ -67,6 +67,22 @@ def heading(prediction: Record, words: Words) -> str:
     """Of what it is."""
     shape = "×".join(map(str, prediction.input_shape))
     return words("predict.title", model=clean(prediction.model), depth=prediction.depth, shape=shape)
+
+
+def what(prediction: Record, words: Words) -> str:
+    """What the numbers are."""
+    return (
+        words("predict.what")
+        if prediction.unit is None
+        else words("predict.relative_to", site=words.site(prediction.unit))
+    )
+
+
+def is_within_range(prediction: Record) -> bool:
+    """Whether all of it is known, and no number format gives out."""
+    numbers = [row.activation_rms for row in prediction.sites]
+    known = all(value is not None and math.isfinite(value) for value in numbers)
+    return bool(numbers) and known and not prediction.limits
 
 
 def limit_in_words(limit: Limit, words: Words) -> str:

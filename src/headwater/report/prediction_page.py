@@ -9,7 +9,7 @@ from headwater.report.charts.plot_key import plot_key
 from headwater.report.frame import document, style
 from headwater.report.markup import Html, el, join
 from headwater.report.numbers import number_from_log10
-from headwater.report.prediction import heading, limit_in_words, marked, picture
+from headwater.report.prediction import heading, is_within_range, limit_in_words, marked, picture, what
 from headwater.report.sections.parts import details, table
 from headwater.report.words import Words
 
@@ -21,7 +21,7 @@ def page(prediction: Prediction, words: Words) -> str:
         el(
             "section",
             el("h1", heading(prediction, words)),
-            el("p", words("predict.what"), class_="lead"),
+            el("p", what(prediction, words), class_="lead"),
             class_="verdict",
         ),
         el("section", _figure(prediction, words), el("p", words("predict.band"), class_="note")),
@@ -44,7 +44,7 @@ def sentences(prediction: Prediction, words: Words) -> list[str]:
     found = [words.say(doubt) for doubt in prediction.doubts]
     found.append(words.say(prediction.trainable_why))
     found += [limit_in_words(limit, words) for limit in prediction.limits]
-    if not prediction.limits and not prediction.gaps:
+    if is_within_range(prediction):
         found.append(words("predict.no_limits"))
     return [*found, *(words.say(gap) for gap in prediction.gaps)]
 

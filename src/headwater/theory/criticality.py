@@ -16,7 +16,7 @@ from scipy.optimize import brentq
 
 from headwater.records import InputError
 from headwater.theory.checks import require_variance, require_weights
-from headwater.theory.moments import curvature_moment, second_moment, slope_second_moment
+from headwater.theory.moments import GrowsTooFastError, curvature_moment, second_moment, slope_second_moment
 from headwater.theory.nonlinearities import Nonlinearity, NonlinearityLike, nonlinearity
 
 Stability = Literal["stable", "marginal", "unstable", "none"]
@@ -114,6 +114,8 @@ def stable_q(phi: NonlinearityLike) -> tuple[tuple[float, float], ...]:
 def _stable_q(f: Nonlinearity) -> tuple[tuple[float, float], ...]:
     def margin(q: float) -> float:
         # Above 0 where the edge exists and is stable.
+        if not _exists(f, q):
+            return -1.0
         slope = _slope(f, q)
         return min(1.0 - _NONE - slope, 1.0 + slope, _sigma_b2(f, q) / q + _NONE)
 
@@ -126,7 +128,9 @@ def _stable_q(f: Nonlinearity) -> tuple[tuple[float, float], ...]:
 
 def _solutions(f: Nonlinearity, excess: Callable[[float], float]) -> list[float]:
     """Every q at which the excess is 0; 0 for the limit q → 0, and 1 where it is 0 for all q."""
-    excesses = [excess(float(q)) for q in _Q]
+    excesses = [excess(float(q)) if _exists(f, float(q)) else 0.0 for q in _Q]
+    if not any(excesses) and not any(_exists(f, float(q)) for q in _Q):
+        return []
     if all(abs(value) < _NONE for value in excesses):
         return [1.0]
     at_zero = [0.0] if abs(excess(_TINY_Q)) < _NEAR_NONE else []
@@ -146,7 +150,7 @@ def _sign_changes(function: Callable[[float], float], values: list[float]) -> li
 def _point(f: Nonlinearity, q: float) -> EdgeOfChaos | None:
     """The edge at q*, if it is one; at q* = 0 its limit."""
     near = q or _TINY_Q
-    if slope_second_moment(f, near) == 0.0:
+    if not _exists(f, near):
         return None
     sigma_w2, sigma_b2 = _sigma_w2(f, near), _sigma_b2(f, near)
     if sigma_b2 < -(_NONE if q else _NEAR_NONE) * near:
@@ -156,6 +160,14 @@ def _point(f: Nonlinearity, q: float) -> EdgeOfChaos | None:
     decides = slope if q else sigma_w2 * second_moment(f, _SMALL_Q) / _SMALL_Q
     stability: Stability = "marginal" if abs(decides - 1.0) < _NONE else "stable" if abs(decides) < 1.0 else "unstable"
     return EdgeOfChaos(stability, sigma_w2, max(sigma_b2, 0.0) if q else 0.0, q, slope, stable_q(f))
+
+
+def _exists(f: Nonlinearity, q: float) -> bool:
+    """Whether some σ_w² makes χ₁ = 1 at q: not where φ is flat, nor where it grows so fast that nothing can be told."""
+    try:
+        return math.isfinite(_slope(f, q)) and math.isfinite(_sigma_b2(f, q))
+    except GrowsTooFastError:
+        return False
 
 
 def _sigma_w2(f: Nonlinearity, q: float) -> float:

@@ -12,12 +12,14 @@ from scipy.optimize import brentq, minimize_scalar
 
 from headwater.theory.checks import require_variance, require_weights
 from headwater.theory.mean_field import chi_1, length_map, length_map_slope
+from headwater.theory.moments import GrowsTooFastError
 from headwater.theory.nonlinearities import Nonlinearity, NonlinearityLike, nonlinearity
 
 Phase = Literal["ordered", "critical", "chaotic"]
 
 LEAST_Q, GREATEST_Q = 1e-16, 1e8  # stand for 0 and infinity, where only limits exist
 _SAME = 1e-11  # a relative change of q below is none: quadrature is exact to 1e-13
+_BLOWN_UP = 1e12  # stands for a growth that cannot be told
 _CRITICAL = 1e-6  # χ₁ - 1 below changes a gradient by 5 % in 100,000 layers
 
 
@@ -135,7 +137,10 @@ def phase(phi: NonlinearityLike, sigma_w2: float, sigma_b2: float = 0.0, q: floa
 def _fixed_points(phi: Nonlinearity, sigma_w2: float, sigma_b2: float) -> FixedPoints:
     def growth(log_q: float) -> float:
         q = math.exp(log_q)
-        return length_map(phi, q, sigma_w2, sigma_b2) / q - 1.0
+        try:
+            return min(length_map(phi, q, sigma_w2, sigma_b2) / q - 1.0, _BLOWN_UP)
+        except GrowsTooFastError:
+            return _BLOWN_UP
 
     # At 0 itself V is known; above 0 it is larger, so that no fixed point lies below V(0).
     from_zero = sigma_w2 * float(phi.phi(np.zeros(1))[0]) ** 2 + sigma_b2
@@ -151,8 +156,16 @@ def _fixed_points(phi: Nonlinearity, sigma_w2: float, sigma_b2: float) -> FixedP
         points.insert(0, FixedPoint(0.0, slope, chi_1(phi, LEAST_Q, sigma_w2), stable=knots[0][1] < 0.0))
     if knots[-1][1] > 0.0:
         slope = knots[-1][1] + 1.0
-        points.append(FixedPoint(math.inf, slope, chi_1(phi, GREATEST_Q, sigma_w2), stable=True))
+        points.append(FixedPoint(math.inf, *_at_infinity(phi, slope, sigma_w2), stable=True))
     return FixedPoints(tuple(points), every_q=False)
+
+
+def _at_infinity(phi: Nonlinearity, slope: float, sigma_w2: float) -> tuple[float, float]:
+    """Slope and χ₁; both infinite where the function grows faster than its moments can be told."""
+    try:
+        return slope, chi_1(phi, GREATEST_Q, sigma_w2)
+    except GrowsTooFastError:
+        return math.inf, math.inf
 
 
 def _interior(phi: Nonlinearity, q: float, sigma_w2: float) -> FixedPoint:

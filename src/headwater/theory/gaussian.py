@@ -8,6 +8,8 @@ import numpy as np
 from headwater.theory.activation import Array
 
 _REACH = 13.0  # the normal density beyond is below 1e-37
+_FAR = 1e-20  # what lies between 12 and 13 must be less, or less than this share of all: then little lies beyond 13
+_FAR_SHARE = 1e-8
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
 
 # In two dimensions what counts lies nearer, and nodes cost their square.
@@ -16,6 +18,10 @@ _PAIR_NODES, _PAIR_WEIGHTS = np.polynomial.legendre.leggauss(14)
 _LAYER = np.linspace(-_PAIR_REACH, _PAIR_REACH, 13)
 
 Kinks = tuple[float, ...]
+
+
+class TooFastError(ValueError):
+    """A function grows so fast that most of its expectation lies where the normal density is nothing."""
 
 
 def expectation(function: Callable[[Array], Array], kinks: Kinks = ()) -> float:
@@ -29,13 +35,18 @@ def expectation(function: Callable[[Array], Array], kinks: Kinks = ()) -> float:
         The expectation, in the units of f; accurate to 1e-10 for the activations of the table.
 
     Raises:
-        ValueError: If f is not finite where the normal density counts.
+        ValueError: If f is not finite where the normal density counts, or grows so fast that it counts beyond.
     """
     z, weights = rule(kinks)
     values = function(z)
     if not np.all(np.isfinite(values)):
-        raise ValueError("the function is not finite on [-13, 13]: its expectation under N(0, 1) cannot be computed.")
-    return float(np.sum(weights * values))
+        kind = ValueError if np.any(np.isnan(values)) else TooFastError
+        raise kind("the function is not finite on [-13, 13]: its expectation under N(0, 1) cannot be computed.")
+    parts = weights * values
+    far = float(np.sum(np.abs(parts[np.abs(z) > _REACH - 1.0])))
+    if far > _FAR and far > _FAR_SHARE * float(np.sum(np.abs(parts))):
+        raise TooFastError("the function grows so fast that its expectation under N(0, 1) lies beyond [-12, 12].")
+    return float(np.sum(parts))
 
 
 def expectation_of_pair(

@@ -50,13 +50,17 @@ def find_kinks(*functions: Callable[[Array], Array]) -> tuple[float, ...]:
 
 def _narrow_pieces(function: Callable[[Array], Array]) -> list[tuple[float, float]]:
     low, high = _PIECES[:-1], _PIECES[1:]
-    sizes = np.abs(np.asarray(function(_points(low, high)), dtype=np.float64))
+    values = np.asarray(function(_points(low, high)))
+    # What returns single precision is smooth to that.
+    is_coarse = values.dtype in (np.float32, np.float16)
+    tolerance = 64 * float(np.finfo(values.dtype).eps) if is_coarse else _TOLERANCE
+    sizes = np.abs(values.astype(np.float64))
     scale = float(np.max(sizes, initial=1e-300, where=np.isfinite(sizes)))
     narrow: list[tuple[float, float]] = []
     while low.size:
         values = np.asarray(function(_points(low, high)), dtype=np.float64)
         tails = np.abs(values @ _TO_COEFFICIENTS.T)[:, -2:].max(axis=1)
-        split = (tails > _TOLERANCE * scale) & (high - low > _NARROWEST)
+        split = (tails > tolerance * scale) & (high - low > _NARROWEST)
         found = ~split & (high - low < _NARROW)
         narrow += zip(low[found].tolist(), high[found].tolist(), strict=True)
         middle = (low + high)[split] / 2.0

@@ -8,8 +8,13 @@ import numpy as np
 from headwater.records import InputError
 from headwater.theory.activation import Array
 from headwater.theory.checks import require_variance
-from headwater.theory.gaussian import Kinks, expectation
+from headwater.theory.gaussian import Kinks, TooFastError, expectation
 from headwater.theory.nonlinearities import Nonlinearity, NonlinearityLike, nonlinearity
+
+
+class GrowsTooFastError(InputError):
+    """A moment lies so far out that it cannot be computed, or is infinite."""
+
 
 # An activation changes within a few units of x, which is a small part of a wide distribution.
 BENDS = (-8.0, -4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0, 8.0)
@@ -19,7 +24,8 @@ _WIDE = 4.0
 def breakpoints(phi: Nonlinearity, q: float) -> Kinks:
     """Where φ(√q z) is not smooth in z, or bends on a scale far below 1; for the quadratures."""
     bends = BENDS if q > _WIDE else ()
-    return tuple(x / math.sqrt(q) for x in {*phi.kinks, *bends})
+    towards = (cusp + side * 10.0**-k for cusp in phi.cusps for k in (2, 4, 6, 8) for side in (-1.0, 1.0))
+    return tuple(x / math.sqrt(q) for x in {*phi.kinks, *bends, *towards})
 
 
 def mean(phi: NonlinearityLike, q: float = 1.0) -> float:
@@ -51,7 +57,17 @@ def variance(phi: NonlinearityLike, q: float = 1.0) -> float:
 
 
 def slope_second_moment(phi: NonlinearityLike, q: float = 1.0) -> float:
-    """E[φ′(x)²] with x ~ N(0, q), dimensionless: what the mean square of a gradient is multiplied by."""
+    """E[φ′(x)²] with x ~ N(0, q), dimensionless: what the mean square of a gradient is multiplied by.
+
+    Raises:
+        InputError: If it is infinite, as for φ = √x at 0, or as ``second_moment``.
+    """
+    f = nonlinearity(phi)
+    if f.infinite_slope is not None:
+        raise InputError(
+            f"the derivative of {f.name} grows without bound at {f.infinite_slope:g}, and E[φ′²] with it: no gradient "
+            "gain exists. Make the function flatter there, as √(x² + ε) is for |x|."
+        )
     return _moment(phi, q, lambda f, x, z: f.derivative(x) ** 2)
 
 
@@ -75,6 +91,11 @@ def _moment(phi: NonlinearityLike, q: float, integrand: Callable[[Nonlinearity, 
     try:
         with np.errstate(over="ignore", invalid="ignore"):
             return expectation(lambda z: integrand(f, math.sqrt(q) * z, z), breakpoints(f, q))
+    except TooFastError as error:
+        raise GrowsTooFastError(
+            f"{f.name} grows so fast that its moments at q = {q:g} lie beyond 12·√q, or are infinite. "
+            "Limit it, as with np.clip(x, -limit, limit), or take a smaller q."
+        ) from error
     except ValueError as error:
         raise InputError(
             f"{f.name} is not finite for every x within 13·√q of 0, q = {q:g}: its moments cannot be computed. "

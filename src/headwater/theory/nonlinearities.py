@@ -8,12 +8,18 @@ from functools import cache, partial
 from numbers import Real
 from typing import Any
 
+import numpy as np
+
 from headwater.records import InputError
 from headwater.theory.activation import Activation, Array
 from headwater.theory.activations import ACTIVATIONS
+from headwater.theory.elementwise import elementwise
 from headwater.theory.kinks import find_kinks
 
 Elementwise = Callable[[Array], Array]
+
+_LEAST_CUSP = 0.02  # a power of growth below is none: 15 % in three decades
+_GREATEST_CUSP = 0.45  # from a half on the integral of φ′² is infinite, and just below it cannot be told from that
 
 
 @dataclass(frozen=True)
@@ -25,12 +31,19 @@ class Nonlinearity:
         phi: φ, elementwise, any shape to the same shape.
         derivative: φ′, likewise.
         kinks: Where φ, φ′ or φ″ jumps.
+        cusps: Those of them towards which φ′ grows without bound, as at 0 for √|x|.
     """
 
     name: str
     phi: Elementwise
     derivative: Elementwise
     kinks: tuple[float, ...] = ()
+    cusps: tuple[float, ...] = ()
+
+    @property
+    def infinite_slope(self) -> float | None:
+        """Where φ′² grows so fast that it has no mean; ``None`` if nowhere."""
+        return next((cusp for cusp in self.cusps if _steepens(self.derivative, cusp) > _GREATEST_CUSP), None)
 
 
 NonlinearityLike = Nonlinearity | Activation | str
@@ -79,8 +92,18 @@ def nonlinearity(
             f"parameters {sorted(parameters)} go with an id of the table; settle those of your own function first, "
             "as in nonlinearity(functools.partial(phi, beta=2.0), functools.partial(derivative, beta=2.0))."
         )
+    name = _name(phi)
+    phi, derivative = elementwise(phi, name), elementwise(derivative, f"the derivative of {name}")
     found = find_kinks(phi, derivative) if kinks is None else tuple(sorted(float(kink) for kink in kinks))
-    return Nonlinearity(_name(phi), phi, derivative, found)
+    return Nonlinearity(name, phi, derivative, found, tuple(k for k in found if _steepens(derivative, k) > _LEAST_CUSP))
+
+
+def _steepens(derivative: Elementwise, place: float) -> float:
+    """The power p by which φ′ grows as |x - place|^-p, between a thousandth and a millionth of it."""
+    near, far = (np.array([place - h, place + h]) for h in (1e-6, 1e-3))
+    with np.errstate(all="ignore"):
+        steep, less = (float(np.max(np.abs(derivative(x)))) for x in (near, far))
+    return math.log10(steep / less) / 3.0 if 0.0 < less < math.inf and 0.0 < steep < math.inf else 0.0
 
 
 def activation_of(id_: str) -> Activation:
@@ -89,6 +112,8 @@ def activation_of(id_: str) -> Activation:
     Raises:
         InputError: If there is none of that id; the message offers the nearest.
     """
+    if not isinstance(id_, str):
+        raise InputError(f"an activation is named by an id of the table, such as 'relu', got {id_!r}.")
     if id_ in ACTIVATIONS:
         return ACTIVATIONS[id_]
     near = difflib.get_close_matches(id_.lower(), ACTIVATIONS, n=3, cutoff=0.4)

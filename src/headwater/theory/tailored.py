@@ -23,6 +23,7 @@ ETA = 0.9  # end-to-end correlation of orthogonal inputs, the default of arXiv:2
 ZETA = 1.5  # end-to-end slope C′(1), the default of arXiv:2110.01765
 
 _GREATEST_ALPHA = 8.0
+_SHALLOW = 4  # layers below which smooth functions may not bend enough either
 _BETAS = np.concatenate([[0.0], np.geomspace(1e-3, 0.05, 6), np.arange(0.1, 6.0, 0.1)])
 
 
@@ -120,7 +121,7 @@ def tailored_leaky(depth: int, eta: float = ETA) -> TailoredLeaky:
 
     if excess(0.0) < 0.0:
         raise InputError(
-            f"{depth} layers of ReLU, the strongest bend, bring orthogonal inputs only to correlation "
+            f"{_layers(depth)} of ReLU, the strongest bend, can bring orthogonal inputs only to correlation "
             f"{excess(0.0) + eta:.3f}, below eta={eta!r}: so shallow a network needs no tailoring. Keep ReLU, or pass "
             "a smaller eta."
         )
@@ -170,10 +171,19 @@ def _tailored(f: Nonlinearity, depth: int, zeta: float) -> TailoredActivation:
         if abs(_imbalance(f, target, beta)) < 1e-9:
             shape = _shape(f, _alpha(f, target, beta), beta)
             return TailoredActivation(f, shape.alpha, beta, -shape.mean, 1.0 / math.sqrt(shape.variance))
-    raise InputError(
-        f"{f.name} cannot be shaped for {depth} layers with zeta={zeta!r}: no shift and scale bend it by that and "
-        "keep q at 1. For tanh, gelu, softplus and other smooth ones they do; for rectifiers take tailored_leaky."
+    instead = (
+        "Where it is smooth, a greater depth or a zeta closer to 1 asks for less; tailored_leaky shapes a ReLU."
+        if depth < _SHALLOW
+        else "For tanh, gelu, softplus and other smooth ones they do; for rectifiers take tailored_leaky."
     )
+    raise InputError(
+        f"{f.name} cannot be shaped for {_layers(depth)} with zeta={zeta!r}: no shift and scale bend it by that and "
+        f"keep q at 1. {instead}"
+    )
+
+
+def _layers(depth: int) -> str:
+    return f"{depth} layer{'s' if depth > 1 else ''}"
 
 
 @dataclass(frozen=True)
