@@ -542,6 +542,16 @@ def test_the_unit_of_the_gradient_is_said_where_it_is_not_the_output(tmp_path: P
     assert hw.predict(nn.Linear(8, 8), (8,)).unit is None
 
 
+def test_what_was_measured_stands_beside_what_was_expected() -> None:
+    torch.manual_seed(0)
+    prediction = beside(nn.Sequential(nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, CLASSES)), (64,))
+    lines = str(prediction).splitlines()
+    assert lines[3].split()[2:] == ["activation", "measured", "gradient", "measured", "|cos|"]
+    _, _, activation, own, gradient, own_gradient, _ = lines[4].split()
+    assert float(own) == pytest.approx(float(activation), rel=0.1)
+    assert float(own_gradient) == pytest.approx(float(gradient), rel=0.3)
+
+
 def test_what_stands_beside_is_in_the_unit_of_the_last_site_known() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 64), nn.Tanh(), nn.Linear(64, 64), nn.Softmax(-1), nn.Linear(64, CLASSES))
@@ -612,7 +622,10 @@ def test_what_cannot_be_predicted_is_named(model: nn.Module, culprit: str) -> No
     ("model", "shape", "message"),
     [
         (Branching(), (8,), "cannot be followed without data"),
-        (nn.Linear(8, 8), (9,), r"Linear does not take an input of shape \[9\]"),
+        (nn.Linear(8, 8), (9,), r"Linear does not take an input of shape \[9\].*It would take \(8,\)\."),
+        (nn.Linear(8, 8), (3, 32, 32), r"It would take \(8,\)\."),
+        (nn.Sequential(nn.Conv2d(1, 4, 3)), (3, 28, 28), r"'0' \(Conv2d\).*It would take \(1, 28, 28\)\."),
+        (nn.Sequential(nn.Flatten(), nn.Linear(8, 8)), (9,), r"'1' \(Linear\) does not take .*without the batch\.$"),
         (nn.Conv2d(3, 4, 3), (1, 3, 8, 8), "without the batch"),
         (nn.Linear(8, 8), (0,), "whole numbers from 1"),
         (nn.Linear(8, 8), (8.5,), "whole numbers from 1"),

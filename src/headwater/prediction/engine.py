@@ -367,13 +367,27 @@ def _has_parameters(operation: Operation, args: Any) -> bool:
 
 
 def _refused(operation: Operation, args: Any, error: Exception) -> str:
-    shapes = ", ".join(str(list(signal.mean.shape[1:])) for signal in _signals(args))
+    signals = _signals(args)
+    shapes = ", ".join(str(list(signal.mean.shape[1:])) for signal in signals)
     where = f"{operation.owner!r} ({operation.name})" if operation.owner else operation.name
     reason = (str(error).splitlines() or [""])[0]
+    taken = _taken(operation.module, signals[0]) if len(signals) == 1 else ""
     return (
-        f"{where} does not take an input of shape {shapes}: {reason}. input_shape is the shape of one sample, without "
-        "the batch: input_shape=(3, 32, 32)."
+        f"{where} does not take an input of shape {shapes}: {reason.rstrip('.')}."
+        + (f" It would take {taken}." if taken else "")
+        + " input_shape is the shape of one sample, without the batch."
     )
+
+
+def _taken(module: nn.Module | None, signal: Signal) -> str:
+    """A shape that a layer takes, as near to the given one as can be; nothing if it is no such layer."""
+    given = tuple(signal.mean.shape[1:])
+    if isinstance(module, nn.Linear):
+        return str((*given[:-1], module.in_features) if len(given) < 3 else (module.in_features,))
+    if isinstance(module, _ConvNd):
+        dimensions = module.weight.dim() - 2
+        return str((module.in_channels, *(given[-dimensions:] if len(given) >= dimensions else (32,) * dimensions)))
+    return ""
 
 
 def _plainly(operation: Operation, args: Any, kwargs: Any) -> Any:

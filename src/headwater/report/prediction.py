@@ -159,9 +159,9 @@ def _table(prediction: Record, words: Words) -> list[Text]:
     shown = _chosen(prediction.sites)
     heads = [words(f"predict.{head}") for head in ("site", "op", "activation", "gradient", "cosine")]
     rows = [heads, *(_cells(row, words) for row in shown)]
-    if prediction.is_measured:
-        rows[0] = [*heads, *(f"{words('predict.measured')}" for _ in range(2))]
-        rows[1:] = [[*cells, *_measured_cells(row)] for cells, row in zip(rows[1:], shown, strict=True)]
+    if prediction.is_measured:  # each beside what was expected
+        measured = [[words("predict.measured")] * 2, *(_measured_cells(row) for row in shown)]
+        rows = [[*cells[:3], own[0], cells[3], own[1], *cells[4:]] for cells, own in zip(rows, measured, strict=True)]
     widths = [max(cell_len(row[column]) for row in rows) for column in range(len(rows[0]))]
     found = [
         Text(
