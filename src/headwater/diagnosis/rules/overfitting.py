@@ -31,14 +31,14 @@ def _look(observation: Observation) -> Iterable[Finding]:
     if training is None or not training.scores:
         return
     last = training.scores[-1]
-    if last.step < MIN_STEPS and not _is_by_heart_alone(last):
+    if observation.flow.step < MIN_STEPS and not _is_by_heart_alone(last):
         return  # so few batches are known a bit better than others by having been seen just now
     if is_by_heart(training):
         yield _unrelated(training)
     elif _loses_what_it_learns(training) and not _is_at_chance(observation.flow, last):
         yield _without_carrying_over(training.scores[0], last)
     elif _is_share(last):
-        yield from _by_metric(training, last, min(SCORED, max(1, last.step)) * observation.flow.samples)
+        yield from _by_metric(training, last, min(SCORED, observation.flow.step) * observation.flow.samples)
     else:
         yield from _by_loss(training, last)
 
