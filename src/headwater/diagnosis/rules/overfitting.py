@@ -7,7 +7,7 @@ from itertools import pairwise
 from headwater.diagnosis.dependence import LITTLE, is_by_heart
 from headwater.diagnosis.dependence import SOURCE as PAIRING_SOURCE
 from headwater.diagnosis.prescribing_training import against_overfitting
-from headwater.diagnosis.progress import ABOVE_CHANCE, chance_loss
+from headwater.diagnosis.progress import ABOVE_CHANCE, MIN_STEPS, chance_loss
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.records import Cause, Evidence, Finding, Flow, Message, Score, Training
 from headwater.records.message import Value
@@ -31,14 +31,20 @@ def _look(observation: Observation) -> Iterable[Finding]:
     if training is None or not training.scores:
         return
     last = training.scores[-1]
+    if observation.flow.step < MIN_STEPS and not _is_by_heart_alone(last):
+        return  # so few batches are known a bit better than others by having been seen just now
     if is_by_heart(training):
         yield _unrelated(training)
     elif _loses_what_it_learns(training) and not _is_at_chance(observation.flow, last):
         yield _without_carrying_over(training.scores[0], last)
     elif _is_share(last):
-        yield from _by_metric(training, last, SCORED * observation.flow.samples)
+        yield from _by_metric(training, last, min(SCORED, observation.flow.step) * observation.flow.samples)
     else:
         yield from _by_loss(training, last)
+
+
+def _is_by_heart_alone(last: Score) -> bool:
+    return last.metric is not None and last.metric >= BY_HEART
 
 
 def _unrelated(training: Training) -> Finding:
