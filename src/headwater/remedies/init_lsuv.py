@@ -124,7 +124,7 @@ def _dividing(model: nn.Module, names: list[str], found: dict[str, float]) -> It
 def _deviation(name: str, output: Any) -> float:
     if not isinstance(output, Tensor):
         raise NotApplicableError(f"{ID}: {name!r} gives no tensor, whose variance could be seen.")
-    deviation = float(output.double().var(correction=0).sqrt()) if output.numel() else 0.0
+    deviation = float(output.detach().double().var(correction=0).sqrt()) if output.numel() else 0.0
     if not 0.0 < deviation < float("inf"):
         raise NotApplicableError(
             f"{ID}: on this batch all that {name!r} gives has a deviation of {deviation:g}, which no scale brings to 1. "
