@@ -109,7 +109,9 @@ CASES: dict[str, Case] = {
     "tanh-exploding-50": Case(partial(plain, nn.Tanh, 50, 2.0), FOR_TANH),
     "gelu-30": Case(partial(plain, nn.GELU, 30), (("init.he",), ("init.critical",), ("init.lsuv",), *FOR_TANH[4:])),
     "convolutions-12": Case(
-        partial(pictures, nn.ReLU, 12, 0.5), (("init.he",), ("init.lsuv",), NORMS[0], NORMS[1], NORMS[3], *SHORTCUTS), True
+        partial(pictures, nn.ReLU, 12, 0.5),
+        (("init.he",), ("init.lsuv",), NORMS[0], NORMS[1], NORMS[3], *SHORTCUTS),
+        True,
     ),
 }
 

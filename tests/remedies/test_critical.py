@@ -1,4 +1,4 @@
-"""At the edge of chaos neither differences nor gradients shrink or grow with depth, or the remedy says there is none."""
+"""At the edge of chaos neither differences nor gradients shrink or grow with depth, or the remedy says so."""
 
 import math
 
@@ -63,12 +63,17 @@ def test_layers_and_biases_have_the_deviations_of_the_point():
 
 def test_rectifiers_have_hes_rule_and_no_biases():
     he, critical = (hw.apply(chain(nn.ReLU, depth=3), remedy) for remedy in ("init.he", "init.critical"))
-    assert all(torch.allclose(a, b, rtol=1e-6, atol=0) for a, b in zip(he.parameters(), critical.parameters(), strict=True))
+    assert all(
+        torch.allclose(a, b, rtol=1e-6, atol=0) for a, b in zip(he.parameters(), critical.parameters(), strict=True)
+    )
 
 
 @pytest.mark.parametrize(
     ("activation", "said"),
-    [("Sigmoid", r"begins at pre-activations of variance 45\.6.*activation\.tailored"), ("Softplus", "no edge of chaos")],
+    [
+        ("Sigmoid", r"begins at pre-activations of variance 45\.6.*activation\.tailored"),
+        ("Softplus", "no edge of chaos"),
+    ],
 )
 def test_activation_without_an_edge_is_refused_with_what_would_help(activation, said):
     model = chain(getattr(nn, activation), depth=3)

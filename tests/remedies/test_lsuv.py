@@ -109,10 +109,13 @@ def test_loss_that_needs_gradients_is_run_with_them():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({}, r'looks at what the model makes of a batch.*hw\.apply\(model, \'init\.lsuv\', batch=batch, loss=loss\)'),
+        ({}, r"looks at what the model makes of a batch.*hw\.apply\(model, \'init\.lsuv\', batch=batch, loss=loss\)"),
         ({"batch": batch()}, "batch and loss.*together"),
         ({"batch": batch(), "loss": nn.CrossEntropyLoss()}, "batch and loss.*together"),
-        ({"batch": (torch.zeros(8, 32), torch.zeros(8, dtype=torch.long)), "loss": loss}, "'0' gives has a deviation of 0"),
+        (
+            {"batch": (torch.zeros(8, 32), torch.zeros(8, dtype=torch.long)), "loss": loss},
+            "'0' gives has a deviation of 0",
+        ),
         ({"batch": (torch.zeros(8, 5), None), "loss": loss}, r"loss\(model, batch\) raised RuntimeError"),
     ],
 )

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, reject, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 import headwater as hw
+from headwater.probes.classify import activation_of
 from headwater.remedies.data import Data
 from headwater.remedies.order import order_of_model
 from headwater.remedies.registry import REMEDIES
@@ -30,6 +31,8 @@ ACTIVATIONS = {
     "in place": lambda: nn.ReLU(inplace=True),
 }
 FUNCTIONS = (F.relu, torch.tanh, torch.sigmoid, lambda x: x.relu_(), lambda x: F.leaky_relu(x, 0.2), None)
+
+hw.apply  # noqa: B018 - loads it: importing PyTorch's parts for the first time draws a number, whoever does it
 
 # A second time adds to what the first time did, by design: penalties and decays act side by side.
 ADD_UP = ("regularisation.l1", "regularisation.l2", "regularisation.weight_decay")
@@ -128,7 +131,9 @@ def snapshot(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, An
         "ids": [id(p) for p in model.parameters()],
         "groups": [[id(p) for p in g["params"]] for g in optimizer.param_groups],
         "optimizer": copy.deepcopy(optimizer.state_dict()),
-        "random": [torch.get_rng_state(), random.getstate(), str(np.random.get_state()[1].tolist())],
+        "torch's random numbers": torch.get_rng_state(),
+        "Python's random numbers": random.getstate(),
+        "numpy's random numbers": str(np.random.get_state()[1:]) + str(np.random.get_state()[1].tolist()),
     }
 
 
@@ -142,8 +147,19 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
+def moved(model: nn.Module, optimizer: torch.optim.Optimizer, before: dict[str, Any]) -> list[str]:
+    """What is not as it was."""
+    now = snapshot(model, optimizer)
+    return [name for name in before if not same(now[name], before[name])]
+
+
 def state(model: nn.Module) -> dict[str, Tensor]:
     return dict(model.state_dict())
+
+
+def modes(model: nn.Module) -> list[bool]:
+    """Those that do something: an activation computes the same in training and in evaluation."""
+    return [m.training for m in model.modules() if activation_of(m) is None]
 
 
 def positions(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[list[int]]:
@@ -153,29 +169,36 @@ def positions(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[list[i
 
 
 @pytest.mark.parametrize("remedy", REMEDIES)
-@settings(max_examples=12, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(model=networks())
 def test_every_remedy_keeps_what_is_promised(remedy: str, model: nn.Module) -> None:
     given_batch = batch_for(model)
     data = {"batch": given_batch, "loss": loss}
-    optimizer = optimizer_for(model)
+    try:
+        optimizer = optimizer_for(model)
+    except RuntimeError:  # in place on what another function's backward needs: no network that anybody trains
+        reject()
     before = snapshot(model, optimizer)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RemedyWarning)
         try:
             applied, rebound = hw.apply(model, remedy, optimizer, seed=3, **data)
-        except NotApplicableError as refusal:
-            assert str(refusal).startswith(remedy) or "wrap it in nn.Sequential" in str(refusal)
-            assert len(str(refusal)) > len(remedy) + 20
-            assert same(snapshot(model, optimizer), before)
+        except hw.InputError as refusal:
+            _says_why(remedy, str(refusal))
+            assert moved(model, optimizer, before) == []
             return
-        assert same(snapshot(model, optimizer), before)
+        assert moved(model, optimizer, before) == []
         _works(applied, rebound, model, optimizer)
         again, _ = hw.apply(model, remedy, optimizer, seed=3, **data)
         assert same(state(applied), state(again))
         _is_what_the_patch_makes(remedy, model, data)
         if remedy not in ADD_UP:
             _twice_is_once_or_refused(remedy, model, data)
+
+
+def _says_why(remedy: str, refusal: str) -> None:
+    assert refusal.startswith(remedy) or "moves none of the weights" in refusal
+    assert len(refusal) > len(remedy) + 20
 
 
 def _works(applied: nn.Module, rebound: Any, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -211,7 +234,7 @@ def _is_what_the_patch_makes(remedy: str, model: nn.Module, data: dict[str, Any]
     applied, rebound = hw.apply(model, remedy, torch.optim.SGD(model.parameters(), 0.1), seed=3, **data)
     assert str(pasted) == str(applied)
     assert [type(m).__name__ for m in pasted.modules()] == [type(m).__name__ for m in applied.modules()]
-    assert [m.training for m in pasted.modules()] == [m.training for m in applied.modules()]
+    assert modes(pasted) == modes(applied)
     assert same(state(pasted), state(applied))
     own = torch.optim.SGD(pasted.parameters(), 0.1)
     if "repair_optimizer" in namespace:

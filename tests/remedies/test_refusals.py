@@ -80,7 +80,9 @@ def test_model_that_surgery_would_break_is_refused_with_the_way_out(make, said, 
 def test_distributed_model_is_refused_and_its_module_is_not(tmp_path):
     model = distributed(tmp_path)
     try:
-        with pytest.raises(NotApplicableError, match=r"DistributedDataParallel.*model\.module, and wrap what comes back"):
+        with pytest.raises(
+            NotApplicableError, match=r"DistributedDataParallel.*model\.module, and wrap what comes back"
+        ):
             hw.apply(model, "init.he")
         assert isinstance(hw.apply(model.module, "activation.relu")[1], nn.ReLU)
     finally:

@@ -13,11 +13,8 @@ from headwater.remedies.registry import REMEDIES
 from headwater.remedies.surgery import RemedyWarning, apply_remedies
 from tests.zoo import ZOO
 
-# Of these nothing can be changed at all, and this is what is said.
-UNTOUCHABLE = {
-    "fourier-operator": "no |is complex|cannot",
-    "orthogonal-lstm": "remove_parametrizations|no activation between|no convolution|adds a shortcut|gives as many",
-}
+# Weights that are complex, and a recurrent layer that holds computed ones and cannot be copied.
+UNTOUCHABLE = {"fourier-operator", "orthogonal-lstm"}
 
 
 @pytest.mark.parametrize("name", ZOO)
@@ -27,17 +24,18 @@ def test_every_remedy_works_or_is_refused(name):
     order = order_of_flow(measure(model, batch, loss))
     before = {key: value.clone() for key, value in model.state_dict().items()}
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    worked = 0
+    worked, refused = 0, []
     for remedy in REMEDIES:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RemedyWarning)
                 repaired, _ = apply_remedies(model, [remedy], order, optimizer, 0, Data(batch, loss))
         except InputError as refusal:
-            assert len(str(refusal)) > 60, f"{remedy}: {refusal}"
+            refused.append(str(refusal))
             continue
         loss(repaired, batch).backward()
         worked += 1
+    assert [said for said in refused if len(said) < 60] == []
     after = model.state_dict()
     assert all(torch.equal(value, after[key]) or bool(value.isnan().any()) for key, value in before.items())
     assert worked or name in UNTOUCHABLE

@@ -100,8 +100,8 @@ def affine_layers(order: Order) -> tuple[str, ...]:
 def activation_after(order: Order, module: str) -> Step:
     """The activation that follows ``module`` before the next affine map; the identity if none does.
 
-    By where its output goes, through normalisation, dropout, changes of shape and sums; where that is not known, by what
-    runs next. Of several the one that runs first.
+    By where its output goes, through normalisation, dropout, changes of shape and sums; where that is not known, by
+    what runs next. Of several the one that runs first.
     """
     start = next(index for index, step in enumerate(order) if step.module == module and step.kind == "affine")
     reached = order[start].followed_by
@@ -145,7 +145,9 @@ def _untouched(model: nn.Module) -> Iterator[None]:
     """Put back what a forward does to attributes and random states while it is traced."""
     states = random_states()
     before = [(module, dict(vars(module))) for module in model.modules()]
-    tables = [(table, dict(table)) for module in model.modules() for table in vars(module).values() if type(table) is dict]
+    tables = [
+        (table, dict(table)) for module in model.modules() for table in vars(module).values() if type(table) is dict
+    ]
     try:
         yield
     finally:

@@ -89,9 +89,7 @@ def repair_optimizer(model: nn.Module, optimizer: torch.optim.Optimizer, edits: 
         edit.apply_to_optimizer(model, optimizer)
 
 
-def patch(
-    model: nn.Module, remedies: Sequence[str], order: Order, seed: int = 0, data: Data | None = None
-) -> str:
+def patch(model: nn.Module, remedies: Sequence[str], order: Order, seed: int = 0, data: Data | None = None) -> str:
     """Python code whose ``repair(model)`` makes exactly the change that :func:`apply_remedies` makes.
 
     Where a remedy changes the optimizer, ``repair_optimizer(model, optimizer)`` makes that change.
