@@ -119,11 +119,7 @@ REFUSED: dict[tuple[str, str], str] = {
     ("init.mirrored", "residual"): "adds a shortcut",
     ("normalisation.batch", "reused"): "runs at several places",
     ("normalisation.layer", "reused"): "runs at several places",
-    **{
-        (remedy, name): "gives as many"
-        for remedy in ("structure.rezero", "structure.prenorm")
-        for name in ("uneven",)
-    },
+    **{(remedy, name): "gives as many" for remedy in ("structure.rezero", "structure.prenorm") for name in ("uneven",)},
     **{(f"structure.{kind}", "residual"): "adds a shortcut" for kind in ("rezero", "prenorm")},
     **{("init.critical", name): "edge of chaos of sigmoid.*activation.tailored" for name in ("sigmoid", "reused")},
     **{("normalisation.rms", f"convolutional-{name}"): "normalisation.group" for name in ("relu", "tanh")},

@@ -219,7 +219,6 @@ def test_tied_weights_stay_tied_and_keep_the_scale_of_the_embedding():
 @pytest.mark.parametrize(
     ("make", "remedy", "said"),
     [
-        (Convolutional, "activation.leaky_relu", r"relu is called as a function in forward.*self\.act = nn\.ReLU\(\)"),
         (lambda: nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2)), "activation.relu", "relu already"),
         (lambda: nn.Sequential(nn.Embedding(3, 3)), "init.he", "no linear or convolutional layer"),
     ],

@@ -33,13 +33,32 @@ def for_gradient_scale(flow: Flow) -> tuple[Prescription, ...]:
     used = hidden_activations(flow)
     if not used and _blames_the_unknown(flow):
         return ()
-    depth = sum(row.site.kind == "affine" for row in flow.sites)
     to_relu, to_tanh = prescription("activation.relu", "init.he"), prescription("activation.tanh", "init.xavier")
     if used & {"sigmoid", "softplus"}:
-        return (to_tanh, to_relu) if depth > MERGING_DEPTH else (to_relu, to_tanh)
+        if not _is_deep(flow):
+            return to_relu, to_tanh
+        shortcuts, tailored = _shortcuts(flow), _if_plain(flow, "activation.tailored")
+        return (to_tanh, *shortcuts, *tailored, to_relu)
     if used and all(ACTIVATIONS[name].family == "s_shaped" for name in used):
-        return prescription("init.xavier"), to_relu
-    return (prescription("init.he"),)
+        return (prescription("init.xavier"), *_shortcuts(flow), to_relu)
+    return (prescription("init.he"), *_shortcuts(flow))
+
+
+def _shortcuts(flow: Flow) -> tuple[Prescription, ...]:
+    """A way round the layers, for plain networks past the depth at which weights alone do well enough.
+
+    Measured by benchmarks/remedies.py, figures in docs/log.md.
+    """
+    return _if_plain(flow, "structure.prenorm") if _is_deep(flow) else ()
+
+
+def _if_plain(flow: Flow, remedy: str) -> tuple[Prescription, ...]:
+    """A remedy for networks without shortcuts, if this is one."""
+    return () if any(row.site.kind == "join" for row in flow.sites) else (prescription(remedy),)
+
+
+def _is_deep(flow: Flow) -> bool:
+    return sum(row.site.kind == "affine" for row in flow.sites) > MERGING_DEPTH
 
 
 def _blames_the_unknown(flow: Flow) -> bool:
@@ -59,13 +78,17 @@ def for_dead_units(flow: Flow) -> tuple[Prescription, ...]:
 
 
 def for_collapse(flow: Flow) -> tuple[Prescription, ...]:
-    """Against inputs that merge with depth: isometry where the activation allows it, else one bent to allow it."""
+    """Against inputs that merge with depth: isometry where the activation allows it, else one bent to allow it.
+
+    A pre-norm shortcut goes with any activation, and changes more.
+    """
     families = {ACTIVATIONS[name].family for name in hidden_activations(flow)}
+    shortcuts = _if_plain(flow, "structure.prenorm")
     if families == {"rectifier"}:
-        return prescription("init.mirrored"), prescription("activation.tailored")
+        return (prescription("init.mirrored"), prescription("activation.tailored_leaky"), *shortcuts)
     if hidden_activations(flow) <= {"tanh", "softsign", "hardtanh"}:
-        return prescription("init.orthogonal"), prescription("activation.tailored")
-    return (prescription("activation.tailored"),)
+        return (prescription("init.orthogonal"), prescription("activation.tailored"), *shortcuts)
+    return (prescription("activation.tailored"), *shortcuts)
 
 
 def hidden_activations(flow: Flow) -> set[str]:

@@ -53,9 +53,7 @@ def with_parameters(rows: Iterable[SiteFlow], parameters: tuple[ParameterFlow, .
 
 def with_followers(rows: Iterable[SiteFlow], followers: dict[int, tuple[int, ...]]) -> tuple[SiteFlow, ...]:
     """The rows with the activations that follow each affine map."""
-    return tuple(
-        replace(row, site=replace(row.site, followed_by=followers.get(row.site.order))) for row in rows
-    )
+    return tuple(replace(row, site=replace(row.site, followed_by=followers.get(row.site.order))) for row in rows)
 
 
 def followed_share(rows: Sequence[SiteFlow], parameters: tuple[ParameterFlow, ...]) -> float:

@@ -28,9 +28,9 @@ class Site:
         activation_parameters: The slopes or bounds the activation really used; of slopes per channel their rms.
         settings: What decides on how the operation treats its input: a dropout's ``p``, a normalisation's ``training``.
         functional: Whether it is a function called inside a ``forward``, which no module stands for.
-        followed_by: Of an affine map, the activations (by their ``order``) that its output reaches before another affine
-            map, through normalisation, dropout, pooling, changes of shape and sums; ``None`` where that was not looked
-            for or could not be seen.
+        followed_by: Of an affine map, the activations (by their ``order``) that its output reaches before another
+            affine map, through normalisation, dropout, pooling, changes of shape and sums; ``None`` where that was not
+            looked for or could not be seen.
     """
 
     name: str

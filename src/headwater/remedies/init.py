@@ -1,8 +1,8 @@
 """Draw the weights of every affine layer anew, at the scale its following activation needs.
 
-Biases become zero. The projections of ``nn.MultiheadAttention``, each a layer without activation, are drawn too. Weights tied to an embedding are left alone, their scale is the embedding's; so are frozen ones,
-which hold what was learned elsewhere. Wrong for a model that
-has been trained: it forgets what it knows.
+Biases become zero. The projections of ``nn.MultiheadAttention``, each a layer without activation, are drawn too.
+Weights tied to an embedding are left alone, their scale is the embedding's; so are frozen ones, which hold what was
+learned elsewhere. Wrong for a model that has been trained: it forgets what it knows.
 """
 
 from collections.abc import Callable

@@ -1,14 +1,14 @@
 """Critical initialisation: weights and biases at the edge of chaos of the activation that follows each layer.
 
-There a small difference between two inputs neither shrinks nor grows from layer to layer, and so does no gradient:
-χ₁ = 1. Weights are N(0, σ_w²/fan_in), biases N(0, σ_b²), both solved for the activation (``headwater.theory``), at the
-variance q* = 1/2 of pre-activations where a network stays by itself; the first layer brings standardised inputs there at
-once. Of rectifiers this is He's rule: every q stays, and biases are zero. The classic point of tanh, σ_w² = 1.76 and
-σ_b² = 0.05, is close to the one taken here.
+There a small difference between two inputs neither shrinks nor grows from layer to layer, and so does no gradient: χ₁
+= 1. Weights are N(0, σ_w²/fan_in), biases N(0, σ_b²), both solved for the activation (``headwater.theory``), at the
+variance q* = 1/2 of pre-activations where a network stays by itself; the first layer brings standardised inputs there
+at once. Of rectifiers this is He's rule: every q stays, and biases are zero. The classic point of tanh, σ_w² = 1.76
+and σ_b² = 0.05, is close to the one taken here.
 
-GELU, SiLU and Mish have such a point only from q* = 3.6, 14 and 1.7 on; they are drawn half as much above it. Refused for
-sigmoid, whose edge begins at weights ten times LeCun's, and softplus, which has none: ``activation.tailored`` is for
-those. Wrong with normalisation, which sets q itself, and for a model that has been trained. Orthogonal weights
+GELU, SiLU and Mish have such a point only from q* = 3.6, 14 and 1.7 on; they are drawn half as much above it. Refused
+for sigmoid, whose edge begins at weights ten times LeCun's, and softplus, which has none: ``activation.tailored`` is
+for those. Wrong with normalisation, which sets q itself, and for a model that has been trained. Orthogonal weights
 (``init.orthogonal``) do the same for tanh, with fewer fluctuations. Costs nothing.
 
 Source: Schoenholz, Gilmer, Ganguli, Sohl-Dickstein 2017, arXiv:1611.01232; Hayou, Doucet, Rousseau 2019,
@@ -16,6 +16,7 @@ arXiv:1902.06853, for the edge by q and which activations have one.
 """
 
 import math
+from typing import Any
 
 from torch import nn
 
@@ -57,7 +58,8 @@ def critical_point(following: Step) -> tuple[float, float, float]:
     activation = str(following.activation)
     if activation == "identity":
         return 1.0, 0.0, 0.0
-    phi = nonlinearity(activation, **dict(following.parameters))
+    parameters: dict[str, Any] = dict(following.parameters)
+    phi = nonlinearity(activation, **parameters)
     stable = stable_q(phi)
     if not stable:
         edge = edge_of_chaos(phi, q_star=1.0)

@@ -1,14 +1,14 @@
 """LSUV: orthogonal weights, each layer then divided by the deviation of what it gives on one batch.
 
-So every layer's output has variance 1 whatever activation, normalisation or module of your own stands before it: no gain
-has to be known. Layers run in order, each on what the layers before it give once they have been divided; as biases are
-zero, one division is exact. Needs a batch: ``hw.apply(model, "init.lsuv", batches=[batch], loss=loss)``.
+So every layer's output has variance 1 whatever activation, normalisation or module of your own stands before it: no
+gain has to be known. Layers run in order, each on what the layers before it give once they have been divided; as
+biases are zero, one division is exact. Needs a batch: ``hw.apply(model, "init.lsuv", batches=[batch], loss=loss)``.
 
 Unit variance is not trainability: at a thousand ReLU layers every variance and every gradient is perfect, all inputs
-have merged into one, and the network stays at chance. So the collapse check always follows, on the same batch, and what
-it found is told as a warning and in the patch. Wrong for plain networks deeper than about 50 layers (``init.mirrored``
-and ``activation.tailored`` are for those), where one batch says little about the data, and for a model that has been
-trained. Costs one forward pass and one measured step, once.
+have merged into one, and the network stays at chance. So the collapse check always follows, on the same batch, and
+what it found is told as a warning and in the patch. Wrong for plain networks deeper than about 50 layers
+(``init.mirrored`` and ``activation.tailored`` are for those), where one batch says little about the data, and for a
+model that has been trained. Costs one forward pass and one measured step, once.
 
 Source: Mishkin and Matas 2016, arXiv:1511.06422, algorithm 1; the thousand layers are measured, docs/log.md.
 """
@@ -67,25 +67,29 @@ def _plan(model: nn.Module, order: Order, seed: int, data: Data) -> tuple[Edit, 
     trial = copied_model(model)
     for edit in (drawn, *beside):
         edit.apply(trial)
-    deviations = _deviations(trial, names, data)
+    deviations = _deviations(trial, names, data, seed)
     layers = tuple(replace(layer, std=layer.std / deviations.get(layer.name, 1.0)) for layer in start)
     drawn = replace(drawn, layers=layers)
     drawn.apply(trial)
-    return (replace(drawn, collapsed=_collapse(trial, data)), *beside)
+    return (replace(drawn, collapsed=_collapse(trial, data, seed)), *beside)
 
 
-def _deviations(model: nn.Module, names: list[str], data: Data) -> dict[str, float]:
-    """Standard deviation of each layer's output, all layers before it divided by theirs already."""
+def _deviations(model: nn.Module, names: list[str], data: Data, seed: int) -> dict[str, float]:
+    """Standard deviation of each layer's output, all layers before it divided by theirs already.
+
+    What the model draws (dropout) it draws under the seed, so that the same seed gives the same weights.
+    """
     found: dict[str, float] = {}
     with preserved(model, data.batches[0]), _dividing(model, names, found):
+        torch.manual_seed(seed + seeds.TRAINING)
         try:
             _run(data, model, found)
         except NotApplicableError:
             raise
         except Exception as error:
             raise NotApplicableError(
-                f"{ID}: loss(model, batch) raised {type(error).__name__}: {error}. It is run once to see how large each "
-                "layer's output is; init.orthogonal needs no batch."
+                f"{ID}: loss(model, batch) raised {type(error).__name__}: {error}. It is run once to see how large "
+                "each layer's output is; init.orthogonal needs no batch."
             ) from error
     return found
 
@@ -124,18 +128,20 @@ def _dividing(model: nn.Module, names: list[str], found: dict[str, float]) -> It
 def _deviation(name: str, output: Any) -> float:
     if not isinstance(output, Tensor):
         raise NotApplicableError(f"{ID}: {name!r} gives no tensor, whose variance could be seen.")
-    deviation = float(output.double().var(correction=0).sqrt()) if output.numel() else 0.0
+    deviation = float(output.detach().double().var(correction=0).sqrt()) if output.numel() else 0.0
     if not 0.0 < deviation < float("inf"):
         raise NotApplicableError(
-            f"{ID}: on this batch all that {name!r} gives has a deviation of {deviation:g}, which no scale brings to 1. "
-            "Look at what comes in with hw.check(model, batch, loss); init.orthogonal needs no batch."
+            f"{ID}: on this batch all that {name!r} gives has a deviation of {deviation:g}, which no scale "
+            "brings to 1. Look at what comes in with hw.check(model, batch, loss); init.orthogonal needs no batch."
         )
     return deviation
 
 
-def _collapse(model: nn.Module, data: Data) -> Message | None:
+def _collapse(model: nn.Module, data: Data, seed: int) -> Message | None:
     """What the rule for merged inputs finds on the batch."""
-    findings = diagnose(measure(model, data.batches[0], data.loss)).findings
+    with preserved(model, data.batches[0]):
+        torch.manual_seed(seed + seeds.TRAINING)
+        findings = diagnose(measure(model, data.batches[0], data.loss)).findings
     found = next((finding for finding in findings if finding.symptom == "rank_collapse"), None)
     return None if found is None else _told(found)
 

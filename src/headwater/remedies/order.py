@@ -1,5 +1,7 @@
 """The order in which a model runs its operations, and what follows what."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -15,6 +17,7 @@ from headwater.probes.classify import (
     module_kind,
     scalar_parameters,
 )
+from headwater.probes.preserve import random_states, restore_random_states
 from headwater.records import Flow, InputError, SiteKind
 from headwater.records.site import Scalar
 from headwater.theory import ACTIVATIONS
@@ -79,7 +82,8 @@ def order_of_model(model: nn.Module) -> Order:
     if containers and all(type(module) is nn.Sequential for module in containers):
         return _chain_order(model)
     try:
-        return _traced_order(model)
+        with _untouched(model):
+            return _traced_order(model)
     except Exception as error:
         raise InputError(
             f"which activation follows each layer of {type(model).__name__} cannot be read off without running it "
@@ -96,8 +100,8 @@ def affine_layers(order: Order) -> tuple[str, ...]:
 def activation_after(order: Order, module: str) -> Step:
     """The activation that follows ``module`` before the next affine map; the identity if none does.
 
-    By where its output goes, through normalisation, dropout, changes of shape and sums; where that is not known, by what
-    runs next. Of several the one that runs first.
+    By where its output goes, through normalisation, dropout, changes of shape and sums; where that is not known, by
+    what runs next. Of several the one that runs first.
     """
     start = next(index for index, step in enumerate(order) if step.module == module and step.kind == "affine")
     reached = order[start].followed_by
@@ -134,6 +138,26 @@ def _chain_order(model: nn.Module) -> Order:
         for _, module in model.named_modules(remove_duplicate=False)
         if not any(True for _ in module.children())
     )
+
+
+@contextmanager
+def _untouched(model: nn.Module) -> Iterator[None]:
+    """Put back what a forward does to attributes and random states while it is traced."""
+    states = random_states()
+    before = [(module, dict(vars(module))) for module in model.modules()]
+    tables = [
+        (table, dict(table)) for module in model.modules() for table in vars(module).values() if type(table) is dict
+    ]
+    try:
+        yield
+    finally:
+        for module, attributes in before:
+            module.__dict__.clear()
+            module.__dict__.update(attributes)
+        for table, contents in tables:
+            table.clear()
+            table.update(contents)
+        restore_random_states(states)
 
 
 def _step_of_module(name: str, module: nn.Module) -> Step:

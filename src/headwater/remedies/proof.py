@@ -240,9 +240,7 @@ def _run_seed(runner: Runner, design: Design, seed: int, seen: _Seen) -> None:
         seen.trials[run.arm].append(trial)
 
 
-def _random_remedy(
-    model: nn.Module, order: Order, tested: tuple[str, ...], seed: int, data: Data | None = None
-) -> tuple[str, ...]:
+def _random_remedy(model: nn.Module, order: Order, tested: tuple[str, ...], seed: int, data: Data) -> tuple[str, ...]:
     """As many remedies as the tested change has, drawn from all cures there are; none if no draw is applicable.
 
     Not fewer, or the control would lose by their number alone; not of the same kinds, or it would be given half of the

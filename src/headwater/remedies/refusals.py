@@ -31,6 +31,11 @@ def _reasons(name: str, module: Any) -> Iterator[str]:
     kind = type(module).__name__
     here = f"the model.{name}" if name else "the model"
     inner = f"model.{name}" if name else "model"
+    if isinstance(module, torch.jit.ScriptModule):
+        yield (
+            f"{here} is compiled to TorchScript, whose operations cannot be exchanged: repair the module it was "
+            "scripted or traced from."
+        )
     if isinstance(vars(module).get("_modules", {}).get("_orig_mod"), nn.Module):
         yield (
             f"{here} is compiled, and a compiled program does not change with its modules: hand over "
@@ -46,13 +51,6 @@ def _reasons(name: str, module: Any) -> Iterator[str]:
             f"{here} is sharded by FSDP, so that each process holds a part of each weight: repair the model before it "
             "is sharded, on every rank alike with the same seed."
         )
-    if isinstance(module, torch.jit.ScriptModule):
-        yield (
-            f"{here} is compiled to TorchScript, whose operations cannot be exchanged: repair the module it was "
-            "scripted or traced from."
-        )
-    if isinstance(module, torch.fx.GraphModule) and not name:
-        return  # its forward is written over its modules like any other
     if type(module).__module__.startswith(_QUANTISED):
         yield (
             f"{inner} ({kind}) is quantised: its weights are codes, not numbers to draw or train. Repair the model in "

@@ -1,7 +1,7 @@
 """What remedies of structure share: the blocks that keep their shape, and can have a shortcut.
 
-A block is an affine map with what follows it (normalisation, activation, dropout) up to the next operation, if what comes
-out has the shape of what goes in: as many units, or as many channels and pixels. Blocks are neighbours in an
+A block is an affine map with what follows it (normalisation, activation, dropout) up to the next operation, if what
+comes out has the shape of what goes in: as many units, or as many channels and pixels. Blocks are neighbours in an
 ``nn.Sequential``, or operations in a forward that ``torch.fx`` can trace; the output's own layer is none.
 """
 
@@ -179,4 +179,6 @@ def _why_none(model: nn.Module, layers: tuple[str, ...]) -> str:
     hidden = [name for name in layers[:-1] if not _is_square(model.get_submodule(name))]
     if hidden:
         return f"{hidden[0]!r} is {model.get_submodule(hidden[0])}"
-    return "there is no layer but the output's" if len(layers) < 2 else "no activation follows where it could be reached"
+    return (
+        "there is no layer but the output's" if len(layers) < 2 else "no activation follows where it could be reached"
+    )

@@ -28,7 +28,9 @@ def to_json(found: tuple[Explanation, ...], language: str | None = None) -> str:
     return strict_json(data)
 
 
-def render(found: tuple[Explanation, ...], console: "Console", language: str | None = None, in_full: bool = True) -> None:
+def render(
+    found: tuple[Explanation, ...], console: "Console", language: str | None = None, in_full: bool = True
+) -> None:
     """Print each remedy in full, or one line for each."""
     words = Words.of(language)
     print_lines(lines(found, words, in_full, console.width), console)
