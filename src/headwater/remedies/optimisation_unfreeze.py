@@ -1,10 +1,10 @@
 """Weights that were frozen before anything had been learnt are trained again.
 
-``requires_grad`` comes back for modules whose weights are still as PyTorch draws them, spread evenly round zero, which
-no training leaves; the optimizer is given them if it does not hold them. What looks trained stays frozen. Wrong where
-random weights are frozen on purpose (random features, echo state networks, a base that only adapters are to train).
-Costs the backward pass and the optimizer's state of what is trained now. Applied twice, there is nothing left to
-change.
+``requires_grad`` comes back for modules whose weights are still as an initialiser draws them, evenly or normally round
+zero and with no direction that stands out, which no training leaves; the optimizer is given them if it does not hold
+them. What looks trained stays frozen. Wrong where random weights are frozen on purpose (random features, echo state
+networks, a base that only adapters are to train). Costs the backward pass and the optimizer's state of what is trained
+now. Applied twice, there is nothing left to change.
 
 Source: PyTorch, ``torch.nn.Linear``: weights are drawn evenly from ±1/√inputs; the criterion is that of the symptom
 ``not_updating`` (docs/thresholds.md).
@@ -25,6 +25,8 @@ from headwater.remedies.remedy import NotApplicableError, Remedy
 ID = "optimisation.unfreeze"
 FULL = 0.9  # of the way to the bound
 FEWEST = 16  # weights
+FAR = 4.0  # standard errors
+EDGE = 1.15  # times the largest stretch of a random matrix
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,26 @@ def _plan(model: nn.Module, order: Order, seed: int) -> tuple[Unfreeze, ...]:
 
 
 def _is_as_drawn(weight: Tensor) -> bool:
-    """Spread evenly; of few weights, within ±1/√inputs and up to the bounds, as nobody else leaves them."""
-    bound = weight[0].numel() ** -0.5
-    largest, rms = float(weight.abs().max()), float(weight.to(torch.float64).square().mean().sqrt())
+    """Spread evenly up to ±1/√inputs, or normally with no direction that stands out, round 0."""
+    flat = weight.to(torch.float64).flatten()
+    rms = float(flat.square().mean().sqrt())
+    if flat.numel() < FEWEST or not rms or abs(float(flat.mean())) > FAR * rms / flat.numel() ** 0.5:
+        return False
+    return _is_even(weight, rms) or _is_normal(flat / rms, weight.shape[0])
+
+
+def _is_even(weight: Tensor, rms: float) -> bool:
+    """As PyTorch draws by default; of few weights the largest must come near the bound and keep to it."""
+    bound, largest = weight[0].numel() ** -0.5, float(weight.abs().max())
     fills = FULL * bound < largest <= bound * (1 + torch.finfo(weight.dtype).eps)
-    even = abs(rms * 3**0.5 / bound - 1) < 1 - FULL
-    return is_spread_evenly(moments(weight)) or (weight.numel() >= FEWEST and fills and even)
+    return is_spread_evenly(moments(weight)) or (fills and abs(rms * 3**0.5 / bound - 1) < 1 - FULL)
+
+
+def _is_normal(unit: Tensor, rows: int) -> bool:
+    """Neither tails that training makes nor a direction beyond the edge of random matrices (Marchenko and Pastur)."""
+    columns = unit.numel() // rows
+    tails = abs(float(unit.pow(4).mean()) - 3.0) < FAR * (24.0 / unit.numel()) ** 0.5
+    return tails and float(torch.linalg.matrix_norm(unit.reshape(rows, columns), 2)) < EDGE * (rows**0.5 + columns**0.5)
 
 
 REMEDY = Remedy(ID, _plan)

@@ -139,6 +139,10 @@ def _copies(
     if optimizer is None:
         return changed, None
     changed_optimizer = _copied(optimizer, memo)
+    for name, value in vars(optimizer).items():
+        # torch copies state and groups only, and L-BFGS then lacks its list of parameters; a schedule's step is its own
+        if name not in vars(changed_optimizer) and not callable(value):
+            setattr(changed_optimizer, name, _copied(value, memo))
     for action in actions_of(optimizer):
         _attach(_copied(action, memo), changed_optimizer)
     return changed, changed_optimizer
@@ -166,10 +170,10 @@ def _rebind(
     optimizer: torch.optim.Optimizer, model: nn.Module, before: list[nn.Parameter], edits: tuple[Edit, ...]
 ) -> None:
     """Let the optimizer hold the changed model's parameters; what it was not given before it is not given now."""
-    present = {id(parameter) for parameter in model.parameters()}
+    gone = {id(parameter) for parameter in before} - {id(parameter) for parameter in model.parameters()}
     for group in optimizer.param_groups:
         # In place: L-BFGS keeps the list itself.
-        group["params"][:] = [parameter for parameter in group["params"] if id(parameter) in present]
+        group["params"][:] = [parameter for parameter in group["params"] if id(parameter) not in gone]
     for name in (name for edit in edits for name in edit.redrawn):
         for parameter in model.get_submodule(name).parameters():
             optimizer.state.pop(parameter, None)
