@@ -40,9 +40,6 @@ CASES: tuple[tuple[str, str], ...] = (
     ("optimisation.clip_norm", "own/he-12-rate-0.3"),
     ("optimisation.adaptive_clip", "own/he-12-rate-1"),
     ("optimisation.adaptive_clip", "own/he-30-rate-0.1"),
-    ("optimisation.epsilon", "mlp/tanh-orthogonal-40/default-weights"),
-    ("optimisation.epsilon", "own/tanh-20"),
-    ("optimisation.epsilon", "own/tanh-30"),
     ("optimisation.rebind", "mlp/tanh-xavier-10/head-only"),
     ("optimisation.rebind", "mlp/silu-8-adamw/copy"),
     ("optimisation.rebind", "autoencoder/sigmoid-head/decoder-only"),
@@ -74,11 +71,6 @@ def mirrored(depth: int = 200, width: int = 32) -> Experiment:
         return hw.apply(plain, "init.mirrored", seed=int(torch.randint(2**31, ())))
 
     return experiment(model, data.digits(), adam(3e-3))
-
-
-def tanh(depth: int) -> Experiment:
-    """Tanh layers as PyTorch draws them, under Adam: the first layers' gradients are below its ε."""
-    return experiment(lambda: _chain(depth, 64, nn.Tanh), data.digits(), adam(1e-3))
 
 
 def he(depth: int, rate: float) -> Experiment:
@@ -144,8 +136,6 @@ OWN: dict[str, Callable[[], Experiment]] = {
     "own/he-12-rate-0.3": partial(he, 12, 0.3),
     "own/he-12-rate-1": partial(he, 12, 1.0),
     "own/he-30-rate-0.1": partial(he, 30, 0.1),
-    "own/tanh-20": partial(tanh, 20),
-    "own/tanh-30": partial(tanh, 30),
 }
 
 

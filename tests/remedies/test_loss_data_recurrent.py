@@ -1,4 +1,4 @@
-"""Logits into the loss, standardised inputs, recurrent weights, less dropout: changed where they must be, and no more."""
+"""Logits into the loss, standardised inputs, recurrent weights, less dropout: changed where they must be, no more."""
 
 import copy
 

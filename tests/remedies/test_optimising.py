@@ -358,23 +358,6 @@ def test_unfreeze_knows_the_usual_initialisations(draw):
     assert hw.apply(model, "optimisation.unfreeze", OPTIMIZERS["sgd"](model))[0][0].weight.requires_grad
 
 
-def test_epsilon_is_below_the_smallest_gradient_and_refused_where_it_is_already():
-    model = mlp()
-    with torch.no_grad():
-        model[2].weight.mul_(1e-7)  # what reaches the first layer is below Adam's ε
-    applied, rebound = apply(model, "optimisation.epsilon", OPTIMIZERS["adam"](model))
-    assert 1e-16 <= rebound.param_groups[0]["eps"] < 1e-8
-    free, plain = train(applied, rebound, 1), train(copy.deepcopy(model), OPTIMIZERS["adam"](model), 0)
-    own = OPTIMIZERS["adam"](plain)
-    train(plain, own, 1)
-    moved = [float((m[0].weight - model[0].weight).detach().abs().mean()) for m in (free, plain)]
-    assert moved[0] > 0.005 > 2 * moved[1]
-    with pytest.raises(NotApplicableError, match="float32"):
-        apply(mlp(torch.bfloat16), "optimisation.epsilon", OPTIMIZERS["adam"](mlp(torch.bfloat16)))
-    with pytest.raises(NotApplicableError, match="SGD has no eps"):
-        apply(model, "optimisation.epsilon", OPTIMIZERS["sgd"](model))
-
-
 def test_less_decay_leaves_groups_that_decay_less():
     model = mlp()
     applied, rebound = apply(model, "regularisation.reduce_weight_decay:0.01", OPTIMIZERS["adamw"](model))

@@ -84,7 +84,6 @@ MODELS = {
 
 # What cannot be done, and what is said: the rest must be done.
 NOTHING_TO_DO = {
-    "optimisation.epsilon": "beside which Adam's 1e-8 is nothing",
     "optimisation.rebind": "holds every trained parameter",
     "optimisation.unfreeze": "is frozen.*optimisation.rebind",
     "regularisation.reduce_dropout": "has no dropout that is a module",
