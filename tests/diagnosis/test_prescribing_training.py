@@ -53,9 +53,12 @@ def test_rate_too_high_gets_shorter_steps_and_one_too_low_longer_ones():
     assert prescribed(high, "lr_too_high")[0] == ("optimisation.learning_rate:0.1",)
     assert ("optimisation.learning_rate:0.01",) in prescribed(high, "lr_too_high")
     assert ("optimisation.clip_norm",) in prescribed(high, "lr_too_high")
-    low = hw.check(experiment(lambda p: torch.optim.Adam(p, lr=1e-7)), steps=40, seed=0)
+    low = hw.check(experiment(lambda p: torch.optim.SGD(p, lr=1e-4)), steps=40, seed=0)
+    ratio = next(e.value for e in low.findings[0].evidence if e.statistic == "median_update_ratio")
     factor = float(first(low, "lr_too_low").partition(":")[2])
-    assert factor >= 1e4
+    assert 1e-3 < factor * ratio < 1e-2
+    still = hw.check(experiment(lambda p: torch.optim.Adam(p, lr=1e-8)), steps=5, seed=0)
+    assert first(still, "not_updating").startswith("optimisation.learning_rate:10000")
 
 
 @pytest.mark.parametrize(
