@@ -185,7 +185,7 @@ def test_forward_whose_graph_would_be_another_program_is_refused_with_the_way_ou
     batch = torch.ones(4, 8)
     before = torch.get_rng_state()
     with pytest.raises(NotApplicableError, match=rf"self\.act = nn\.\w+\(.*self\.act\(x\) in forward.*{why}"):
-        hw.apply(model, "activation.leaky_relu", batch=batch, loss=lambda m, b: m(b).square().mean())
+        hw.apply(model, "activation.leaky_relu", batches=[batch], loss=lambda m, b: m(b).square().mean())
     assert torch.equal(torch.get_rng_state(), before)
 
 

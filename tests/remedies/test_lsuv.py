@@ -39,7 +39,7 @@ def loss(model: nn.Module, given: tuple[Tensor, Tensor]) -> Tensor:
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.Sigmoid, Odd])
 def test_every_layer_gives_variance_one_on_the_batch(activation):
     given = batch()
-    repaired = hw.apply(chain(activation), "init.lsuv", batch=given, loss=loss)
+    repaired = hw.apply(chain(activation), "init.lsuv", batches=[given], loss=loss)
     x = given[0]
     for module in repaired:
         x = module(x)
@@ -49,7 +49,7 @@ def test_every_layer_gives_variance_one_on_the_batch(activation):
 
 
 def test_weights_are_orthogonal_but_for_their_scale():
-    weight = hw.apply(chain(nn.ReLU), "init.lsuv", batch=batch(), loss=loss)[2].weight.detach()
+    weight = hw.apply(chain(nn.ReLU), "init.lsuv", batches=[batch()], loss=loss)[2].weight.detach()
     product = weight @ weight.T
     torch.testing.assert_close(product, torch.eye(32) * product[0, 0], atol=1e-4, rtol=0)
 
@@ -57,7 +57,7 @@ def test_weights_are_orthogonal_but_for_their_scale():
 def test_collapse_is_told_and_stands_in_the_patch():
     model, given = chain(nn.ReLU, depth=100), batch()
     with pytest.warns(RemedyWarning, match=r"variance 1, and yet the inputs have merged.*init\.mirrored"):
-        hw.apply(model, "init.lsuv", batch=given, loss=loss)
+        hw.apply(model, "init.lsuv", batches=[given], loss=loss)
     code = patch(model, ["init.lsuv"], order_of_model(model), data=Data(given, loss))
     assert "# Collapse check: init.lsuv: every layer now has variance 1, and yet" in code
 
@@ -66,7 +66,7 @@ def test_network_that_keeps_inputs_apart_gives_no_warning():
     model, given = chain(nn.Tanh), batch()
     with warnings.catch_warnings():
         warnings.simplefilter("error", RemedyWarning)
-        hw.apply(model, "init.lsuv", batch=given, loss=loss)
+        hw.apply(model, "init.lsuv", batches=[given], loss=loss)
     assert "# Collapse check: inputs stay apart" in patch(
         model, ["init.lsuv"], order_of_model(model), data=Data(given, loss)
     )
@@ -76,7 +76,7 @@ def test_batch_norm_dropout_and_random_states_are_as_before():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(32, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, 4))
     before, states = {k: v.clone() for k, v in model.state_dict().items()}, torch.get_rng_state()
-    repaired = hw.apply(model, "init.lsuv", batch=batch(), loss=loss)
+    repaired = hw.apply(model, "init.lsuv", batches=[batch()], loss=loss)
     assert torch.equal(torch.get_rng_state(), states)
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert int(repaired[1].num_batches_tracked) == 0
@@ -92,7 +92,7 @@ def test_layer_that_runs_twice_counts_by_its_first_run():
             return self.head(torch.tanh(self.layer(torch.tanh(self.layer(x)))))
 
     given = batch()
-    repaired = hw.apply(Twice(), "init.lsuv", batch=given, loss=loss)
+    repaired = hw.apply(Twice(), "init.lsuv", batches=[given], loss=loss)
     assert float(repaired.layer(given[0]).detach().var(correction=0)) == pytest.approx(1.0, rel=1e-4)
 
 
@@ -102,14 +102,14 @@ def test_loss_that_needs_gradients_is_run_with_them():
         (slope,) = torch.autograd.grad(model(x).sum(), x, create_graph=True)
         return loss(model, given) + slope.square().mean()
 
-    repaired = hw.apply(chain(nn.Tanh), "init.lsuv", batch=batch(), loss=with_penalty)
+    repaired = hw.apply(chain(nn.Tanh), "init.lsuv", batches=[batch()], loss=with_penalty)
     assert float(repaired[0](batch()[0]).detach().var(correction=0)) == pytest.approx(1.0, rel=1e-4)
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({}, r"looks at what the model makes of a batch.*hw\.apply\(model, \'init\.lsuv\', batch=batch, loss=loss\)"),
+        ({}, r"measures on the training data.*hw\.apply\(model, 'init\.lsuv', optimizer, batches=\[batch\], loss=loss\)"),
         ({"batch": batch()}, "batch and loss.*together"),
         ({"batch": batch(), "loss": nn.CrossEntropyLoss()}, "batch and loss.*together"),
         (
@@ -138,11 +138,11 @@ def test_proof_hands_over_its_first_batch():
 
 def test_lsuv_after_a_swap_measures_what_the_swap_made():
     given = batch()
-    both = hw.apply(chain(nn.ReLU), ["activation.tanh", "init.lsuv"], batch=given, loss=loss)
-    alone = hw.apply(chain(nn.Tanh), "init.lsuv", batch=given, loss=loss)
+    both = hw.apply(chain(nn.ReLU), ["activation.tanh", "init.lsuv"], batches=[given], loss=loss)
+    alone = hw.apply(chain(nn.Tanh), "init.lsuv", batches=[given], loss=loss)
     assert all(torch.equal(a, b) for a, b in zip(both.parameters(), alone.parameters(), strict=True))
 
 
 def test_not_applicable_is_what_it_raises():
     with pytest.raises(NotApplicableError):
-        hw.apply(nn.Sequential(nn.Embedding(3, 3)), "init.lsuv", batch=torch.tensor([1]), loss=lambda m, b: m(b).sum())
+        hw.apply(nn.Sequential(nn.Embedding(3, 3)), "init.lsuv", batches=[torch.tensor([1])], loss=lambda m, b: m(b).sum())

@@ -150,7 +150,7 @@ def test_forward_that_cannot_be_traced_is_named():
     model = Branching()
     batch = torch.ones(4, 4)
     with pytest.raises(NotApplicableError, match=r"forward of Branching cannot be traced: .*control flow"):
-        hw.apply(model, "structure.prenorm", batch=batch, loss=lambda m, b: m(b).square().mean())
+        hw.apply(model, "structure.prenorm", batches=[batch], loss=lambda m, b: m(b).square().mean())
 
 
 def test_new_modules_are_where_and_what_their_layer_is():

@@ -29,7 +29,8 @@ from headwater.remedies.remedy import NotApplicableError, Remedy
 from headwater.remedies.standardised import Standardised
 
 ID = "data.standardise"
-LEAST_SPREAD = 0.1  # of the usual one: a pixel that is hardly ever lit is not blown up
+FURTHEST = 10.0  # spreads from the mean of any value that was seen: a pixel that is hardly ever lit is not blown up
+CONSTANT = 1e-7  # of its mean: rounding
 MOST_FEATURES = 1024
 CLOSE = 0.1  # to mean 0 and spread 1
 
@@ -165,12 +166,12 @@ def scale_of(inputs: list[Tensor], axis: int) -> tuple[Tensor, Tensor]:
     """
     features = inputs[0].shape[axis]
     rows = torch.cat([x.to(torch.float64).movedim(axis, -1).reshape(-1, features) for x in inputs])
-    if features > MOST_FEATURES:
-        return rows.mean(), rows.std().clamp_min(torch.finfo(torch.float32).tiny)
+    rows = rows.reshape(-1, 1) if features > MOST_FEATURES else rows
     mean, spread = rows.mean(0), rows.std(0, correction=0)
-    least = LEAST_SPREAD * spread.square().mean().sqrt()
-    spread = torch.maximum(spread, least).clamp_min(torch.finfo(torch.float32).tiny)
-    shape = (features, *[1] * (-1 - axis))
+    spread = torch.maximum(spread, (rows - mean).abs().amax(0) / FURTHEST)
+    widest = float(spread.max()) or 1.0
+    spread = torch.where(spread > CONSTANT * mean.abs(), spread, widest)
+    shape = (len(mean), *[1] * (-1 - axis))
     return mean.reshape(shape), spread.reshape(shape)
 
 

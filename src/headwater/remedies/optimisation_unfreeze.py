@@ -1,10 +1,10 @@
 """Weights that were frozen before anything had been learnt are trained again.
 
-``requires_grad`` comes back for modules whose weights are still as an initialiser draws them: spread evenly round zero,
-or normal without a direction that stands out, which no training leaves; the optimizer is given them if it does not hold them. What looks trained stays frozen. Wrong where
-random weights are frozen on purpose (random features, echo state networks, a base that only adapters are to train).
-Costs the backward pass and the optimizer's state of what is trained now. Applied twice, there is nothing left to
-change.
+``requires_grad`` comes back for modules whose weights are still as an initialiser draws them, evenly or normally round
+zero and with no direction that stands out, which no training leaves; the optimizer is given them if it does not hold
+them. What looks trained stays frozen. Wrong where random weights are frozen on purpose (random features, echo state
+networks, a base that only adapters are to train). Costs the backward pass and the optimizer's state of what is trained
+now. Applied twice, there is nothing left to change.
 
 Source: PyTorch, ``torch.nn.Linear``: weights are drawn evenly from ±1/√inputs; the criterion is that of the symptom
 ``not_updating`` (docs/thresholds.md).
@@ -27,6 +27,8 @@ from headwater.remedies.remedy import NotApplicableError, Remedy
 ID = "optimisation.unfreeze"
 FULL = 0.9  # of the way to the bound
 FEWEST = 16  # weights
+FAR = 4.0  # standard errors
+EDGE = 1.15  # times the largest stretch of a random matrix
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def _plan(model: nn.Module, order: Order, seed: int) -> tuple[Unfreeze, ...]:
 
 
 def _is_as_drawn(weight: Tensor) -> bool:
-    """By the marks that the rule goes by; of few weights, within ±1/√inputs and up to the bounds as nobody leaves them."""
+    """By the marks of the rule; few weights have to keep to ±1/√inputs and reach it, as training never leaves them."""
     drawn = ParameterFlow(
         name="",
         aliases=(),

@@ -167,6 +167,10 @@ def _copies(
     if optimizer is None:
         return changed, None
     changed_optimizer = copied_model(optimizer, memo)
+    for name, value in vars(optimizer).items():
+        # torch copies state and groups only, and L-BFGS then lacks its list of parameters; a schedule's step is its own
+        if name not in vars(changed_optimizer) and not callable(value):
+            setattr(changed_optimizer, name, copied_model(value, memo))
     for action in actions_of(optimizer):
         _attach(copied_model(action, memo), changed_optimizer)
     return changed, changed_optimizer
@@ -184,10 +188,10 @@ def _rebind(
     optimizer: torch.optim.Optimizer, model: nn.Module, before: list[nn.Parameter], edits: tuple[Edit, ...]
 ) -> None:
     """Let the optimizer hold the changed model's parameters; what it was not given before it is not given now."""
-    present = {id(parameter) for parameter in model.parameters()}
+    gone = {id(parameter) for parameter in before} - {id(parameter) for parameter in model.parameters()}
     for group in optimizer.param_groups:
         # In place: L-BFGS keeps the list itself.
-        group["params"][:] = [parameter for parameter in group["params"] if id(parameter) in present]
+        group["params"][:] = [parameter for parameter in group["params"] if id(parameter) not in gone]
     for name in (name for edit in edits for name in edit.redrawn):
         for parameter in model.get_submodule(name).parameters():
             optimizer.state.pop(parameter, None)

@@ -9,7 +9,7 @@ def hold_all(model, optimizer):
     """
     groups, own = optimizer.param_groups, {id(p) for p in model.parameters()}
     held = [p for group in groups for p in group["params"]]
-    kinds = [{p.dim() > 1 for p in group["params"]} for group in groups]
+    kinds = [{p.dim() > 1 for p in [p for p in group["params"] if id(p) in own] or group["params"]} for group in groups]
     known = {id(p) for p in held}
     missing = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
     for group in groups:
@@ -21,6 +21,8 @@ def hold_all(model, optimizer):
         alike = [group for group, kind in zip(groups, kinds, strict=True) if (p.dim() > 1) in kind]
         plain = [group for group in groups if p.dim() < 2 and not group.get("weight_decay")]
         (alike or plain or groups)[0]["params"].append(p)
-    if hasattr(optimizer, "_numel_cache") and (missing or known - own):  # L-BFGS: its history has another length
-        optimizer._numel_cache = None
-        optimizer.state.clear()
+    if hasattr(optimizer, "_numel_cache"):  # L-BFGS: it holds a list of its own, and a history of its length
+        optimizer._params = groups[0]["params"]
+        if missing or known - own:
+            optimizer._numel_cache = None
+            optimizer.state.clear()

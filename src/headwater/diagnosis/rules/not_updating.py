@@ -124,7 +124,7 @@ def _finding(cause_id: str, still: list[ParameterFlow], flow: Flow) -> Finding:
             Evidence("unchanged_fraction", worst.unchanged_fraction, site=worst.name),
         ),
         causes=(_cause(cause_id, still, flow),),
-        prescriptions=for_still_weights(cause_id, flow, _Step.of(flow).drowns),
+        prescriptions=for_still_weights(cause_id, flow),
         message=Message(
             "finding.cut_off" if cause_id == "detached_graph" else "finding.not_updating",
             {"site": worst.name, "parameters": len(still), "trainable": len(trainable), "ratio": worst.update_ratio},
