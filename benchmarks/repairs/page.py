@@ -45,8 +45,8 @@ def tables(result: Result) -> str:
     """Every arm in a row."""
     rows = by(repairs_of(result), "arm")
     line = (
-        f"{result['programs']} of {result['reachable']} programs within reach, at most {result['budget_s']:g} seconds of "
-        f"search for each, in {result['minutes']:.0f} minutes."
+        f"{result['programs']} of {result['reachable']} programs within reach, at most {result['budget_s']:g} seconds "
+        f"of search for each, in {result['minutes']:.0f} minutes."
     )
     return "\n\n".join([machine_line(result), line, table(HEADS, [row(name, own) for name, own in rows.items()])])
 

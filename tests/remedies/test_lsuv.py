@@ -109,14 +109,14 @@ def test_loss_that_needs_gradients_is_run_with_them():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({}, r"measures on the training data.*hw\.apply\(model, 'init\.lsuv', optimizer, batches=\[batch\], loss=loss\)"),
-        ({"batch": batch()}, "batch and loss.*together"),
-        ({"batch": batch(), "loss": nn.CrossEntropyLoss()}, "batch and loss.*together"),
+        ({}, r"measures on the training data.*'init\.lsuv', optimizer, batches=\[batch\], loss=loss\)"),
+        ({"batches": [batch()]}, "batches and loss.*together"),
+        ({"batches": [batch()], "loss": nn.CrossEntropyLoss()}, "batches and loss.*together"),
         (
-            {"batch": (torch.zeros(8, 32), torch.zeros(8, dtype=torch.long)), "loss": loss},
+            {"batches": [(torch.zeros(8, 32), torch.zeros(8, dtype=torch.long))], "loss": loss},
             "'0' gives has a deviation of 0",
         ),
-        ({"batch": (torch.zeros(8, 5), None), "loss": loss}, r"loss\(model, batch\) raised RuntimeError"),
+        ({"batches": [(torch.zeros(8, 5), None)], "loss": loss}, r"loss\(model, batch\) raised RuntimeError"),
     ],
 )
 def test_missing_or_useless_data_is_told_with_the_call_that_fits(arguments, said):
@@ -145,4 +145,6 @@ def test_lsuv_after_a_swap_measures_what_the_swap_made():
 
 def test_not_applicable_is_what_it_raises():
     with pytest.raises(NotApplicableError):
-        hw.apply(nn.Sequential(nn.Embedding(3, 3)), "init.lsuv", batches=[torch.tensor([1])], loss=lambda m, b: m(b).sum())
+        hw.apply(
+            nn.Sequential(nn.Embedding(3, 3)), "init.lsuv", batches=[torch.tensor([1])], loss=lambda m, b: m(b).sum()
+        )

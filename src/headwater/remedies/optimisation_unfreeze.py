@@ -27,8 +27,6 @@ from headwater.remedies.remedy import NotApplicableError, Remedy
 ID = "optimisation.unfreeze"
 FULL = 0.9  # of the way to the bound
 FEWEST = 16  # weights
-FAR = 4.0  # standard errors
-EDGE = 1.15  # times the largest stretch of a random matrix
 
 
 @dataclass(frozen=True)
