@@ -58,7 +58,7 @@ def test_collapse_is_told_and_stands_in_the_patch():
     model, given = chain(nn.ReLU, depth=100), batch()
     with pytest.warns(RemedyWarning, match=r"variance 1, and yet the inputs have merged.*init\.mirrored"):
         hw.apply(model, "init.lsuv", batches=[given], loss=loss)
-    code = patch(model, ["init.lsuv"], order_of_model(model), data=Data(given, loss))
+    code = patch(model, ["init.lsuv"], order_of_model(model), data=Data((given,), loss))
     assert "# Collapse check: init.lsuv: every layer now has variance 1, and yet" in code
 
 
@@ -68,7 +68,7 @@ def test_network_that_keeps_inputs_apart_gives_no_warning():
         warnings.simplefilter("error", RemedyWarning)
         hw.apply(model, "init.lsuv", batches=[given], loss=loss)
     assert "# Collapse check: inputs stay apart" in patch(
-        model, ["init.lsuv"], order_of_model(model), data=Data(given, loss)
+        model, ["init.lsuv"], order_of_model(model), data=Data((given,), loss)
     )
 
 
@@ -128,7 +128,7 @@ def test_proof_hands_over_its_first_batch():
     given = batch()
     experiment = hw.Experiment(
         model=lambda: chain(nn.ReLU, depth=1),
-        batches=lambda: [given],
+        batches=lambda: [tuple(part[torch.randperm(64)] for part in given)],
         loss=loss,
         optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1),
         validation=lambda: [given],

@@ -173,7 +173,7 @@ def positions(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[list[i
 @given(model=networks())
 def test_every_remedy_keeps_what_is_promised(remedy: str, model: nn.Module) -> None:
     given_batch = batch_for(model)
-    data = {"batch": given_batch, "loss": loss}
+    data = {"batches": (given_batch,), "loss": loss}
     try:
         optimizer = optimizer_for(model)
     except RuntimeError:  # in place on what another function's backward needs: no network that anybody trains
@@ -244,7 +244,7 @@ def _is_what_the_patch_makes(remedy: str, model: nn.Module, data: dict[str, Any]
     for network, stepper in ((pasted, own), (applied, rebound)):
         torch.manual_seed(5)
         stepper.zero_grad()  # the original's gradients were copied along with it
-        loss(network, data["batch"]).backward()
+        loss(network, data["batches"][0]).backward()
         stepper.step()
         results.append(state(network))
     assert same(*results)

@@ -29,7 +29,7 @@ def test_every_remedy_works_or_is_refused(name):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RemedyWarning)
-                repaired, _ = apply_remedies(model, [remedy], order, optimizer, 0, Data(batch, loss))
+                repaired, _ = apply_remedies(model, [remedy], order, optimizer, 0, Data((batch,), loss))
         except InputError as refusal:
             refused.append(str(refusal))
             continue
