@@ -147,8 +147,7 @@ ALL = ("fc*",)
 PROGRAMS = (
     selu,
     selu.but("he-weights-100", kinds.RANK_COLLAPSE.at("*"), depth=100, act=F.relu, dropout=None, draw=he),
-    selu.but("softmax-in-forward", kinds.SOFTMAX_TWICE, head=lambda y: y.softmax(1)),
-    selu.but("oscillating", kinds.OSCILLATION, optimizer=sgd(0.3, momentum=0.99)),
+    selu.but("momentum-high", kinds.RATE_HIGH, optimizer=sgd(0.3, momentum=0.99)),
     softsign,
     softsign.but("unit-normal", kinds.SATURATED.at(*ALL), draw=normal(3.0)),
     mish,

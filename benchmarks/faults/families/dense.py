@@ -221,5 +221,4 @@ PROGRAMS = (
     fire.but("bare-logarithm", kinds.NAN, loss=log_of_probabilities, draw=normal(1.0)),
     fire_norm,
     fire_norm.but("features-detached", kinds.DETACHED.at(*FIRE, "norm"), cut=True),
-    fire_norm.but("forty-digits", kinds.OVERFITTING, task=lambda: data.images().first(40), watched=150),
 )

@@ -27,7 +27,6 @@ from benchmarks.faults.build import (
     sgd,
     warmed,
 )
-from benchmarks.faults.program import Fault
 from benchmarks.faults.recipe import healthy_of
 from headwater.demo import cross_entropy
 
@@ -156,31 +155,18 @@ def teacher() -> nn.Module:
     return trained_before(lambda: Student(width=128), lambda: minibatches(data.digits().train, 64))
 
 
-@cache
-def ignorant() -> nn.Module:
-    """The same before its training."""
-    states = torch.get_rng_state()
-    torch.manual_seed(0)
-    made = Student(width=128).eval()
-    torch.set_rng_state(states)
-    return made
-
-
-def softly(
-    temperature: float = 3.0, share: float = 0.7, by: Callable[[], nn.Module] = teacher, bare: bool = False
-) -> Loss:
+def softly(temperature: float = 3.0, share: float = 0.7, bare: bool = False) -> Loss:
     """The teacher's softened answers, and the right ones (Hinton et al. 2015).
 
     Args:
         temperature: That both sets of logits are divided by.
         share: Of the teacher in the loss.
-        by: The teacher.
         bare: Take the logarithm of both softmaxes, as the definition of the divergence has it.
     """
 
     def loss(model: nn.Module, batch: Any) -> Tensor:
         with torch.no_grad():
-            told = by()(batch[0]) / temperature
+            told = teacher()(batch[0]) / temperature
         logits = model(batch[0])
         if bare:
             p, q = told.softmax(1), (logits / temperature).softmax(1)
@@ -230,8 +216,6 @@ student_hot = healthy(
 student_tiny = healthy("student-tanh-12", 0.75, chance=0.1, act=torch.tanh, width=12, optimizer=nadam(1e-2), **STUDENT)
 
 LAYERS = ("layers*", "norms*")
-# Who is taught by chance learns chance: as of labels in another order.
-IGNORANT = Fault(kinds.SHUFFLED_LABELS.symptoms, kinds.SHUFFLED_LABELS.causes)
 
 PROGRAMS = (
     tuned,
@@ -245,7 +229,6 @@ PROGRAMS = (
     still_deep.but("hidden-dead", kinds.DEAD_BY_BIAS.at("head*"), change=biased(-30.0, "head.0")),
     still_deep.but("last-only", kinds.WRONG_PARAMETERS.at("head.0"), optimizer=of_the_last(sgd(0.1, momentum=0.9), 2)),
     student,
-    student.but("by-an-ignorant", IGNORANT, loss=softly(share=1.0, by=ignorant), watched=150),
     student.but("layers-detached", kinds.DETACHED.at(*LAYERS), cut=True),
     student.but("divergence-bare", kinds.NAN, loss=softly(temperature=0.01, bare=True)),
     student_hot,

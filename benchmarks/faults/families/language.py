@@ -12,15 +12,12 @@ from torch.nn import functional as F
 
 from benchmarks.faults import data, kinds
 from benchmarks.faults.build import (
-    Change,
     adam,
     adamw,
     annealed,
     clipped,
     frozen,
     nadam,
-    normal,
-    sgd,
     token_accuracy,
     token_cross_entropy,
     undecayed,
@@ -125,17 +122,6 @@ class Transformer(nn.Module):
         return self.head(self.norm(h))
 
 
-def recurrent(draw: Callable[[Tensor], Any]) -> Change:
-    """Draw the weights from state to state anew."""
-
-    def change(model: Any) -> None:
-        for name, parameter in model.cell.named_parameters():
-            if name.startswith("weight_hh"):
-                draw(parameter)
-
-    return change
-
-
 healthy = healthy_of(
     "language",
     network=Tied,
@@ -150,7 +136,6 @@ BLOCKS: dict[str, Any] = {"network": Transformer, "optimizer": adamw(3e-3)}
 
 lstm = healthy("tied-lstm", 0.3, chance=0.18)
 gru = healthy("tied-gru", 0.3, chance=0.18, cell="GRU", dropout=0.1, optimizer=clipped(nadam(5e-3), 0.1))
-rnn = healthy("tied-rnn-sgd", 0.25, chance=0.18, cell="RNN", optimizer=sgd(1.0, momentum=0.9), steps=200)
 stepped = healthy("tied-gru-in-a-loop", 0.3, chance=0.18, cell="GRU", loop=True)
 gpt = healthy("transformer", 0.26, chance=0.18, **BLOCKS)
 gpt_warm = healthy(
@@ -179,11 +164,7 @@ PROGRAMS = (
     gru,
     gru.but("dropout", kinds.DROPOUT, dropout=0.95),
     gru.but("text-shuffled", kinds.SHUFFLED_LABELS, task=lambda: data.text().shuffled_targets(), watched=120),
-    rnn,
-    rnn.but("recurrent-large", kinds.EXPLODING_TIME.at("cell"), change=recurrent(normal(1.5))),
-    rnn.but("rate-low", kinds.RATE_LOW, optimizer=sgd(1e-5, momentum=0.9)),
     stepped,
-    stepped.but("state-detached", kinds.DETACHED_STATE.at("cell"), cut=True),
     stepped.but("softmax-in-forward", kinds.SOFTMAX_TWICE, softmax=True),
     stepped.but("cell-frozen", kinds.FROZEN.at("cell"), change=frozen("cell")),
     gpt,
