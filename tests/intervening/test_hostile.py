@@ -266,7 +266,11 @@ def test_data_is_attached_as_detach_is() -> None:
     assert found.causes[0].id == "detached_graph"
 
 
-@pytest.mark.parametrize("model", [WithoutGradients, lambda: network().requires_grad_(False).append(nn.Linear(10, 10))])
+def frozen_below_two_layers() -> nn.Module:
+    return network().requires_grad_(False).extend([nn.Linear(10, 10), nn.ReLU(), nn.Linear(10, 10)])
+
+
+@pytest.mark.parametrize("model", [WithoutGradients, frozen_below_two_layers])
 def test_what_is_not_detached_is_not_said_to_have_been_attached(model: Any) -> None:
     assert why(answer(Run(model), "not_updating", "attached")) == "untried.detach"
 
