@@ -37,7 +37,7 @@ def _module(name: str, layer: Any, shape: tuple[int, ...], order: Order) -> tupl
     if units is not None:
         refuse_sequences("normalisation.batch", name, shape, order, "over which a batch has no one mean per unit")
         return "BatchNorm1d", (units,)
-    dimensions = {3: "1d", 4: "2d", 5: "3d"}[layer.weight.dim()]
+    dimensions = f"{len(layer.kernel_size)}d"  # not by its weight: reading one that spectral norm computes moves it
     return f"BatchNorm{dimensions}", (layer.out_channels,)
 
 
