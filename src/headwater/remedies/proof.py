@@ -22,8 +22,8 @@ from headwater.remedies.data import FIRST, Data
 from headwater.remedies.edits import Edit
 from headwater.remedies.order import Order, order_of_flow
 from headwater.remedies.registry import REMEDIES, find
-from headwater.remedies.surgery import plan, repaired
-from headwater.remedies.trial import Trial, endless, fresh_model, run_trial, score
+from headwater.remedies.surgery import plan, repair_optimizer, repaired
+from headwater.remedies.trial import Trial, endless, fresh_model, make_optimizer, run_trial, score
 
 CONFIDENCE = 0.95
 RANDOM_DRAWS = 100  # a model that refuses so many refuses all but a few
@@ -97,7 +97,7 @@ def _runs_of_seed(
     batches = list(islice(endless(experiment, seed), steps))
     order = order_of_flow(measure(base, batches[0], experiment.loss))
     data = Data(tuple(batches[:FIRST]), experiment.loss)
-    chance = _random_remedy(base, order, remedies, seed, data)
+    chance = _random_remedy(base, order, remedies, seed, data, experiment)
 
     elsewhere = fresh_model(experiment, seed + streams.PLACEBO)
     arms: list[tuple[ArmName, tuple[str, ...], nn.Module]] = [
@@ -107,6 +107,8 @@ def _runs_of_seed(
         ("random_remedy", chance, base),
     ]
     planned = [(name, changes, start, plan(start, changes, order, seed, data)) for name, changes, start in arms]
+    for _, _, start, edits in planned:
+        _refuse_unfit(experiment, start, edits)
     ready = [(name, changes, repaired(start, edits), edits) for name, changes, start, edits in planned]
     return [
         _Run(name, changes, _counted(experiment, model, edits, batches, seed, counter, name == "random_remedy"))
@@ -137,7 +139,12 @@ def _counted(
 
 
 def _random_remedy(
-    model: nn.Module, order: Order, tested: tuple[str, ...], seed: int, data: Data | None = None
+    model: nn.Module,
+    order: Order,
+    tested: tuple[str, ...],
+    seed: int,
+    data: Data | None = None,
+    experiment: Experiment | None = None,
 ) -> tuple[str, ...]:
     """As many remedies as the tested change has, drawn from all cures there are; none if no draw is applicable.
 
@@ -151,11 +158,24 @@ def _random_remedy(
         if changes == tested:
             continue
         try:
-            plan(model, changes, order, seed, data)
+            edits = plan(model, changes, order, seed, data)
+            if experiment is not None:
+                _refuse_unfit(experiment, model, edits)
         except InputError:
             continue
         return changes
     return ()
+
+
+def _refuse_unfit(experiment: Experiment, model: nn.Module, edits: tuple[Edit, ...]) -> None:
+    """Before anything is trained: the optimizer may have nothing that a remedy could change.
+
+    Raises:
+        InputError: If it has not.
+    """
+    if any(edit.optimizer_lines() for edit in edits):
+        changed = repaired(model, edits)
+        repair_optimizer(changed, make_optimizer(experiment, changed), edits)
 
 
 def _checked_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
