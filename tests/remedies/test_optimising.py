@@ -429,3 +429,22 @@ def test_gradient_that_is_not_finite_is_no_measure():
             batches=BATCHES,
             loss=lambda m, b: loss(other, b),
         )
+
+
+def test_proof_of_a_change_that_the_optimizer_cannot_take_is_refused_before_anything_is_trained():
+    trained = []
+
+    def noted(model, batch):
+        trained.append(batch)
+        return loss(model, batch)
+
+    experiment = hw.Experiment(
+        model=mlp,
+        batches=lambda: BATCHES,
+        loss=noted,
+        optimizer=lambda parameters: torch.optim.SGD(parameters, lr=0.1),
+        validation=lambda: BATCHES,
+    )
+    with pytest.raises(NotApplicableError, match="SGD has no betas"):
+        hw.prove(experiment, "optimisation.depth_rate", seeds=2, steps=5)
+    assert len(trained) < 5  # measured, and no step

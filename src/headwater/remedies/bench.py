@@ -81,10 +81,14 @@ class Bench:
         """The changes that remedies make to the model of a seed.
 
         Raises:
-            InputError: If one is unknown or not applicable.
+            InputError: If one is unknown or not applicable, or the optimizer has nothing that it could change.
         """
         model, flow = self.base(seed)
-        return plan(model, remedies, order_of_flow(flow), seed, self.data(seed))
+        edits = plan(model, remedies, order_of_flow(flow), seed, self.data(seed))
+        if any(edit.optimizer_lines() for edit in edits):
+            changed = repaired(model, edits)
+            repair_optimizer(changed, make_optimizer(self.experiment, changed), edits)
+        return edits
 
     def treated(self, seed: int, remedies: tuple[str, ...]) -> nn.Module:
         """A repaired copy of the model of a seed, untrained."""

@@ -12,26 +12,27 @@ from typing import Any, Literal
 
 import torch
 from scipy import special
-from torch import nn
 
 from headwater.records import Arm, Cost, Experiment, InputError, Message, Proof, Tuned
 from headwater.records.proof import ArmName, ProofVerdict
-from headwater.remedies.bench import Run
-from headwater.remedies.data import Data
+from headwater.remedies.bench import Bench, Run
 from headwater.remedies.held_out import kind_of
 from headwater.remedies.journal import Journal
-from headwater.remedies.order import Order, order_of_flow
 from headwater.remedies.registry import REMEDIES, find
 from headwater.remedies.runner import Runner, Source, running
 from headwater.remedies.sequential import CONFIDENCE, FIRST_LOOK, critical_values, interval, looks, resolution_of
-from headwater.remedies.surgery import plan
 from headwater.remedies.trial import Trial
 from headwater.remedies.tuning import RATES, checked_rates, tuned, tuning_seeds
 
 RANDOM_DRAWS = 100  # a model that refuses so many refuses all but a few
 ARMS: tuple[ArmName, ...] = ("original", "treated", "placebo", "random_remedy")
 # Remedies that set the learning rate themselves: over a grid of rates, the original would be given the remedy too.
-OF_THE_RATE = ("optimisation.learning_rate", "optimisation.warmup", "optimisation.depth_rate")
+OF_THE_RATE = (
+    "optimisation.learning_rate",
+    "optimisation.learning_rate_to",
+    "optimisation.warmup",
+    "optimisation.depth_rate",
+)
 
 Progress = Callable[[str, int, int], None]
 Stopped = Literal["", "verdict", "time", "interrupted"]
@@ -220,8 +221,7 @@ def _over_seeds(runner: Runner, design: Design, seen: _Seen) -> Stopped:
 
 
 def _run_seed(runner: Runner, design: Design, seed: int, seen: _Seen) -> None:
-    model, flow = runner.bench.base(seed)
-    chance = _random_remedy(model, order_of_flow(flow), design.remedies, seed, runner.bench.data(seed))
+    chance = _random_remedy(runner.bench, design.remedies, seed)
     drawn = Run("random_remedy", seed, chance, design.steps, forgiving=True)
     grid = (1.0,) if set_the_rate(chance) else design.rates
     [(metrics, rate)] = tuned(runner, [drawn], grid)
@@ -240,7 +240,7 @@ def _run_seed(runner: Runner, design: Design, seed: int, seen: _Seen) -> None:
         seen.trials[run.arm].append(trial)
 
 
-def _random_remedy(model: nn.Module, order: Order, tested: tuple[str, ...], seed: int, data: Data) -> tuple[str, ...]:
+def _random_remedy(bench: Bench, tested: tuple[str, ...], seed: int) -> tuple[str, ...]:
     """As many remedies as the tested change has, drawn from all cures there are; none if no draw is applicable.
 
     Not fewer, or the control would lose by their number alone; not of the same kinds, or it would be given half of the
@@ -253,7 +253,7 @@ def _random_remedy(model: nn.Module, order: Order, tested: tuple[str, ...], seed
         if changes == tested:
             continue
         try:
-            plan(model, changes, order, seed, data)
+            bench.edits(seed, changes)
         except InputError:
             continue
         return changes
