@@ -29,7 +29,12 @@ from headwater.remedies.tuning import RATES, checked_rates, tuned, tuning_seeds
 RANDOM_DRAWS = 100  # a model that refuses so many refuses all but a few
 ARMS: tuple[ArmName, ...] = ("original", "treated", "placebo", "random_remedy")
 # Remedies that set the learning rate themselves: over a grid of rates, the original would be given the remedy too.
-OF_THE_RATE = ("optimisation.learning_rate", "optimisation.warm_up", "optimisation.depth_scaled_rate")
+OF_THE_RATE = (
+    "optimisation.learning_rate",
+    "optimisation.learning_rate_to",
+    "optimisation.depth_rate",
+    "optimisation.warmup",
+)
 
 Progress = Callable[[str, int, int], None]
 Stopped = Literal["", "verdict", "time", "interrupted"]
