@@ -57,7 +57,7 @@ def _checked_and_proved(seeds: int, progress: Progress | None) -> "tuple[Report,
     subject: Experiment = experiment()
     report = api.check(subject, seed=0)
     best = api.prescribe(report)[0]
-    proof = api.prove(subject, best, seeds=seeds, steps=STEPS, progress=progress)
+    proof = api.prove(subject, best, seeds, STEPS, progress, jobs=None, source=experiment)
     return report.with_proof(proof), best
 
 

@@ -68,13 +68,18 @@ class Wish:
 
 def needs_training(report: Report) -> bool:
     """Whether a report before any step says too little to act on: nothing critical that a remedy is known for."""
-    return not any(f.severity == "critical" and f.prescriptions for f in report.findings)
+    return not any(finding.severity == "critical" and _has_remedy(finding) for finding in report.findings)
 
 
 def untreated(report: Report) -> bool:
     """Whether the worst of what was found has no remedy, or no cause: then an experiment has to name one."""
     wrong = [finding for finding in report.findings if finding.severity != "info"]
-    return bool(wrong) and (not wrong[0].prescriptions or [c.id for c in wrong[0].causes[:1]] in ([], ["cannot_tell"]))
+    return bool(wrong) and (not _has_remedy(wrong[0]) or [c.id for c in wrong[0].causes[:1]] in ([], ["cannot_tell"]))
+
+
+def _has_remedy(finding: Finding) -> bool:
+    """Whether it is prescribed a change that can be made; some prescriptions are advice in words."""
+    return any(prescription.remedies for prescription in finding.prescriptions)
 
 
 def cured(

@@ -18,8 +18,8 @@ from headwater.remedies.edits import Edit
 from headwater.remedies.edits_rate import scaled
 from headwater.remedies.held_out import HeldOut, Purpose
 from headwater.remedies.order import order_of_flow
-from headwater.remedies.surgery import plan, repaired
-from headwater.remedies.trial import Trial, endless, fresh_model, mean_loss, run_trial, score
+from headwater.remedies.surgery import plan, repair_optimizer, repaired
+from headwater.remedies.trial import Trial, endless, fresh_model, make_optimizer, mean_loss, run_trial, score
 
 
 @dataclass(frozen=True)

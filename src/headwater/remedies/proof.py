@@ -30,8 +30,8 @@ ARMS: tuple[ArmName, ...] = ("original", "treated", "placebo", "random_remedy")
 OF_THE_RATE = (
     "optimisation.learning_rate",
     "optimisation.learning_rate_to",
-    "optimisation.warmup",
     "optimisation.depth_rate",
+    "optimisation.warmup",
 )
 
 Progress = Callable[[str, int, int], None]

@@ -6,9 +6,9 @@ than 5 % of the cases where there is no effect. Here the error is spent over the
 differences are taken to be normal with unknown variance: then the joint law of Student's t after 2, 3, ... seeds knows
 no parameter, and the critical values follow from simulating it once.
 
-What this is poor for: differences that are strongly skewed, over few seeds; there the true error can be twice what is
-promised (see the tests, which hold the figures). An interval free of that assumption needs more seeds than anybody
-runs: among 5 seeds, no test by signs or ranks ever reaches 5 % on both sides.
+What this is poor for: differences that are strongly skewed, over few seeds. There the true error can be 14 %, nearly
+all of it on the side away from the long tail (docs/log.md). An interval free of that assumption needs more seeds than
+anybody runs: among 5 seeds, no test by signs or ranks ever reaches 5 % on both sides.
 
 Source: Lan and DeMets 1983, "Discrete sequential boundaries for clinical trials", Biometrika 70:659; O'Brien and
 Fleming 1979, Biometrics 35:549; repeated intervals: Jennison and Turnbull 1989, JRSS B 51:305; Jennison and Turnbull
