@@ -52,7 +52,7 @@ class Remedy:
     """
 
     id: str
-    plan: Plan | None = None
+    plan: Plan
     strength: Strength | None = None
     is_cure: bool = True
     needs_data: bool = False
