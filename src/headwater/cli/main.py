@@ -18,10 +18,14 @@ from headwater.records import InputError
 COMMANDS = {
     "bench": "headwater.cli.bench",
     "check": "headwater.cli.check",
+    "compare": "headwater.cli.compare",
     "demo": "headwater.cli.demo",
+    "export": "headwater.cli.export",
     "predict": "headwater.cli.predict",
     "trace": "headwater.cli.trace",
     "lessons": "headwater.cli.lessons",
+    "runs": "headwater.cli.runs",
+    "why": "headwater.cli.why",
 }
 
 
