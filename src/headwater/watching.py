@@ -35,6 +35,7 @@ from headwater.probes.sampled_step import SampledStep
 from headwater.probes.schedule import Level, Schedule
 from headwater.probes.trajectory import Trajectory
 from headwater.records import Event, Flow, HeadwaterError, InputError, Message, Score, Training, WatchInfo
+from headwater.records.message import Value
 from headwater.report import Report
 
 Every = int | Literal["auto"]
@@ -501,7 +502,7 @@ class Watch:
             return
         from headwater.i18n import text
 
-        values = {"step": event.step, "message": str(event.message)}
+        values: dict[str, Value] = {"step": event.step, "message": str(event.message)}
         line = text("alarm.last_line" if self._lines == _MAX_LINES else "alarm.line", values)
         with suppress(OSError, ValueError, AttributeError):  # a stderr that is closed or gone
             sys.stderr.write(line + "\n")

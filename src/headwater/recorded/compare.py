@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headwater.records import Message
+from headwater.records.message import Value
 from headwater.records.recorded import Comparison, Difference, Renamed
 from headwater.records.site import Site
 from headwater.store import Curve, Recording
@@ -115,12 +116,17 @@ def _nonfinite(a: Recording, b: Recording, pairs: list[Pair], names: list[str], 
     side = int(has[1].any())
     row = int(np.flatnonzero(has[side])[0])
     step = int(steps[side][np.flatnonzero(np.asarray(counts[side])[row] > 0)[0]])
-    values = {"run": _name((a, b)[side]), "other": _name((b, a)[side]), "site": names[row], "step": step}
-    numbers = [0.0, 0.0]
-    numbers[side] = float(np.asarray(counts[side])[row].max())
+    values: dict[str, Value] = {
+        "run": _name((a, b)[side]),
+        "other": _name((b, a)[side]),
+        "site": names[row],
+        "step": step,
+    }
+    most = float(np.asarray(counts[side])[row].max())
     message = Message("compare.nonfinite", values)
+    of_a, of_b = (0.0, most) if side else (most, 0.0)
     count = int(has[side].sum())
-    return [Difference("nonfinite", "nonfinite", names[row], *numbers, _NONFINITE_DECADES, count, step, message)]
+    return [Difference("nonfinite", "nonfinite", names[row], of_a, of_b, _NONFINITE_DECADES, count, step, message)]
 
 
 def _of_statistic(
@@ -138,7 +144,7 @@ def _of_statistic(
     decades = float(by_site[row])
     begins = _begins(statistic, steps_a, values_a[row], steps_b, values_b[row], decades)
     sites = int((by_site >= decades / 2).sum())
-    values = {
+    values: dict[str, Value] = {
         "statistic": statistic,
         "site": names[row],
         "a": _name(a),
@@ -151,8 +157,9 @@ def _of_statistic(
         "step": begins,
     }
     message = Message("compare.share" if statistic in _SHARES else "compare.scale", values)
-    ends = float(end_a[row]), float(end_b[row])
-    return Difference("statistic", statistic, names[row], *ends, decades, sites, begins, message), by_site
+    of_a, of_b = float(end_a[row]), float(end_b[row])
+    found = Difference("statistic", statistic, names[row], of_a, of_b, decades, sites, begins, message)
+    return found, by_site
 
 
 def _of_scalars(a: Recording, b: Recording, last: int) -> list[Difference]:
@@ -164,11 +171,16 @@ def _of_scalars(a: Recording, b: Recording, last: int) -> list[Difference]:
         if end_a is None or end_b is None or end_a == end_b:
             continue
         decades = abs(math.log10(max(abs(end_a), _FLOOR) / max(abs(end_b), _FLOOR)))
-        if end_a * end_b < 0 or decades < _LEAST:
-            decades = max(decades, _LEAST) if end_a * end_b < 0 else decades
-            if decades < _LEAST:
-                continue
-        values = {"scalar": name, "a": _name(a), "b": _name(b), "value_a": end_a, "value_b": end_b, "step": last}
+        if decades < _LEAST and end_a * end_b >= 0:
+            continue
+        values: dict[str, Value] = {
+            "scalar": name,
+            "a": _name(a),
+            "b": _name(b),
+            "value_a": end_a,
+            "value_b": end_b,
+            "step": last,
+        }
         message = Message("compare.scalar", values)
         found.append(Difference("scalar", name, None, end_a, end_b, decades, 0, None, message))
     return sorted(found, key=lambda difference: -difference.decades)[:1]

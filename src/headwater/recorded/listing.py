@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headwater.recorded.run import Run, open_run
-from headwater.records import HeadwaterError, InputError
+from headwater.records import HeadwaterError, InputError, Verdict
 from headwater.records.recorded import RunList, RunSummary
 from headwater.store.layout import RUN_FILE, start_of
 
@@ -63,7 +63,7 @@ def summary(path: Path, folder: Path) -> RunSummary:
         return RunSummary(relative, path.name, "unreadable", "cannot_tell", bytes=size(path), problem=str(error))
 
 
-def verdict(run: Run) -> str:
+def verdict(run: Run) -> Verdict:
     """Of a run's report; without one it cannot be told."""
     try:
         return run.report().verdict

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headwater.records import Message
+from headwater.records.message import Value
 from headwater.records.site import Site
 from headwater.records.why import Origin, Sample, TensorKind, Why
 from headwater.store import Recording
@@ -110,7 +111,7 @@ class _Search:
         for name in (*_SITE_COUNTS, *_PARAMETER_COUNTS):
             read = self.run.read if name in _SITE_COUNTS else self.run.read_parameters
             seq, values = read(name, max_points=_POINTS, axis="seq")
-            bad = np.flatnonzero((np.nan_to_num(values) > 0).any(axis=0)) if values.size else []
+            bad = np.flatnonzero((np.nan_to_num(values) > 0).any(axis=0))
             ends = np.append(self._places(seq[1:]), len(self.steps))
             suspects += [(int(self._places(seq[point])), int(ends[point])) for point in bad]
         told = [place for place, loss in enumerate(self.losses) if loss is not None and not math.isfinite(loss)]
@@ -174,7 +175,8 @@ class _Search:
             loss = self.losses[place]
             cause: Origin = "overflow" if loss is not None and math.isinf(loss) else "zero_by_zero"
             found = _Found("loss", None, cause, {"loss": str(loss)})
-        others = sum(sites[name] for name in _SITE_COUNTS if not name.startswith("input")) > 0
+        counts = [sites[name] for name in _SITE_COUNTS if not name.startswith("input")]
+        others = np.sum(counts, axis=0) > 0
         return self._told(found, place, known, int(others.sum()) - int(found.row is not None and others[found.row]))
 
     def _of_parameters(self, params: dict[str, Numbers], place: int) -> _Found | None:
@@ -233,7 +235,7 @@ class _Search:
 
     def _told(self, found: _Found, place: int, known: dict[str, Any], affected: int) -> Why:
         site = self.sites[found.row] if found.row is not None else None
-        values = {
+        values: dict[str, Value] = {
             "step": known["step"],
             "site": found.site,
             "op": site.op if site is not None else "",
@@ -286,7 +288,7 @@ class _Search:
             return None
         site, kind, factor = found
         decades = float(level[place] - np.nanmedian(level[rows.start : place]))
-        values = {
+        values: dict[str, Value] = {
             "step": int(self.steps[place]),
             "site": site.name,
             "op": site.op,
@@ -328,7 +330,11 @@ class _Search:
         place = _first_jump(level, math.log10(_LOSS_FACTOR))
         if place is None:
             return None
-        values = {"step": int(self.steps[place]), "loss": float(losses[place]), "before": float(losses[place - 1])}
+        values: dict[str, Value] = {
+            "step": int(self.steps[place]),
+            "loss": float(losses[place]),
+            "before": float(losses[place - 1]),
+        }
         return self._why(
             "loss_spike",
             Message("why.loss_spike", values),
@@ -360,7 +366,7 @@ class _Search:
     def _underflowed(self, place: int, row: int, share: float) -> Why:
         site = self.sites[row]
         step = int(self.steps[place])
-        values = {"step": step, "site": site.name, "op": site.op, "dtype": site.dtype, "share": share}
+        values: dict[str, Value] = {"step": step, "site": site.name, "op": site.op, "dtype": site.dtype, "share": share}
         found = _Found("grad", site.name, "fp16_underflow", {}, row)
         return self._why(
             "underflow",
@@ -390,15 +396,21 @@ class _Search:
     def _sample(
         self, place: int, window: _Window, column: int | None, own: list[str], row: int | None, parameter: int | None
     ) -> Sample:
-        numbers: list[float | None] = [None] * 4
+        numbers: dict[str, float | None] = dict.fromkeys(own)
         nonfinite: int | None = None
         if column is not None and row is not None:
-            numbers = [_known(window.sites[name][row, column]) for name in own]
+            numbers = {name: _known(window.sites[name][row, column]) for name in own}
             nonfinite = int(sum(np.nan_to_num(window.sites[name][row, column]) for name in _SITE_COUNTS))
         elif column is not None and parameter is not None:
             nonfinite = int(sum(np.nan_to_num(window.parameters[n][parameter, column]) for n in _PARAMETER_COUNTS))
-        course = (_known(self.course["log10_gradient"][place]), _known(self.course["update_ratio"][place]))
-        return Sample(int(self.steps[place]), self.losses[place], *numbers, nonfinite, *course)
+        return Sample(
+            step=int(self.steps[place]),
+            loss=self.losses[place],
+            nonfinite=nonfinite,
+            log10_gradient=_known(self.course["log10_gradient"][place]),
+            update_ratio=_known(self.course["update_ratio"][place]),
+            **numbers,
+        )
 
 
 @dataclass(frozen=True)

@@ -53,12 +53,13 @@ class Keeper:
         self._failures: dict[Path, int] = {}
         self._flows: dict[str, Any] = {}
         self._told_facts: dict[str, Any] = {}
+        self._beaten = 0.0
         self._heart = -1
         self._heart_folder: Path | None = None
         self._thread = threading.Thread(target=self._run, name="headwater-keeper", daemon=True)
 
     def start(self) -> None:
-        self._beat("running")
+        self._attempt(lambda: self._beat("running"))
         self._thread.start()
 
     def wake(self) -> None:
@@ -79,27 +80,31 @@ class Keeper:
         """Do what is left, and end."""
         self._ends.set()
         self._wake.set()
-        if threading.current_thread() is not self._thread:
+        if self._thread.is_alive():
             self._thread.join(wait_s)
+        else:
+            self.turn(ends=True)
 
     def _run(self) -> None:
-        pid = os.getpid()
-        beaten = 0.0
-        while os.getpid() == pid:
+        ends = False
+        while not ends:
             self._wake.wait(BEAT_S)
             self._wake.clear()
             ends = self._ends.is_set()
-            self._attempt(self._writer.catch_up)
-            self._attempt(self._write_flows)
-            if ends or time.monotonic() - beaten >= BEAT_S:
-                beaten = time.monotonic()
-                self._attempt(self._tend)
-            if ends:
-                self._full.append(self._writer._log)
-            self._attempt(self._seal_all)
-            if ends:
-                self._attempt(lambda: self._beat("ended"))
-                break
+            self.turn(ends)
+
+    def turn(self, ends: bool = False) -> None:
+        """Do once what there is to do."""
+        self._attempt(self._writer.catch_up)
+        self._attempt(self._write_flows)
+        if ends or time.monotonic() - self._beaten >= BEAT_S:
+            self._beaten = time.monotonic()
+            self._attempt(self._tend)
+        if ends:
+            self._full.append(self._writer._log)
+        self._attempt(self._seal_all)
+        if ends:
+            self._attempt(lambda: self._beat("ended"))
 
     def _attempt(self, work: Any) -> None:
         """Whatever goes wrong here is noted, and tried again a second later."""

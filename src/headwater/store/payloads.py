@@ -51,7 +51,9 @@ def step_size(rows: dict[Group, int]) -> int:
     return STEP.size + sum(8 * rows[group] * len(columns) for group, columns in GROUPS.items())
 
 
-def pack_step_head(into: bytearray, step: int, time: float, loss: float | None, tables: dict[Group, Table]) -> None:
+def pack_step_head(
+    into: bytearray | memoryview, step: int, time: float, loss: float | None, tables: dict[Group, Table]
+) -> None:
     """Write what stands in front of the tables."""
     shapes = [size for group in GROUPS for size in tables[group].shape]
     shapes[1] |= HAS_LOSS if loss is not None else 0
