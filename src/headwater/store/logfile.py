@@ -53,7 +53,7 @@ class LogFile:
     path: Path
     steps: list[Step] = field(default_factory=list)
     numbers: list[int] = field(default_factory=list)
-    rows: dict[Group, list[dict[str, Any]]] = field(default_factory=lambda: {group: [] for group in GROUPS})
+    rows: dict[Group, list[dict[str, Any]]] = field(default_factory=lambda: no_rows())
     columns: dict[Group, tuple[str, ...]] = field(default_factory=lambda: dict(GROUPS))
     scalars: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -127,6 +127,7 @@ class LogFile:
             for group, table in step.tables.items():
                 if len(table) and table.shape[1] != len(self.columns[group]):
                     raise PayloadError(f"{table.shape[1]} columns of {len(self.columns[group])}")
+                self._name_at_least(group, len(table))
             self.steps.append(step)
             self.numbers.append(frame.number)
         elif frame.kind == Kind.SCALARS:
@@ -147,6 +148,11 @@ class LogFile:
         elif frame.kind == Kind.END:
             self.end = unpack_json(frame.payload)
 
+    def _name_at_least(self, group: Group, count: int) -> None:
+        """Rows whose names were in a frame that is damaged have a number for one."""
+        known = self.rows[group]
+        known.extend({"name": f"?{place}"} for place in range(len(known), count))
+
     def _enter_head(self, head: dict[str, Any]) -> None:
         if int(head["format"]) > FORMAT:
             raise NewerFormatError(f"format {head['format']}")
@@ -163,14 +169,18 @@ class LogFile:
         known = self.rows[group]
         if not isinstance(rows, list) or first > MAX_ROWS or first + len(rows) > MAX_ROWS:
             raise PayloadError("more rows than a run holds")
-        while len(known) < first:  # the frame that said so is damaged
-            known.append({"name": f"?{len(known)}"})
+        self._name_at_least(group, first)
         for offset, row in enumerate(rows):
             if not isinstance(row, dict) or not isinstance(row.get("name"), str):
                 raise PayloadError("a row without a name")
             if len(row["name"].encode("utf-8", "surrogatepass")) > MAX_NAME:
                 row["name"] = row["name"].encode("utf-8", "surrogatepass")[:MAX_NAME].decode("utf-8", "ignore")
             known[first + offset : first + offset + 1] = [row]
+
+
+def no_rows() -> dict[Group, list[dict[str, Any]]]:
+    """Of a start that has not told any; the course has its only one from the beginning."""
+    return {"sites": [], "parameters": [], "course": [{"name": "all"}]}
 
 
 def _scalars(data: dict[str, Any]) -> dict[str, Any]:

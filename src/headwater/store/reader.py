@@ -19,6 +19,7 @@ from headwater.store.columns import COURSE, GROUPS, Group
 from headwater.store.layout import FORMAT, LEVELS, RUN_FILE, NewerFormatError, checked, read_small, start_of
 from headwater.store.logfile import Damage
 from headwater.store.payloads import PayloadError, Table
+from headwater.store.rollup import rolled_up
 from headwater.store.segments import Clock
 from headwater.store.start import Piece, Start
 from headwater.store.starting import boot_id, process_started
@@ -398,6 +399,10 @@ class Recording:
                 if not wanted.any():
                     continue
                 column = begun.column(piece, group, there, statistic, reduce)
+                if there < level:  # the rollup is damaged or gone: it is made again
+                    runs = np.flatnonzero(np.diff(clock.ordinal // level, prepend=-1))
+                    clock, column = clock.taken(runs), rolled_up(column.T, runs)[reduce].T
+                    wanted = _between(clock, start, stop, level)
                 if there > level:
                     clock, column = _with_pinned(clock, column, there, begun.pinned(piece, group, statistic))
                     wanted = _between(clock, start, stop, there)
@@ -551,8 +556,6 @@ def _side_by_side(parts: list[Table], rows: int) -> Table:
 
 def _thinned(points: NDArray[Any], values: Table, max_points: int | None, reduce: Reduce) -> tuple[NDArray[Any], Table]:
     """Join neighbours until there are few enough."""
-    from headwater.store.rollup import rolled_up
-
     if max_points is None or len(points) <= max_points:
         return points, values
     starts = np.arange(0, len(points), -(-len(points) // max_points))

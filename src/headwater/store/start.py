@@ -135,16 +135,16 @@ class Start:
         pieces = {number: Piece(number) for number in logs}
         for number, path in logs.items():
             log = self._logs.setdefault(number, LogFile(path))
-            log.refresh()
+            try:
+                log.refresh()
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                log.damage = [Damage(path.name, 0, 0, error.strerror or str(error))]
             pieces[number].log = log
         for number in set(self._logs) - set(logs):
             del self._logs[number]
-        for table in (
-            "steps",
-            "scalars",
-            "events",
-            *(level_folder(g, level) for g in ROLLED for level in (1, *LEVELS)),
-        ):
+        for table in TABLES:
             folder = self.folder / table
             if not folder.is_dir() or folder.is_symlink():
                 continue

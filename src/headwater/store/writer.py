@@ -23,6 +23,7 @@ from headwater.store.frames import HEADER, MAX_PAYLOAD, Kind, header, packed
 from headwater.store.keeper import Keeper
 from headwater.store.layout import FORMAT, log_name
 from headwater.store.log import Log
+from headwater.store.logfile import no_rows
 from headwater.store.payloads import MAX_ROWS, Table, pack_json, pack_step_head, step_size
 from headwater.store.ring import Ring, Waiting
 from headwater.store.starting import begin_run, begin_start
@@ -75,8 +76,7 @@ class Writer:
         self._ring = Ring()
         self._number = 0
         self._ordinal = 0
-        self._rows: dict[Group, list[dict[str, Any]]] = {group: [] for group in GROUPS}
-        self._rows["course"] = [{"name": "all"}]
+        self._rows = no_rows()
         self._buffer = bytearray()
         self._retry_at = 0.0
         self._writes_elsewhere = False
