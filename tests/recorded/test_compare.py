@@ -42,12 +42,12 @@ def test_sites_of_one_name_are_aligned_and_renamed_ones_by_what_they_are() -> No
         site("hidden.0", width=16),
         site("activation.0", "ReLU"),
         site("out", width=3),
-        site("new", "Softmax"),
+        site("x", "Softmax"),
     ]
     pairs, renamed, only_a, only_b = align(a, b)
     assert pairs == [(0, 0), (1, 1), (2, 2), (4, 3)]
     assert [(pair.a, pair.b) for pair in renamed] == [("h.0", "hidden.0"), ("act.0", "activation.0")]
-    assert (only_a, only_b) == (("gone",), ("new",))
+    assert (only_a, only_b) == (("gone",), ("x",))
 
 
 def test_sites_of_another_width_are_not_the_same() -> None:

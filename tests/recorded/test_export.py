@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas
 import pytest
 
@@ -102,10 +102,7 @@ def test_tensorboard_events_have_right_checksums(run: hw.Run, tmp_path: Path) ->
     assert len(found) == 21
     assert b"brain.Event:2" in found[0]
     assert all(b"activation_rms/2" in event for event in found[1:])
-    assert int(_crc32c()(__import__("numpy").frombuffer(b"123456789", "u1"))) == 0xE3069283, (
-        "the check value of CRC-32C"
-    )
-    assert zlib.crc32(b"123456789") == 0xCBF43926
+    assert int(_crc32c()(np.frombuffer(b"123456789", np.uint8))) == 0xE3069283, "the check value of CRC-32C"
 
 
 def test_tensorboard_itself_reads_them(run: hw.Run, tmp_path: Path) -> None:

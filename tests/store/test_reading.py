@@ -277,3 +277,15 @@ def test_one_statistic_of_a_million_steps_is_read_in_a_fifth_of_a_second(tmp_pat
         return time.perf_counter() - started
 
     assert min(seconds() for _ in range(5)) <= 0.2
+
+
+def test_recorded_steps_are_counted_through_all_starts_whatever_is_read(tmp_path: Path) -> None:
+    for first, count in ((0, 10), (5, 10), (20, 4)):
+        writer = begun(tmp_path / "a")
+        record(writer, range(first, first + count))
+        writer.close()
+    run = Recording(tmp_path / "a")
+    assert run.sequence().tolist() == list(range(24))
+    assert run.read(COLUMN, axis="seq")[0].tolist() == list(range(24))
+    assert run.read(COLUMN, start=5, stop=10, axis="seq")[0].tolist() == [5, 6, 7, 8, 9, 10, 11, 12, 13, 14]
+    assert run.read(COLUMN, start=20, axis="seq")[0].tolist() == [20, 21, 22, 23]

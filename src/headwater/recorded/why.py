@@ -142,19 +142,19 @@ class _Search:
         """Columns of single steps. Steps may go back where a run was resumed, so the recorded number decides."""
         steps = self.steps[places.start : places.stop]
         low, high = int(steps.min()), int(steps.max()) + 1
-        of_sites: dict[str, Numbers] = {}
-        of_parameters: dict[str, Numbers] = {}
-        found = np.empty(0, np.int64)
-        for names, read, into in (
-            (sites, self.run.read, of_sites),
-            (parameters, self.run.read_parameters, of_parameters),
-        ):
+        found: list[dict[str, Numbers]] = []
+        known = np.empty(0, np.int64)
+        for names, read in ((sites, self.run.read), (parameters, self.run.read_parameters)):
+            columns: dict[str, Numbers] = {}
             for name in names:
                 seq, values = read(name, start=low, stop=high, axis="seq")
                 here = self._places(seq)
                 own = (here >= places.start) & (here < places.stop)
-                found, into[name] = here[own], values[:, own]
-        return _Window(found, of_sites, of_parameters)
+                columns[name] = values[:, own]
+                known = here[own] if own.sum() > len(known) else known
+            found.append(columns)
+        of_sites, of_parameters = ({n: _as_wide(v, len(known)) for n, v in columns.items()} for columns in found)
+        return _Window(known, of_sites, of_parameters)
 
     # Why
 
@@ -437,6 +437,11 @@ def _first_jump(level: Numbers, decades: float) -> int | None:
         if index >= 2 and values[index] - float(np.median(values[max(0, index - BEFORE) : index])) > decades:
             return int(known[index])
     return None
+
+
+def _as_wide(values: Numbers, count: int) -> Numbers:
+    """Columns of which none was recorded, as for a model without parameters, or whose segment is damaged."""
+    return values if values.shape[1] == count else np.full((len(values), count), np.nan)
 
 
 def _known(value: float) -> float | None:

@@ -257,7 +257,19 @@ class Recording:
 
     def sequence(self) -> NDArray[np.int64]:
         """The number of each recorded step, counted through all starts; what is damaged leaves a hole."""
-        return _sequence(Clock.joined([start.clock(piece) for start in self.starts for piece in start.pieces]))
+        offsets = self._offsets()
+        clocks = [start.clock(piece).ordinal + offsets[start.number] for start in self.starts for piece in start.pieces]
+        return np.concatenate(clocks) if clocks else np.empty(0, np.int64)
+
+    def _offsets(self) -> dict[int, int]:
+        """How many steps were recorded before each start, what is damaged included."""
+        found: dict[int, int] = {}
+        total = 0
+        for start in self.starts:
+            found[start.number] = total
+            clocks = [start.clock(piece) for piece in start.pieces[-2:]]  # the last log may have none yet
+            total += max((int(clock.ordinal[-1]) + 1 for clock in clocks if len(clock)), default=0)
+        return found
 
     def loss_of_steps(self) -> list[float | None]:
         """The loss of each recorded step, ``None`` where it was not told."""
@@ -386,6 +398,7 @@ class Recording:
             raise InputError(f"reduce={reduce!r} is none of min, max, mean and last.")
         names = self._chosen(group, rows)
         level = self._level(start, stop, max_points)
+        offsets = self._offsets()
         clocks: list[Clock] = []
         parts: list[Table] = []
         for begun in self.starts:
@@ -406,11 +419,11 @@ class Recording:
                 if there > level:
                     clock, column = _with_pinned(clock, column, there, begun.pinned(piece, group, statistic))
                     wanted = _between(clock, start, stop, there)
-                clocks.append(clock.taken(wanted))
+                clocks.append(clock.taken(wanted).later(offsets[begun.number]))
                 parts.append(_placed(column[:, wanted], places, len(names)))
         clock = Clock.joined(clocks)
         values = _side_by_side(parts, len(names))
-        points = {"step": clock.step, "seq": _sequence(clock), "time": clock.time}[axis]
+        points = {"step": clock.step, "seq": clock.ordinal, "time": clock.time}[axis]
         return _thinned(points, values, max_points, reduce)
 
     def _level(self, start: int | None, stop: int | None, max_points: int | None) -> int:
@@ -531,15 +544,6 @@ def _with_pinned(clock: Clock, column: Table, level: int, pinned: tuple[Clock, T
     both = Clock.joined([clock.taken(rest), single])
     order = np.argsort(both.ordinal, kind="stable")
     return both.taken(order), np.concatenate([column[:, rest], values], axis=1)[:, order]
-
-
-def _sequence(clock: Clock) -> NDArray[np.int64]:
-    """Recorded steps counted through all starts."""
-    restarts = np.flatnonzero(np.diff(clock.ordinal, prepend=0) < 0)
-    out = clock.ordinal.copy()
-    for place in restarts:
-        out[place:] += out[place - 1] + 1 - out[place]
-    return out
 
 
 def _placed(column: Table, places: NDArray[np.int64], count: int) -> Table:

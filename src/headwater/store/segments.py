@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,10 @@ class Clock:
     def taken(self, places: Any) -> Clock:
         """Those at the places."""
         return Clock(self.ordinal[places], self.step[places], self.number[places], self.time[places])
+
+    def later(self, steps: int) -> Clock:
+        """The same behind so many recorded steps of earlier starts."""
+        return replace(self, ordinal=self.ordinal + steps)
 
     @staticmethod
     def joined(parts: Sequence[Clock]) -> Clock:
