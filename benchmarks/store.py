@@ -5,7 +5,7 @@
 Each peer writes the same numbers the way its own documentation says, into a folder of its own, in a process of its
 own; what is timed is the call in the training's thread. After every step the thread computes for a few milliseconds,
 as a training would, so that writers that work in the background get their turn. The peers take turns in rounds; a
-figure is the median over rounds. ``read`` is one statistic of 1e6 recorded steps at 2,000 points, opened anew each time.
+figure is the median over rounds. ``read`` is one statistic of 1e6 recorded steps at 2,000 points, opened anew.
 """
 
 import json

@@ -62,7 +62,8 @@ def _why(why: Why, words: Words, width: int) -> list[Text]:
     state = words(f"run_state.{why.state}")
     last = "–" if why.last_step is None else number(why.last_step)
     lines += _indented([words("why.head", run=clean(why.run), recorded=why.recorded, last=last, state=state)], width)
-    lines += _indented([words.say(message) for message in why.damage[:_MOST_NAMES]], width)
+    damage = [clean(words(message.id, **message.values)) for message in why.damage[:_MOST_NAMES]]  # names in full
+    lines += _indented(damage, width)
     if why.samples:
         lines += [Text(), Text(f"  {words('why.samples')}", style="bold"), *_samples(why.samples, words)]
     return [fit(line, max(width, 80)) for line in lines]
