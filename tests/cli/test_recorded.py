@@ -147,8 +147,10 @@ def test_a_damaged_run_is_listed_and_explained_with_what_is_left(runs: Path, tmp
     done = headwater("why", "runs/bad", cwd=tmp_path)
     assert done.returncode == 1
     assert f"sites/{segment.name}, bytes 0 to {len(data)}" in " ".join(done.stdout.split())
+    steps = next((tmp_path / "runs" / "bad").glob("*/steps/*.parquet"))
+    steps.write_bytes(steps.read_bytes()[:-9] + b"x" * 9)
     listed = json.loads(headwater("runs", "--json", cwd=tmp_path).stdout)["runs"]
-    assert {run["folder"]: run["damaged"] for run in listed} == {"good": 0, "bad": 1}
+    assert {run["folder"]: run["damaged"] for run in listed} == {"good": 0, "bad": 2}
 
 
 def test_names_of_a_run_are_shown_without_acting_on_the_terminal(tmp_path: Path) -> None:

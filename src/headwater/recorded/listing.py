@@ -57,7 +57,7 @@ def summary(path: Path, folder: Path) -> RunSummary:
             loss=float(loss.values[-1]) if loss is not None and len(loss.values) else None,
             alarms=len(run.alarms()),
             bytes=size(path),
-            damaged=len(run.damage),
+            damaged=len(run.damage_met),
         )
     except (InputError, OSError) as error:
         return RunSummary(relative, path.name, "unreadable", "cannot_tell", bytes=size(path), problem=str(error))

@@ -90,7 +90,8 @@ class _Search:
     def _why(self, verdict: Any, message: Message, **known: Any) -> Why:
         run = self.run
         damage = tuple(
-            Message("why.damage", {"file": d.file, "start": d.start, "stop": d.stop, "why": d.why}) for d in run.damage
+            Message("why.damage", {"file": d.file, "start": d.start, "stop": d.stop, "why": d.why})
+            for d in run.damage_met
         )
         return Why(
             run=str(run.info.get("name", run.path.name)),

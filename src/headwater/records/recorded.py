@@ -23,7 +23,7 @@ class RunSummary:
         loss: The last one that was told.
         alarms: How many were raised.
         bytes: On disk.
-        damaged: Byte ranges that could not be read.
+        damaged: Byte ranges that could not be read, of those that this line rests on.
         problem: Why it cannot be read; ``null`` if it can.
     """
 

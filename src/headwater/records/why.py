@@ -68,7 +68,7 @@ class Why:
         evidence: The numbers it rests on.
         affected: Further sites with NaN or Inf at the same step.
         samples: The recorded steps before, at most 20, and the one itself.
-        damage: Byte ranges of the run that could not be read.
+        damage: Byte ranges that could not be read on the way.
     """
 
     SCHEMA: ClassVar[str] = "headwater/why/1"

@@ -143,13 +143,21 @@ class Recording:
 
     @property
     def damage(self) -> list[Damage]:
-        """What could not be read: file, range and why."""
+        """What could not be read: file, range and why. Every file is looked through."""
+        return self._damage(met=False)
+
+    @property
+    def damage_met(self) -> list[Damage]:
+        """The same, among what was read so far: of a long run that is far less than all."""
+        return self._damage(met=True)
+
+    def _damage(self, met: bool) -> list[Damage]:
         torn = []
         for start in self.starts:
             tail = start.tail()
             if tail is not None and not _alive(start):
                 torn.append(Damage(f"{start.folder.name}/{tail.file}", tail.start, tail.stop, tail.why))
-        return [*self.damage_of_run, *(d for start in self.starts for d in start.damage()), *torn]
+        return [*self.damage_of_run, *(d for start in self.starts for d in start.damage(met)), *torn]
 
     @property
     def state(self) -> State:

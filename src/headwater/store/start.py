@@ -189,14 +189,18 @@ class Start:
             self._rows = self._find_rows()
         return self._rows[group]
 
-    def damage(self) -> list[Damage]:
-        """What could not be read."""
+    def damage(self, met: bool = False) -> list[Damage]:
+        """What could not be read.
+
+        Args:
+            met: Whether only among what was asked for so far; else every file is looked through.
+        """
         found: list[Damage] = []
         for piece in self.pieces:
             if piece.log is not None:
                 found += piece.log.damage
             for path in piece.files.values():
-                segment = self._open(path)
+                segment = self._segments.get(path) if met else self._open(path)
                 found += [segment] if isinstance(segment, Damage) else []
         return [Damage(f"{self.folder.name}/{d.file}", d.start, d.stop, d.why) for d in found]
 
@@ -222,9 +226,13 @@ class Start:
         """The level at hand nearest to the wanted one: a coarser one before a finer one."""
         if piece.log is not None:
             return wanted
-        levels = [level for level in (1, *LEVELS) if self.segment(piece, level_folder(group, level)) is not None]
+        levels = (1, *LEVELS)
         coarser = [level for level in levels if level >= wanted]
-        return min(coarser) if coarser else max(levels, default=None)
+        # Each is only opened if the ones before it are not there: a long run has a thousand files.
+        for level in (*coarser, *(level for level in reversed(levels) if level < wanted)):
+            if self.segment(piece, level_folder(group, level)) is not None:
+                return level
+        return None
 
     def column(self, piece: Piece, group: Group, level: int, statistic: str, reduce: str) -> Table:
         """One statistic, rows by steps (or runs of them)."""
