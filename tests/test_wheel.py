@@ -69,7 +69,12 @@ def test_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
 def test_wheel_has_its_data_and_no_startup_code(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     data = {"py.typed", "i18n/en.toml", "i18n/ko.toml", "report/report.schema.json", "report/style.css"}
-    data |= {"report/lessons.schema.json", "report/trace.schema.json", "i18n/lessons/vanishing.toml"}
+    data |= {
+        "report/lessons.schema.json",
+        "report/trace.schema.json",
+        "report/why.schema.json",
+        "i18n/lessons/vanishing.toml",
+    }
     assert {f"headwater/{name}" for name in data} <= set(names)
     assert {Path(name).suffix for name in names if name.startswith("headwater/")} <= {
         ".py",

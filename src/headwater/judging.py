@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from headwater.diagnosis import diagnose
 from headwater.probes.names import unwrapped
@@ -73,7 +74,7 @@ def run_info(model: nn.Module, seed: int | None, wall_time_s: float) -> RunInfo:
         seed: It ran under, ``None`` if it was left alone.
         wall_time_s: Seconds it took.
     """
-    parameters = list(model.parameters())
+    parameters = [parameter for parameter in model.parameters() if not is_lazy(parameter)]
     return RunInfo(
         headwater=version("headwater"),
         torch=torch.__version__,
@@ -82,7 +83,7 @@ def run_info(model: nn.Module, seed: int | None, wall_time_s: float) -> RunInfo:
         model=type(model).__name__,
         parameters=sum(parameter.numel() for parameter in parameters),
         trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-        device=str(parameters[0].device),
+        device=str(parameters[0].device) if parameters else "",
         seed=seed,
         wall_time_s=wall_time_s,
     )

@@ -18,13 +18,17 @@ from headwater.records import InputError
 COMMANDS = {
     "bench": "headwater.cli.bench",
     "check": "headwater.cli.check",
+    "compare": "headwater.cli.compare",
     "demo": "headwater.cli.demo",
+    "export": "headwater.cli.export",
     "fix": "headwater.cli.fix",
     "predict": "headwater.cli.predict",
     "prove": "headwater.cli.prove",
     "remedies": "headwater.cli.remedies",
     "trace": "headwater.cli.trace",
     "lessons": "headwater.cli.lessons",
+    "runs": "headwater.cli.runs",
+    "why": "headwater.cli.why",
 }
 
 

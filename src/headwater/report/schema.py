@@ -60,7 +60,7 @@ MESSAGE_NOTES = {
 @cache
 def report_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of :meth:`Report.to_dict`."""
-    schema = _documented(Report)
+    schema = documented(Report)
     definitions = schema["$defs"]
     table = {"description": "The flow as a flat table, one row per site in execution order.", "type": "array"}
     _require(definitions["Report"], "table", {**table, "items": {"$ref": "#/$defs/TableRow"}})
@@ -71,7 +71,7 @@ def report_schema() -> dict[str, Any]:
 @cache
 def lessons_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of :meth:`LessonsReport.to_dict`."""
-    schema = _documented(LessonsReport)
+    schema = documented(LessonsReport)
     definitions = schema["$defs"]
     holds = {"description": "Whether all claims held.", "type": "boolean"}
     _require(definitions["LessonsReport"], "holds", holds)
@@ -90,19 +90,19 @@ def lessons_schema() -> dict[str, Any]:
 @cache
 def trace_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of :meth:`Trace.to_dict`."""
-    return {"$id": TRACE_ID, "title": "headwater trace", **_documented(Trace)}
+    return {"$id": TRACE_ID, "title": "headwater trace", **documented(Trace)}
 
 
 @cache
 def cure_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of :meth:`Cure.to_dict`."""
-    return {"$id": CURE_ID, "title": "headwater cure", **_documented(Cure)}
+    return {"$id": CURE_ID, "title": "headwater cure", **documented(Cure)}
 
 
 @cache
 def proof_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of :meth:`ProofReport.to_dict`: a proof by itself."""
-    return {"$id": PROOF_ID, "title": "headwater proof", **_documented(Proof)}
+    return {"$id": PROOF_ID, "title": "headwater proof", **documented(Proof)}
 
 
 def stored_schema(file: str = FILE) -> dict[str, Any]:
@@ -118,28 +118,28 @@ def as_json(schema: dict[str, Any] | None = None) -> str:
 
 def field_tables() -> str:
     """Every object's fields as Markdown, the report itself first."""
-    return "\n".join(_field_table(name, definition) for name, definition in report_schema()["$defs"].items())
+    return "\n".join(field_table(name, definition) for name, definition in report_schema()["$defs"].items())
 
 
 def lesson_field_tables() -> str:
     """The same for lessons; a message is as in a report."""
     definitions = lessons_schema()["$defs"]
-    return "\n".join(_field_table(name, definitions[name]) for name in definitions if name != "Message")
+    return "\n".join(field_table(name, definitions[name]) for name in definitions if name != "Message")
 
 
 def trace_field_tables() -> str:
     """The same for a trace; what a report holds as well is told there."""
     definitions, known = trace_schema()["$defs"], report_schema()["$defs"]
-    return "\n".join(_field_table(name, definitions[name]) for name in definitions if name not in known)
+    return "\n".join(field_table(name, definitions[name]) for name in definitions if name not in known)
 
 
 def cure_field_tables() -> str:
     """The same for a cure; what a report holds as well is told there."""
     definitions, known = cure_schema()["$defs"], report_schema()["$defs"]
-    return "\n".join(_field_table(name, definitions[name]) for name in definitions if name not in known)
+    return "\n".join(field_table(name, definitions[name]) for name in definitions if name not in known)
 
 
-def _documented(root: type) -> dict[str, Any]:
+def documented(root: type) -> dict[str, Any]:
     """The schema of a record, each field with what its docstring says of it, and what words add."""
     schema = schema_of(root)
     definitions = schema["$defs"]
@@ -148,8 +148,11 @@ def _documented(root: type) -> dict[str, Any]:
         for field, note in {**_attribute_notes(records[name]), **MESSAGE_NOTES.get(name, {})}.items():
             if field in definition["properties"]:
                 definition["properties"][field] = {"description": note, **definition["properties"][field]}
-    _require(definitions["Message"], "text", {"description": "The message in words, in `language`.", "type": "string"})
-    definitions["Message"]["description"] = "A sentence: its id, what goes into it, and how it reads."
+    if "Message" in definitions:
+        _require(
+            definitions["Message"], "text", {"description": "The message in words, in `language`.", "type": "string"}
+        )
+        definitions["Message"]["description"] = "A sentence: its id, what goes into it, and how it reads."
     language = {"description": "Language of every `text`.", "enum": ["en", "ko"]}
     _require(definitions[root.__name__], "language", language)
     return schema
@@ -203,7 +206,8 @@ def _row_schema(site_flow: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _field_table(name: str, definition: dict[str, Any]) -> str:
+def field_table(name: str, definition: dict[str, Any]) -> str:
+    """An object's fields as Markdown."""
     lines = [f"### {name}", "", definition["description"], "", "| field | type | meaning |", "|---|---|---|"]
     for field, schema in definition["properties"].items():
         note = schema.get("description", "Which schema this object follows." if field == "schema" else "")

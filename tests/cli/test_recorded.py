@@ -1,0 +1,188 @@
+"""The commands about recorded runs, as a user types them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headwater.recorded import open_run
+from headwater.records import InputError
+from headwater.store import Writer
+from headwater.store.columns import SITES
+from tests.helpers import headwater, schema_violations
+from tests.store.recording import begun, record
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``runs/good`` and ``runs/bad``, which has NaN from step 30 on and a site of another name."""
+    folder = tmp_path_factory.mktemp("recorded")
+    for name, renamed in (("good", "2"), ("bad", "out")):
+        writer = Writer(folder / "runs" / name, {"model": "Sequential"}, clock=lambda: 1.8e9)
+        like = {"op": "Linear", "kind": "affine", "module": ""}
+        writer.add_rows("sites", [{"name": n, "order": o, **like} for o, n in enumerate(["0", "1", renamed])])
+        for step in range(40):
+            table = np.full((3, len(SITES)), 0.5)
+            for column in SITES:
+                if column.endswith(("_nan", "_inf", "fraction")):
+                    table[:, SITES.index(column)] = 0.0
+            if name == "bad":
+                table[1, SITES.index("activation_grad_rms")] = 1e-9
+                table[1:, SITES.index("activation_nan")] = 4.0 * (step >= 30)
+            writer.step(step, {"sites": table}, 1.0 / (step + 1))
+        if name == "bad":
+            writer.event(30, "event.nonfinite", {"elements": 8}, is_alarm=True)
+        writer.close()
+    return folder
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+@pytest.mark.parametrize("command", ["why runs/bad", "why runs/good", "compare runs/good runs/bad"])
+def test_what_is_printed(runs: Path, golden: Callable[[Path, str], None], command: str, language: str) -> None:
+    done = headwater(*command.split(), "--lang", language, cwd=runs)
+    assert done.stderr == ""
+    assert done.returncode == (1 if command == "why runs/bad" else 0)
+    name = command.replace("runs/", "").replace(" ", "_")
+    golden(GOLDEN / f"{name}.{language}.txt", done.stdout)
+    assert max(len(line) for line in done.stdout.splitlines()) <= 100
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_runs_lists_each_in_a_line(runs: Path, language: str) -> None:
+    done = headwater("runs", "--lang", language, cwd=runs)
+    assert (done.returncode, done.stderr) == (0, "")
+    head, *rows = done.stdout.splitlines()
+    assert {row.split()[0] for row in rows} == {"good", "bad"}
+    assert all("kB" in row for row in rows)
+    assert ("verdict" in head) == (language == "en")
+
+
+@pytest.mark.parametrize(
+    ("command", "kind", "status"),
+    [
+        ("why runs/bad", "why", 1),
+        ("why runs/good", "why", 0),
+        ("compare runs/good runs/bad", "comparison", 0),
+        ("runs", "runs", 0),
+    ],
+)
+def test_json_follows_its_schema(runs: Path, command: str, kind: str, status: int) -> None:
+    done = headwater(*command.split(), "--json", cwd=runs)
+    assert (done.returncode, done.stderr) == (status, "")
+    found = json.loads(done.stdout, parse_constant=pytest.fail)
+    assert found["schema"] == f"headwater/{kind}/1"
+    assert schema_violations(found, kind) == []
+
+
+def test_why_says_in_json_where_it_broke(runs: Path) -> None:
+    found = json.loads(headwater("why", "runs/bad", "--json", "--lang", "ko", cwd=runs).stdout)
+    assert (found["step"], found["site"], found["kind"], found["cause"]) == (30, "1", "activation", "zero_by_zero")
+    assert "스텝에서" in found["message"]["text"]
+    assert len(found["samples"]) == 21
+
+
+@pytest.mark.parametrize("to", ["parquet", "csv", "jsonl", "tensorboard"])
+def test_export_names_the_files_it_wrote(runs: Path, tmp_path: Path, to: str) -> None:
+    done = headwater("export", "runs/bad", "--to", to, "--out", str(tmp_path / to), "--json", cwd=runs)
+    assert (done.returncode, done.stderr) == (0, "")
+    listed = json.loads(done.stdout)
+    assert (listed["schema"], listed["format"]) == ("headwater/export/1", to)
+    written = {path.name: path.stat().st_size for path in (tmp_path / to).iterdir()}
+    assert {entry["file"]: entry["bytes"] for entry in listed["files"]} == written
+    again = headwater("export", "runs/bad", "--to", to, "--out", str(tmp_path / to), cwd=runs)
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["why {}", "compare runs/good {}", "compare {} runs/good", "export {} --to csv --out x"]
+)
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("../x", "there is no such folder"),
+        ("<img src=x onerror=alert(1)>", "there is no such folder"),
+        ("runs", "it has no run.json"),
+        ("file.parquet", "it is a file"),
+    ],
+)
+def test_what_is_no_run_is_one_clear_line(runs: Path, tmp_path: Path, command: str, name: str, why: str) -> None:
+    (tmp_path / "in" / "runs").mkdir(parents=True)
+    shutil.copytree(runs / "runs" / "good", tmp_path / "in" / "runs" / "good")
+    (tmp_path / "in" / "file.parquet").write_bytes(b"PAR1PAR1")
+    arguments = [name if part == "{}" else part for part in command.split()]
+    done = headwater(*arguments, cwd=tmp_path / "in")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert f"{name} is no run: {why}" in done.stderr
+    assert done.stdout == ""
+    assert not (tmp_path / "in" / "x").exists()
+
+
+def test_runs_of_a_folder_that_there_is_not(tmp_path: Path) -> None:
+    done = headwater("runs", "gone", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "Error: there is no folder 'gone': headwater runs DIR lists the runs that DIR holds.\n"
+    (tmp_path / "empty").mkdir()
+    done = headwater("runs", "empty", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (
+        0,
+        'No runs here: hw.watch(model, optimizer, run="runs/a") records one.\n',
+    )
+
+
+def test_a_damaged_run_is_listed_and_explained_with_what_is_left(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "runs", tmp_path / "runs")
+    segment = next((tmp_path / "runs" / "bad").glob("*/sites/*.parquet"))
+    data = bytearray(segment.read_bytes())
+    data[2000] ^= 1
+    segment.write_bytes(data)
+    done = headwater("why", "runs/bad", cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"sites/{segment.name}, bytes 0 to {len(data)}" in " ".join(done.stdout.split())
+    steps = next((tmp_path / "runs" / "bad").glob("*/steps/*.parquet"))
+    steps.write_bytes(steps.read_bytes()[:-9] + b"x" * 9)
+    listed = json.loads(headwater("runs", "--json", cwd=tmp_path).stdout)["runs"]
+    assert {run["folder"]: run["damaged"] for run in listed} == {"good": 0, "bad": 2}
+
+
+def test_names_of_a_run_are_shown_without_acting_on_the_terminal(tmp_path: Path) -> None:
+    name = "\x1b]0;owned\x07\u202egnp.exe <img onerror=1>"
+    writer = Writer(tmp_path / "a", {"name": name})
+    writer.add_rows("sites", [{"name": name, "order": 0, "op": name}])
+    table = np.zeros((1, len(SITES)))
+    table[0, SITES.index("activation_nan")] = 1.0
+    writer.step(0, {"sites": table})
+    writer.close()
+    done = headwater("why", "a", cwd=tmp_path)
+    assert done.returncode == 1
+    assert not {"\x1b", "\x07", "\u202e"} & set(done.stdout)
+    assert "<img onerror=1>" in done.stdout
+    assert open_run(tmp_path / "a").site_names == [name]
+    listed = headwater("runs", ".", cwd=tmp_path)
+    assert not {"\x1b", "\x07", "\u202e"} & set(listed.stdout)
+
+
+def test_a_newer_run_is_one_clear_line(tmp_path: Path) -> None:
+    from headwater.store.layout import RUN_FILE, checked, with_checksum
+
+    writer = begun(tmp_path / "a")
+    record(writer, range(2))
+    writer.close()
+    file = tmp_path / "a" / RUN_FILE
+    file.write_bytes(with_checksum({**checked(file.read_bytes()), "format": 99}))
+    done = headwater("why", "a", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "newer headwater" in done.stderr
+    with pytest.raises(InputError):
+        open_run(tmp_path / "a")
+    listed = headwater("runs", ".", cwd=tmp_path)
+    assert (listed.returncode, "unreadable" in listed.stdout) == (0, True)
