@@ -388,10 +388,13 @@ class LoRA(nn.Module):
 
 
 def _frozen() -> nn.Module:
-    """Two layers that somebody has trained elsewhere: no training leaves weights spread evenly over an interval."""
+    """Two layers that somebody has trained elsewhere: training leaves a direction that stands out of the draw."""
     model = plain_mlp(depth=4)
     for layer in (model[0], model[2]):
         nn.init.xavier_normal_(layer.weight)
+        rows, columns = layer.weight.shape
+        with torch.no_grad():
+            layer.weight += 3.0 * torch.outer(torch.randn(rows), torch.randn(columns)) / (rows * columns) ** 0.5
         layer.requires_grad_(False)
     return model
 

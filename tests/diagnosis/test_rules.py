@@ -337,7 +337,8 @@ NOT_UPDATING: dict[str, tuple[Callable[[], nn.Module], Optimizer, str, str, str]
     "the graph is cut": (Detached, sgd(), "detached_graph", "warning", "body.weight"),
     "a head is unused": (TwoHeads, sgd(), "unused", "info", "unused.weight"),
     "the learning rate is tiny": (plain_mlp, sgd(1e-9), "learning_rate_low", "critical", "0.weight"),
-    "the learning rate is zero": (plain_mlp, sgd(0.0), "learning_rate_low", "critical", "0.weight"),
+    "the learning rate is zero, as a warm-up begins": (plain_mlp, sgd(0.0), "learning_rate_low", "info", "0.weight"),
+    "the learning rate is as good as zero": (plain_mlp, sgd(1e-9), "learning_rate_low", "critical", "0.weight"),
     "the gradient is tiny": (
         lambda: plain_mlp("sigmoid", "xavier", 30),
         sgd(),
