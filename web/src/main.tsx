@@ -1,0 +1,51 @@
+import { render } from "preact";
+import { effect } from "@preact/signals";
+import { unpacked, type PageData } from "./data";
+import { acceptFiles } from "./drop";
+import { listen } from "./keyboard";
+import { watch } from "./live";
+import { App } from "./parts/app";
+import { difference, problem, readAddress, runs, selectRow, selectStep, theme, wholeWindow, writeAddress } from "./state";
+import { language, t, useTexts } from "./text";
+import "./style.css";
+
+async function start(): Promise<void> {
+  const data = JSON.parse(document.getElementById("headwater-data")!.textContent!) as PageData;
+  useTexts(data.texts);
+  language.value = data.language;
+  effect(() => { document.documentElement.lang = language.value; });
+  effect(() => { document.documentElement.dataset.theme = theme.value; });
+  readAddress();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
+  window.addEventListener("beforeprint", repaint);
+  window.addEventListener("afterprint", repaint);
+  window.addEventListener("hashchange", readAddress);
+  listen();
+  acceptFiles();
+  if (data.mode === "offline") {
+    difference.value = data.difference;
+    try {
+      runs.value = await Promise.all(data.views.map(unpacked));
+    } catch (error) {
+      problem.value = `${t("view.unreadable")} ${String(error)}`;
+    }
+    const worst = runs.value[0]?.view.findings.find((finding) => finding.sites.length);
+    selectStep(wholeWindow.value[1] - 1);
+    if (worst) selectRow(worst.sites[0]);
+    readAddress();
+  }
+  render(<App />, document.getElementById("app")!);
+  document.documentElement.dataset.ready = "true";
+  if (data.mode === "live") await watch();
+  writeAddress();
+}
+
+/** Colours on a canvas do not follow CSS by themselves. */
+function repaint(): void {
+  const shade = theme.value;
+  theme.value = shade === "auto" ? "light" : "auto";
+  theme.value = shade;
+  runs.value = [...runs.value];
+}
+
+void start();
