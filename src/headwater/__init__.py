@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from headwater.api import prescribe as prescribe
     from headwater.api import prove as prove
     from headwater.api import trace as trace
+    from headwater.recorded import Run as Run
+    from headwater.recorded import open_run as open_run
     from headwater.records import Budget as Budget
     from headwater.records import Cause as Cause
     from headwater.records import Experiment as Experiment
@@ -42,10 +44,12 @@ _HOMES = {
     "Prescription": "headwater.records",
     "Proof": "headwater.records",
     "Report": "headwater.report",
+    "Run": "headwater.recorded",
     "Trace": "headwater.report",
     "apply": "headwater.api",
     "assert_healthy": "headwater.api",
     "check": "headwater.api",
+    "open_run": "headwater.recorded",
     "predict": "headwater.api",
     "prescribe": "headwater.api",
     "prove": "headwater.api",
@@ -65,11 +69,13 @@ __all__ = [
     "Prescription",
     "Proof",
     "Report",
+    "Run",
     "Trace",
     "__version__",
     "apply",
     "assert_healthy",
     "check",
+    "open_run",
     "predict",
     "prescribe",
     "prove",

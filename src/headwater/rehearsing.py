@@ -45,7 +45,7 @@ def rehearse(
     """
     seen: list[Any] = []
     due = {round(steps * part / _SCORES) for part in range(1, _SCORES + 1)}
-    with watch(model, optimizer, every=2 * (steps // (2 * _MEASURED)) + 1) as observed:
+    with watch(model, optimizer, every=2 * (steps // (2 * _MEASURED)) + 1, run=None, quiet=True) as observed:
 
         def logged(model: nn.Module, batch: Any) -> Any:
             value = experiment.loss(model, batch)

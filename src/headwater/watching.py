@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import os
 import statistics
+import sys
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -16,6 +21,7 @@ from torch._compile import _disable_dynamo
 from torch.utils.hooks import RemovableHandle
 
 from headwater.judging import diagnosed
+from headwater.keeping import DEFAULT_BUDGET, Kept, chosen_path
 from headwater.kernels.ledger import Ledger
 from headwater.probes.activation_window import ActivationWindow
 from headwater.probes.advice import show_advice
@@ -33,7 +39,12 @@ from headwater.report import Report
 
 Every = int | Literal["auto"]
 
+ALARMS = ("nonfinite", "loss_nonfinite", "gradient_jump")
+"""What can be raised as an alarm; ``event.<name>`` is its message."""
+
 _MAX_EVENTS = 1000
+_MAX_LINES = 10  # on stderr
+_LEAST_BUDGET = 1 << 20
 # A jump of the gradient by a decade between measured steps is worth a closer look; it decides no verdict.
 _JUMP_DECADES = 1.0
 _LEVELS = 5  # measured steps whose median a jump is told from
@@ -60,8 +71,22 @@ class Watch:
         scaler: Any,
         sites: Sites | None,
         window: int,
+        run: str | os.PathLike[str] | None = None,
+        on_alarm: Callable[[Event], object] | None = None,
+        stop_on: Collection[str] = (),
+        quiet: bool = False,
+        run_budget: int = DEFAULT_BUDGET,
     ) -> None:
         self._model = unwrapped(model)
+        self._run = run
+        self._run_budget = run_budget
+        self._kept: Kept | None = None
+        self._on_alarm = on_alarm
+        self._stop_on = frozenset(stop_on)
+        self._quiet = quiet
+        self._lines = 0
+        self.should_stop = False
+        """Whether an alarm named in ``stop_on`` was raised; the loop may ask, and end itself."""
         self._optimizers = optimizers
         self._scaler = scaler
         self._choice = Choice.of(sites)
@@ -82,6 +107,7 @@ class Watch:
         self._scale: float | None = None
         self._levels: deque[float] = deque(maxlen=_LEVELS)
         self._was_finite = True
+        self._loss_was_finite = True
         self._broke: Flow | None = None
         self._loss: float | Tensor | None = None
         self._trajectory = Trajectory()
@@ -90,6 +116,7 @@ class Watch:
         self._said: set[str] = set()
         self._strikes: dict[str, list[str]] = {}
         self._failures = 0
+        self._reason = "closed"
 
     # The loop's side
 
@@ -101,6 +128,7 @@ class Watch:
 
     def __exit__(self, *exc_info: Any) -> None:
         if self._depth == 1:
+            self._reason = exc_info[0].__name__ if exc_info and exc_info[0] is not None else "closed"
             self.close()
         else:
             self._depth = max(0, self._depth - 1)
@@ -122,6 +150,7 @@ class Watch:
         val_loss: float | Tensor | None = None,
         metric: float | Tensor | None = None,
         val_metric: float | Tensor | None = None,
+        **scalars: float | Tensor,
     ) -> None:
         """Tell how the training goes; findings about its course, such as overfitting, rest on it.
 
@@ -130,12 +159,13 @@ class Watch:
             val_loss: Mean loss on data held out.
             metric: On data it is trained on, higher is better.
             val_metric: The same on data held out.
+            **scalars: Any other numbers, for the record alone: ``lr=0.1``.
 
         Raises:
             InputError: If one of them is no single number.
         """
         given = {"loss": loss, "val_loss": val_loss, "metric": metric, "val_metric": val_metric}
-        for name, value in given.items():
+        for name, value in {**given, **scalars}.items():
             if isinstance(value, Tensor) and value.numel() != 1:
                 raise InputError(f"log({name}=...) takes one number, got a tensor of shape {list(value.shape)}.")
             if value is not None and not isinstance(value, (Tensor, int, float)):
@@ -145,8 +175,16 @@ class Watch:
         if loss is not None:
             self._loss = loss.detach() if isinstance(loss, Tensor) else loss
         if val_loss is not None or metric is not None or val_metric is not None:
-            seen, held_out, share, held_out_share = (None if v is None else float(v) for v in given.values())
+            seen, held_out, share, held_out_share = (None if v is None else _number(v) for v in given.values())
             self.score(Score(self.steps, seen, held_out, share, held_out_share))
+        if self._kept is not None:
+            self._record_scalars({**given, **scalars})
+
+    def _record_scalars(self, given: Mapping[str, float | Tensor | None]) -> None:
+        """Write what was told, but a loss: that is written with its step, and may have to be waited for."""
+        told = {name: _number(value) for name, value in given.items() if name != "loss" and value is not None}
+        if told and self._kept is not None:
+            self._kept.scalars(self.steps, told)
 
     def score(self, score: Score) -> None:
         """Enter how well the model does now."""
@@ -212,6 +250,11 @@ class Watch:
         """What the first measured step with NaN or Inf showed, ``None`` if there was none."""
         return self._broke
 
+    @property
+    def run(self) -> Path | None:
+        """The folder that is recorded into, ``None`` if nothing is."""
+        return self._kept.path if self._kept is not None else None
+
     def report(self) -> Report:
         """What is wrong with the training, by the last step that was measured with everything there is.
 
@@ -241,6 +284,7 @@ class Watch:
     # Steps
 
     def _start(self) -> None:
+        self._open_run()
         _active[self._model] = self
         for optimizer in self._optimizers:
             self._handles.append(optimizer.register_step_pre_hook(self._before))
@@ -248,6 +292,35 @@ class Watch:
         self._scale = self._current_scale()
         self._started_s = time.perf_counter()
         self._begin(self._schedule.first())
+
+    def _open_run(self) -> None:
+        path = chosen_path(self._run) if self._run is not None else None
+        if path is None:
+            return
+        schedule = self._schedule
+        settings = {"every": str(schedule.every), "budget": schedule.budget}
+        self._kept = Kept(self._model, path, self._choice, settings, self._run_budget)
+        self._kept.writer.on_trouble = self._note_trouble
+
+    def _note_trouble(self, why: str) -> None:
+        """Recording has stopped because of the disk, or (``""``) goes on."""
+        self._note(Message("event.recording_stopped", {"why": why}) if why else Message("event.recording_resumed", {}))
+
+    def _close_run(self) -> None:
+        kept = self._kept
+        if kept is None:
+            return
+        info = self.info
+        facts = {
+            "every": info.every,
+            "budget": info.budget,
+            "steps": info.steps,
+            "sampled": info.sampled,
+            "thorough": info.thorough,
+            "step_s": info.step_s,
+            "overhead": info.overhead,
+        }
+        kept.close(self._reason, facts)
 
     def _stop(self) -> None:
         for handle in self._handles:
@@ -265,6 +338,7 @@ class Watch:
             self._give_up(error)
         if not _active:
             show_advice()
+        self._recorded(self._close_run)
 
     def _begin(self, level: Level) -> None:
         self._level = level
@@ -330,11 +404,32 @@ class Watch:
             self._latest = step
             self._trajectory.add(step.in_short())
             self._thorough = step if step.thorough else self._thorough
+            self._record(step)
             self._look(step)
         except Exception as error:
             step.abandon()
             self._give_up(error)
         return step.spent_s
+
+    def _record(self, step: SampledStep) -> None:
+        """Write a measured step, and of a thorough one everything it showed."""
+        kept = self._kept
+        if kept is None:
+            return
+        started = time.perf_counter()
+        self._recorded(lambda: kept.step(step))
+        if step.thorough:
+            self._recorded(lambda: kept.flow("last", self._flow_of(step)))
+            if not step.number:
+                self._recorded(lambda: kept.flow("first", step.flow()))
+        step.spent_s += time.perf_counter() - started
+
+    def _recorded(self, work: Callable[[], object]) -> None:
+        """A failure of ours in recording costs neither the training nor the measurement anything."""
+        try:
+            work()
+        except Exception as error:
+            self._say("event.recording_failed", error=in_one_line(error))
 
     def _modules(self) -> dict[int, ModuleInfo]:
         """What is known of the modules; found out again when some were added, replaced or taken away."""
@@ -361,12 +456,20 @@ class Watch:
 
     def _look(self, step: SampledStep) -> None:
         """Whether something has just gone wrong, so that the next steps are worth measuring."""
+        if step.loss is not None:
+            if not math.isfinite(step.loss) and self._loss_was_finite:
+                self._alarm("event.loss_nonfinite", loss=str(step.loss))
+            self._loss_was_finite = math.isfinite(step.loss)
         for name in self._parameters.replaced:
             self._note(Message("event.replaced", {"parameter": name}))
         nonfinite = step.nonfinite()
         if nonfinite and self._was_finite:
             self._alarm("event.nonfinite", elements=nonfinite)
-            self._broke = self._broke or step.flow()
+            if self._broke is None:
+                self._broke = step.flow()
+                if self._kept is not None:
+                    kept, broke = self._kept, self._broke
+                    self._recorded(lambda: kept.flow("broke", broke))
         self._was_finite = not nonfinite
         level = step.log10_gradient()
         if level is None or nonfinite:  # what is left of a gradient with NaN or Inf is no level
@@ -378,8 +481,29 @@ class Watch:
         self._levels.append(level)
 
     def _alarm(self, id: str, **values: Any) -> None:
-        self._note(Message(id, values))
+        event = Event(self.steps, Message(id, values))
+        self._note(event.message, is_alarm=True)
         self._schedule.alarm()
+        self.should_stop = self.should_stop or id.removeprefix("event.") in self._stop_on
+        if self._on_alarm is not None:
+            try:
+                self._on_alarm(event)
+            except Exception as error:
+                self._say("event.callback_failed", error=in_one_line(error))
+        if not self._quiet:
+            self._print(event)
+
+    def _print(self, event: Event) -> None:
+        """One line on stderr; where there are many alarms, those after the first few are in the record only."""
+        self._lines += 1
+        if self._lines > _MAX_LINES:
+            return
+        from headwater.i18n import text
+
+        values = {"step": event.step, "message": str(event.message)}
+        line = text("alarm.last_line" if self._lines == _MAX_LINES else "alarm.line", values)
+        with suppress(OSError, ValueError, AttributeError):  # a stderr that is closed or gone
+            sys.stderr.write(line + "\n")
 
     def _check_scale(self) -> bool:
         """Whether the gradient scaler has skipped a step since it was asked the last time."""
@@ -400,11 +524,15 @@ class Watch:
             self._give_up(error)
             return None
 
-    def _note(self, message: Message) -> None:
+    def _note(self, message: Message, is_alarm: bool = False) -> None:
+        event = Event(self.steps, message)
         if len(self._events) < _MAX_EVENTS:
-            self._events.append(Event(self.steps, message))
+            self._events.append(event)
         else:
             self._events_left_out += 1
+        if self._kept is not None and (is_alarm or len(self._events) < _MAX_EVENTS):
+            kept = self._kept
+            self._recorded(lambda: kept.event(event, is_alarm))
 
     def _say(self, id: str, **values: Any) -> None:
         """Note something once."""
@@ -440,6 +568,11 @@ def watch(
     scaler: Any = None,
     sites: Sites | None = None,
     window: int = 8,
+    run: str | os.PathLike[str] | None = "auto",
+    on_alarm: Callable[[Event], object] | None = None,
+    stop_on: Collection[str] = (),
+    quiet: bool = False,
+    run_budget: int = DEFAULT_BUDGET,
 ) -> Watch:
     """Watch a training loop: ``with hw.watch(model, optimizer) as watch:`` around it, and nothing else changes.
 
@@ -455,6 +588,12 @@ def watch(
         sites: Which operations are measured: a pattern of names (``"encoder.*"``), a class of modules, several of
             either, or a depth; all by default. Parameters are always measured.
         window: Measured steps over which a unit has to be silent to count as dead.
+        run: Folder to record into, for ``hw.open_run`` and ``headwater watch``; by default one named after the time in
+            ``runs/`` (or where the variable ``HEADWATER_RUNS`` says). ``None`` records nothing.
+        on_alarm: Called with each alarm, an ``Event``, in the training's thread.
+        stop_on: Alarms that set ``watch.should_stop``: ``"nonfinite"``, ``"loss_nonfinite"``, ``"gradient_jump"``.
+        quiet: Whether to print no line on stderr for an alarm.
+        run_budget: Bytes the run may take on disk; what is old gets coarser then, but around alarms.
 
     Raises:
         InputError: If something handed over cannot be used; the message has the corrected call.
@@ -462,7 +601,7 @@ def watch(
     Example:
         >>> model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1))
         >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        >>> with watch(model, optimizer, every=1) as observed:
+        >>> with watch(model, optimizer, every=1, run=None) as observed:
         ...     for _ in range(3):
         ...         optimizer.zero_grad()
         ...         model(torch.randn(32, 8)).square().mean().backward()
@@ -476,11 +615,25 @@ def watch(
         raise InputError(f"window counts measured steps: a whole number from 1, got {window!r}.")
     if scaler is not None and not callable(getattr(scaler, "get_scale", None)):
         raise InputError(f"scaler is the torch.amp.GradScaler of the loop, got {type(scaler).__name__}.")
+    _check_alarms(on_alarm, stop_on)
+    if run is not None:
+        chosen_path(run)
+    if not isinstance(run_budget, int) or run_budget < _LEAST_BUDGET:
+        raise InputError(f"run_budget counts bytes, from {_LEAST_BUDGET:,}: got {run_budget!r}.")
     running = _active.get(unwrapped(model))
     if running is not None:
         running.note_again()
         return running
-    return Watch(model, optimizers, every, budget, scaler, sites, window)
+    return Watch(
+        model, optimizers, every, budget, scaler, sites, window, run, on_alarm, stop_on, quiet, run_budget=run_budget
+    )
+
+
+def _check_alarms(on_alarm: Any, stop_on: Any) -> None:
+    if on_alarm is not None and not callable(on_alarm):
+        raise InputError(f"on_alarm is called with each alarm: a function of one event, got {type(on_alarm).__name__}.")
+    if isinstance(stop_on, str) or not isinstance(stop_on, Collection) or set(stop_on) - set(ALARMS):
+        raise InputError(f'stop_on names alarms, such as stop_on=("{ALARMS[0]}",); there are {", ".join(ALARMS)}.')
 
 
 def _optimizers(given: Any) -> list[torch.optim.Optimizer]:
@@ -500,6 +653,10 @@ def _optimizers(given: Any) -> list[torch.optim.Optimizer]:
         "watch() needs the optimizer, whose steps are the steps: hw.watch(model, optimizer); "
         f"got {type(given).__name__}."
     )
+
+
+def _number(value: float | Tensor) -> float:
+    return float(value.detach()) if isinstance(value, Tensor) else float(value)
 
 
 def _scale_of_gradients(optimizer: torch.optim.Optimizer) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -19,6 +19,19 @@ Row = NDArray[np.int64]
 
 NARROW = {torch.float32: 0, torch.bfloat16: 1, torch.float16: 2}
 """The types the compiled kernel reads, by the number it knows them by."""
+SUMMARY = (
+    "count",
+    "nan",
+    "inf",
+    "rms",
+    "mean",
+    "std",
+    "norm",
+    "abs_max",
+    "zero_fraction",
+    "subnormal_fraction",
+)
+"""The columns of :meth:`Ledger.summaries`."""
 _TINY_EXPONENT = (-126, -126, -14)  # floor(log₂) of the smallest normal number
 _WORD = 8  # bytes
 _FIRST_CAPACITY = 256
@@ -154,6 +167,53 @@ class Ledger:
         counts = self._rows[row]
         return int(counts[self._cpu.COUNT]), int(counts[self._cpu.NAN] + counts[self._cpu.INF])
 
+    def summaries(self, groups: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+        """What tables hold of groups of rows, each merged into one: far quicker than a :meth:`merged` for each.
+
+        Args:
+            groups: Rows that belong together; an empty group is unknown.
+
+        Returns:
+            A row per group with the columns of ``SUMMARY``; NaN for what is not known.
+        """
+        out = np.full((len(groups), len(SUMMARY)), math.nan)
+        plain = [place for place, rows in enumerate(groups) if len(rows) == 1 and self._kinds[rows[0]] >= 0]
+        rows = [groups[place][0] for place in plain]
+        out[plain] = self._summaries_compiled(np.array(rows, np.int64))
+        quick = set(plain)
+        for place, rest in enumerate(groups):
+            if place not in quick and len(rest):
+                merged = self.merged(rest)
+                assert merged is not None
+                out[place] = summary(merged)
+        return out
+
+    def _summaries_compiled(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        cpu = self._cpu
+        if not len(rows):
+            return np.empty((0, len(SUMMARY)))
+        counts = self._rows[rows]
+        numbers = counts.view(np.float64)
+        count, nan, inf, zero = counts[:, cpu.COUNT : cpu.ZERO + 1].T.astype(np.float64)
+        finite = count - nan - inf
+        exponent = counts[:, cpu.EXPONENT].astype(np.int32)
+        tiny = np.array(_TINY_EXPONENT, np.int64)[np.array([self._kinds[row] for row in rows])] - cpu.LOWEST
+        histogram = counts[:, cpu.HISTOGRAM : cpu.HISTOGRAM + int(tiny.max())]
+        subnormal = np.where(np.arange(histogram.shape[1]) < tiny[:, None], histogram, 0).sum(axis=1)
+        low, high = numbers[:, cpu.MIN], numbers[:, cpu.MAX]
+        with np.errstate(all="ignore"):
+            mean = numbers[:, cpu.MEAN]
+            known = finite > 0
+            abs_max = np.where(known, np.maximum(np.abs(low), np.abs(high)), math.nan)
+            m2 = numbers[:, cpu.M2]
+            rms = np.ldexp(np.sqrt(m2 / finite + mean**2), exponent)
+            std = np.where(finite > 1, np.ldexp(np.sqrt(m2 / (finite - 1)), exponent), math.nan)
+            rms = np.where(known, np.minimum(rms, abs_max), math.nan)
+            mean = np.where(known, np.clip(np.ldexp(mean, exponent), -abs_max, abs_max), math.nan)
+            norm = np.where(known, np.ldexp(np.sqrt(m2 + finite * numbers[:, cpu.MEAN] ** 2), exponent), math.nan)
+            columns = (count, nan, inf, rms, mean, std, norm, abs_max, zero / count, subnormal / count)
+        return np.stack(columns, axis=1)
+
     def nonfinite(self) -> int:
         """How many elements of all rows together are NaN or Inf."""
         cpu, used = self._cpu, len(self._kinds)
@@ -230,6 +290,23 @@ class _CudaRows:
 
 
 _PLAIN = {Tensor, torch.nn.Parameter}
+
+
+def summary(moments: Moments) -> list[float]:
+    """The columns of ``SUMMARY``, read off a record."""
+    values = (
+        moments.count,
+        moments.nan_count,
+        moments.inf_count,
+        moments.rms,
+        moments.mean,
+        moments.std,
+        moments.norm,
+        moments.abs_max,
+        moments.zero_fraction,
+        moments.subnormal_fraction,
+    )
+    return [math.nan if value is None else float(value) for value in values]
 
 
 def moments(tensor: Tensor) -> Moments:

@@ -141,6 +141,33 @@ class Readings:
         readings = list(self.by_parameter.values())
         return int(np.nansum(readings[0].numbers[:, 7])) if readings else 0
 
+    def columns(self) -> dict[str, NDArray[np.float64]]:
+        """What the step showed beside moments, a number per parameter and NaN for unknown; as :meth:`flows` has them."""
+        readings = list(self.by_parameter.values())
+        if not readings:
+            return {}
+        numbers = readings[0].numbers
+        product, square, previous, weight, update, unchanged, spoiled = numbers[:, 1:].T
+        kept = np.array([float(reading.subject.kept) for reading in readings])
+        was_known = np.array([reading.gradient_was_known for reading in readings])
+        was_stepped = np.array([reading.was_stepped for reading in readings]) & (kept > 0) & ~np.isnan(weight)
+        with np.errstate(all="ignore"):
+            cosine = product / (np.sqrt(square) * np.sqrt(previous))
+            columns = {
+                "sign_coherence": _signs_of_all(readings),
+                "gradient_cosine": np.where(was_known & np.isfinite(cosine), cosine, math.nan),
+                "update_ratio": np.where(was_stepped & (weight > 0), np.sqrt(update / weight), math.nan),
+                "unchanged_fraction": np.where(was_stepped, unchanged / kept, math.nan),
+                "spoiled": np.where(was_stepped, spoiled, 0.0),
+            }
+        for index, reading in enumerate(readings):
+            if reading.other_change is not None:
+                ratio, share, count = reading.other_change
+                columns["update_ratio"][index] = math.nan if ratio is None else ratio
+                columns["unchanged_fraction"][index] = math.nan if share is None else share
+                columns["spoiled"][index] = count
+        return columns
+
     def _sums(self, columns: slice) -> list[float]:
         """Sums over the parameters; where only a part of one was kept, it stands for the whole."""
         readings = list(self.by_parameter.values())
@@ -180,6 +207,19 @@ class Readings:
             lost_to_rounding_fraction=reading.lost_to_rounding,
             replaced=reading.replaced,
         )
+
+
+def _signs_of_all(readings: list[_Reading]) -> NDArray[np.float64]:
+    """The coherence of each gradient's signs, NaN where none has one."""
+    out = np.array([math.nan if r.sign_coherence is None else r.sign_coherence for r in readings])
+    filled = [index for index, reading in enumerate(readings) if len(reading.coherences)]
+    if filled:
+        ends = np.cumsum([len(readings[index].coherences) for index in filled])
+        sums = np.add.reduceat(np.concatenate([readings[i].coherences for i in filled]), [0, *ends[:-1]], axis=0)
+        with np.errstate(all="ignore"):
+            signs = sums[:, 0] / sums[:, 1]
+        out[filled] = np.where(sums[:, 1] > 0, signs, out[filled])
+    return out
 
 
 class ParameterProbe:

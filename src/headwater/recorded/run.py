@@ -1,0 +1,161 @@
+"""A recorded run as people open it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from headwater.diagnosis import diagnose
+from headwater.records import Event, Flow, HeadwaterError, RunInfo, Score, Training, TrainingStep, WatchInfo
+from headwater.records.codec import decode
+from headwater.report import Report
+from headwater.store import Recording
+
+_MOST = 512  # steps of the training's course in a report, as a watch keeps
+
+
+class Run(Recording):
+    """A run's folder, read; made by :func:`open_run`. Nothing in it is loaded as code, and nothing is changed."""
+
+    @property
+    def name(self) -> str:
+        """As it was recorded; what the folder is called now may be something else."""
+        return str(self.info.get("name", self.path.name))
+
+    def flow(self, which: str = "last") -> Flow | None:
+        """Everything a kept step showed.
+
+        Args:
+            which: ``first``, ``last`` thorough one, or ``broke``: the first with NaN or Inf.
+        """
+        data = self.flow_data(which)
+        if data is None:
+            return None
+        try:
+            return Flow.from_dict(data)
+        except (ValueError, TypeError):
+            return None
+
+    def training(self) -> Training | None:
+        """The course of the training: a line per recorded step, thinned out where it is long."""
+        return _training(self)
+
+    def report(self) -> Report:
+        """The diagnosis of the last thorough step, or of the first one with NaN or Inf, with the training's course.
+
+        Raises:
+            HeadwaterError: If no step was kept as a whole; the message says what can be had instead.
+        """
+        broke = self.flow("broke")
+        flow = self.flow("last") or self.flow("first")
+        if broke is not None and (flow is None or flow.step <= broke.step):
+            flow = broke
+        if flow is None:
+            raise HeadwaterError(
+                f"{self.path.name} keeps no step as a whole, which a report rests on: it ended before the first was "
+                f"written. `headwater why {self.path.name}` and run.read(...) show the numbers of {len(self)} steps."
+            )
+        flow = _with_training(flow, self.training())
+        spoiled = broke is not None and flow.step >= broke.step
+        return Report(
+            run=self.run_info(),
+            diagnosis=diagnose(flow, broke=broke if spoiled else None),
+            flow=flow,
+            watch=self.watch_info(),
+        )
+
+    def run_info(self) -> RunInfo:
+        """What ran, as far as it is known."""
+        unknown = {"parameters": 0, "trainable": 0, "seed": None, "wall_time_s": 0.0}
+        known = {field.name: self.info.get(field.name, unknown.get(field.name, "")) for field in fields(RunInfo)}
+        try:
+            return decode(RunInfo, known)
+        except ValueError:
+            return RunInfo(**{**{field.name: "" for field in fields(RunInfo)}, **unknown})  # type: ignore[arg-type]
+
+    def watch_info(self) -> WatchInfo:
+        """How the training was watched, and what that cost."""
+        facts: dict[str, Any] = self.starts[-1].facts if self.starts else {}
+        steps, _ = self.read("activation_rms", sites=[])
+        return WatchInfo(
+            every=str(facts.get("every", self.info.get("every", "?"))),
+            budget=float(facts.get("budget", self.info.get("budget", 0.0))),
+            steps=int(facts.get("steps", int(steps[-1]) + 1 if len(steps) else 0)),
+            sampled=len(self),
+            thorough=int(facts.get("thorough", 0)),
+            step_s=facts.get("step_s"),
+            overhead=facts.get("overhead"),
+            events=tuple(_listed(self.events())),
+        )
+
+
+def open_run(path: str | Path, rank: int = 0) -> Run:
+    """Open a recorded run, also while it is being written, and after it was killed.
+
+    Args:
+        path: The folder that ``hw.watch(model, optimizer, run=...)`` recorded into.
+        rank: Whose numbers, where several processes trained together.
+
+    Raises:
+        InputError: If there is no run, or one of a newer version.
+
+    Example:
+        >>> import tempfile
+        >>> from headwater.store import Writer
+        >>> writer = Writer(tempfile.mkdtemp() + "/a")
+        >>> _ = writer.scalars(0, {"loss": 0.5})
+        >>> run = open_run(writer.path)
+        >>> run.state.name, run.scalars()["loss"].values.tolist()
+        ('running', [0.5])
+        >>> writer.close()
+        >>> open_run(writer.path).state.name
+        'ended'
+    """
+    return Run(path, rank)
+
+
+def _with_training(flow: Flow, training: Training | None) -> Flow:
+    return replace(flow, training=training)
+
+
+def _listed(events: tuple[Event, ...]) -> list[Event]:
+    return [event for event in events if event.message.id != "event.end"][:1000]
+
+
+def _training(run: Recording) -> Training | None:
+    course, scores = _course(run), _scores(run)
+    return Training(tuple(course), tuple(scores)) if course or scores else None
+
+
+def _course(run: Recording) -> list[TrainingStep]:
+    """A line per step, every second of them or fewer where they are many; the last one is always there."""
+    curves = run.course()
+    steps = curves["update_ratio"].steps
+    losses = run.loss_of_steps()
+    stride = -(-len(steps) // _MOST) or 1
+    places = list(range((len(steps) - 1) % stride, len(steps), stride)) if len(steps) else []
+    known = {name: curves[name].values for name in ("log10_gradient", "gradient_cosine", "update_ratio")}
+    return [
+        TrainingStep(
+            int(steps[place]),
+            losses[place],
+            **{name: None if math.isnan(values[place]) else float(values[place]) for name, values in known.items()},
+        )
+        for place in places
+    ]
+
+
+def _scores(run: Recording) -> list[Score]:
+    found: dict[int, dict[str, float]] = {}
+    for name, field in (
+        ("val_loss", "validation_loss"),
+        ("metric", "metric"),
+        ("val_metric", "validation_metric"),
+    ):
+        curve = run.scalars().get(name)
+        if curve is not None:
+            for step, value in zip(curve.steps.tolist(), curve.values.tolist(), strict=True):
+                found.setdefault(step, {})[field] = value
+    return [Score(step, **values) for step, values in sorted(found.items())][-_MOST:]

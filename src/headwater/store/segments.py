@@ -1,0 +1,181 @@
+"""Parquet segments: tables that pandas, polars and DuckDB read without us.
+
+A segment of sites has a row per site and recorded step, all steps of a site together; unmeasured is null. A rollup has
+a row per site and 16, 256 or 4,096 recorded steps, with minimum, maximum, mean and last of each statistic.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headwater.store.disk import Disk
+from headwater.store.layout import folder_mode, segment_name, segment_of, write_whole
+from headwater.store.payloads import MAX_ROWS, PayloadError, Table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+REDUCTIONS = ("min", "max", "mean", "last")
+KEY = b"headwater"
+_MAX_BYTES = 1 << 30  # of one file; ours have a tenth
+_MAX_CELLS = 1 << 28  # of one column, before it is allocated
+
+
+class ForeignError(ValueError):
+    """Parquet that another program has written."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When the steps of a segment, or the first ones of a rollup's rows, were recorded.
+
+    Attributes:
+        ordinal: How many steps this process start had recorded before.
+        step: Optimizer steps taken before.
+        number: Of the frame.
+        time: Seconds since 1970, UTC.
+    """
+
+    ordinal: NDArray[np.int64]
+    step: NDArray[np.int64]
+    number: NDArray[np.int64]
+    time: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.step)
+
+    def taken(self, places: Any) -> Clock:
+        """Those at the places."""
+        return Clock(self.ordinal[places], self.step[places], self.number[places], self.time[places])
+
+    @staticmethod
+    def joined(parts: Sequence[Clock]) -> Clock:
+        """One after the other."""
+        if not parts:
+            empty = np.empty(0, np.int64)
+            return Clock(empty, empty, empty, np.empty(0))
+        return Clock(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("ordinal", "step", "number", "time")))
+
+
+def write_segment(
+    disk: Disk, folder: Path, number: int, table: pa.Table, facts: dict[str, Any], floats: list[str]
+) -> Path:
+    """Write a table as one segment, in one piece.
+
+    Args:
+        disk: Makes the calls.
+        folder: Of the table and level; made if it is not there.
+        number: Of the log.
+        table: With ordinary columns.
+        facts: Kept beside the schema.
+        floats: Columns of float64, whose bytes are stored plane by plane.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not folder.is_dir():
+        disk.mkdir(folder, folder_mode())
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table.replace_schema_metadata({**(table.schema.metadata or {}), KEY: json.dumps(facts)}),
+        sink,
+        compression="zstd",
+        use_dictionary=[name for name in table.column_names if name not in floats],
+        use_byte_stream_split=floats,
+        write_page_checksum=True,
+        write_statistics=[name for name in table.column_names if name not in floats],
+        row_group_size=max(1, table.num_rows),
+    )
+    data = memoryview(sink.getvalue())
+    path = folder / segment_name(number, zlib.crc32(data))
+    write_whole(disk, path, data)
+    return path
+
+
+def cells(values: NDArray[np.float64]) -> pa.Array:
+    """Numbers as a column, NaN as null."""
+    import pyarrow as pa
+
+    return pa.array(values.reshape(-1), pa.float64(), from_pandas=True)
+
+
+def repeated(names: Sequence[str], times: int) -> pa.Array:
+    """Names as a column, each so many times."""
+    import pyarrow as pa
+
+    places = np.repeat(np.arange(len(names), dtype=np.int32), times)
+    return pa.DictionaryArray.from_arrays(places, pa.array(list(names), pa.string()))
+
+
+def timestamps(seconds: NDArray[np.float64]) -> pa.Array:
+    """Times as a column, in microseconds, UTC."""
+    import pyarrow as pa
+
+    micros = np.round(np.nan_to_num(seconds) * 1e6).astype(np.int64)
+    return pa.array(micros, pa.timestamp("us", tz="UTC"))
+
+
+class Segment:
+    """One sealed file; its checksum is compared when it is first opened.
+
+    Args:
+        path: Of the file, named as ours are.
+
+    Raises:
+        OSError: If it cannot be read.
+        PayloadError: If its bytes are not those that were written.
+        ForeignError: If ours never wrote it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        named = segment_of(path.name)
+        if named is None:
+            raise ForeignError(path.name)
+        self.path = path
+        self.number, crc = named
+        if path.stat().st_size > _MAX_BYTES or path.is_symlink():
+            raise PayloadError(f"larger than {_MAX_BYTES:,} bytes, or a link")
+        self._bytes = path.read_bytes()
+        if zlib.crc32(self._bytes) != crc:
+            raise PayloadError("its checksum does not fit its name")
+        try:
+            self._file = pq.ParquetFile(pa.BufferReader(self._bytes), page_checksum_verification=True)
+            self.facts: dict[str, Any] = json.loads(self._file.schema_arrow.metadata[KEY])
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+            raise ForeignError(f"{path.name}: {error}") from error
+        self.columns = tuple(self._file.schema_arrow.names)
+        self.names: list[str] = [str(name) for name in self.facts.get("rows", ())]
+        self.count = int(self.facts.get("count", 0))
+        rows = self._file.metadata.num_rows
+        if len(self.names) > MAX_ROWS or rows > _MAX_CELLS or (self.names and rows != len(self.names) * self.count):
+            raise PayloadError(f"{rows} rows of {len(self.names)} sites and {self.count} steps")
+
+    def clock(self) -> Clock:
+        """Of its steps."""
+        table = self._file.read(["ordinal", "step", "number", "time"], use_threads=False)
+        count = self.count if self.names else table.num_rows
+        ordinal, step, number = (table[name].to_numpy()[:count].astype(np.int64) for name in table.column_names[:3])
+        time = table["time"].cast("int64").to_numpy()[:count] / 1e6
+        return Clock(ordinal, step, number, time)
+
+    def column(self, name: str) -> Table:
+        """One column, rows by steps; NaN for null."""
+        if name not in self.columns:
+            return np.full((len(self.names), self.count), np.nan)
+        values = self._file.read([name], use_threads=False)[name].to_numpy()
+        return np.asarray(values, np.float64).reshape(len(self.names), self.count)
+
+    def table(self) -> pa.Table:
+        """All of it."""
+        return self._file.read(use_threads=False)

@@ -1,0 +1,326 @@
+"""One process start of one rank, as a reader finds it: sealed segments, and logs that are not sealed yet."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headwater.store.columns import COURSE, GROUPS, ROLLED, Group
+from headwater.store.keeper import WATCH_FILE
+from headwater.store.layout import (
+    FLOWS_FOLDER,
+    HEARTBEAT_FILE,
+    LEVELS,
+    ROWS_FILE,
+    START_FILE,
+    checked,
+    level_folder,
+    log_of,
+    read_small,
+    segment_of,
+)
+from headwater.store.logfile import Damage, LogFile, NewerFormatError
+from headwater.store.payloads import PayloadError, Table
+from headwater.store.rollup import rolled_up
+from headwater.store.sealing import clock_of
+from headwater.store.segments import Clock, ForeignError, Segment
+
+_MAX_FLOW = 256 << 20  # bytes, unpacked
+_KEPT = 256 << 20  # bytes of columns
+
+
+@dataclass
+class Piece:
+    """The part of a start that one log holds or held.
+
+    Attributes:
+        number: Of the log.
+        log: If it is not sealed.
+        files: Segments by table and level.
+    """
+
+    number: int
+    log: LogFile | None = None
+    files: dict[str, Path] = field(default_factory=dict)
+
+
+class Start:
+    """Reads one start's folder; :meth:`refresh` finds what has come since.
+
+    Args:
+        folder: Of the start.
+        number: Of the start.
+        rank: That wrote it.
+    """
+
+    def __init__(self, folder: Path, number: int, rank: int) -> None:
+        self.folder = folder
+        self.number = number
+        self.rank = rank
+        self.pieces: list[Piece] = []
+        self._logs: dict[int, LogFile] = {}
+        self._segments: dict[Path, Segment | Damage] = {}
+        self._columns: dict[tuple[Path, str], Table] = {}
+        self._columns_size = 0
+        self._rows: dict[Group, list[dict[str, Any]]] | None = None
+
+    def refresh(self) -> None:
+        """Look again. A log that vanishes meanwhile has been sealed: look once more."""
+        for _ in range(5):
+            try:
+                self._look()
+                return
+            except FileNotFoundError:
+                continue
+
+    def _look(self) -> None:
+        logs = {n: path for path in self.folder.iterdir() if (n := log_of(path.name)) is not None}
+        pieces = {number: Piece(number) for number in logs}
+        for number, path in logs.items():
+            log = self._logs.setdefault(number, LogFile(path))
+            log.refresh()
+            pieces[number].log = log
+        for number in set(self._logs) - set(logs):
+            del self._logs[number]
+        for table in (
+            "steps",
+            "scalars",
+            "events",
+            *(level_folder(g, level) for g in ROLLED for level in (1, *LEVELS)),
+        ):
+            folder = self.folder / table
+            if not folder.is_dir() or folder.is_symlink():
+                continue
+            for path in folder.iterdir():
+                named = segment_of(path.name)
+                if named is not None and named[0] not in logs:
+                    pieces.setdefault(named[0], Piece(named[0])).files[table] = path
+        self.pieces = [pieces[number] for number in sorted(pieces)]
+        self._rows = None
+
+    # What is known of it
+
+    @property
+    def who(self) -> dict[str, Any]:
+        """Who wrote it; empty if that is damaged."""
+        return self._small(START_FILE)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """How the training was watched, as far as that was written down."""
+        return self._small(WATCH_FILE)
+
+    @property
+    def heartbeat(self) -> dict[str, Any]:
+        """The last sign of life; empty if there is none."""
+        try:
+            return checked(read_small(self.folder / HEARTBEAT_FILE).rstrip(b" \0"))
+        except (OSError, PayloadError):
+            return {}
+
+    @property
+    def end(self) -> dict[str, Any] | None:
+        """What was said at the end."""
+        for event in reversed(self.events()):
+            if event["id"] == "event.end":
+                return event
+        return None
+
+    def rows(self, group: Group) -> list[dict[str, Any]]:
+        """What is known of each row, in the order of the tables."""
+        if self._rows is None:
+            self._rows = self._find_rows()
+        return self._rows[group]
+
+    def damage(self) -> list[Damage]:
+        """What could not be read."""
+        found: list[Damage] = []
+        for piece in self.pieces:
+            if piece.log is not None:
+                found += piece.log.damage
+            for path in piece.files.values():
+                segment = self._open(path)
+                found += [segment] if isinstance(segment, Damage) else []
+        return [Damage(f"{self.folder.name}/{d.file}", d.start, d.stop, d.why) for d in found]
+
+    def tail(self) -> Damage | None:
+        """Bytes at the end of the last log that are no frame: torn, or just being written."""
+        last = self.pieces[-1].log if self.pieces else None
+        return last.tail if last is not None else None
+
+    # Steps
+
+    def clock(self, piece: Piece, level: int, group: Group = "sites") -> Clock:
+        """When the steps of a piece were recorded, a row per run of steps at a coarser level."""
+        if piece.log is not None:
+            clock = clock_of(piece.log)
+            return clock if level == 1 else clock.taken(_starts(clock, level))
+        for table in (level_folder(group, level), "steps") if level == 1 else (level_folder(group, level),):
+            segment = self._segment(piece, table)
+            if segment is not None:
+                return segment.clock()
+        return Clock.joined([])
+
+    def level_there(self, piece: Piece, group: Group, wanted: int) -> int | None:
+        """The level at hand nearest to the wanted one: a coarser one before a finer one."""
+        if piece.log is not None:
+            return wanted
+        levels = [level for level in (1, *LEVELS) if self._segment(piece, level_folder(group, level)) is not None]
+        coarser = [level for level in levels if level >= wanted]
+        return min(coarser) if coarser else max(levels, default=None)
+
+    def column(self, piece: Piece, group: Group, level: int, statistic: str, reduce: str) -> Table:
+        """One statistic, rows by steps (or runs of them)."""
+        if piece.log is not None:
+            values = piece.log.column(group, statistic)
+            if level == 1 or not values.shape[1]:
+                return values
+            return rolled_up(values.T, _starts(clock_of(piece.log), level))[reduce].T
+        segment = self._segment(piece, level_folder(group, level))
+        assert segment is not None
+        name = statistic if level == 1 else f"{statistic}.{reduce}"
+        key = segment.path, name
+        if key not in self._columns:
+            values = segment.column(name)
+            if self._columns_size + values.nbytes > _KEPT:
+                self._columns.clear()
+                self._columns_size = 0
+            self._columns[key] = values
+            self._columns_size += values.nbytes
+        return self._columns[key]
+
+    def recorded(self, piece: Piece) -> int:
+        """Steps in a piece."""
+        if piece.log is not None:
+            return len(piece.log.steps)
+        segment = self._segment(piece, "steps")
+        return segment._file.metadata.num_rows if segment is not None else len(self.clock(piece, 1))
+
+    def losses(self, piece: Piece) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """The loss of each step, and whether it was told at all: one that was told may be NaN."""
+        if piece.log is not None:
+            told = [step.loss is not None for step in piece.log.steps]
+            values = [math.nan if step.loss is None else step.loss for step in piece.log.steps]
+            return np.array(values, np.float64), np.array(told, bool)
+        segment = self._segment(piece, "steps")
+        if segment is None:
+            return np.empty(0), np.empty(0, bool)
+        column = segment.table()["loss"].combine_chunks()
+        return np.asarray(column.to_numpy(zero_copy_only=False), np.float64), column.is_valid().to_numpy(False)
+
+    def course(self, piece: Piece) -> dict[str, NDArray[np.float64]]:
+        """What each step showed of all parameters together, by name."""
+        if piece.log is not None:
+            return {name: piece.log.column("course", name)[0] for name in COURSE}
+        segment = self._segment(piece, "steps")
+        if segment is None:
+            return {name: np.empty(0) for name in COURSE}
+        table = segment.table()
+        return {name: np.asarray(table[name].to_numpy(), np.float64) for name in COURSE if name in table.column_names}
+
+    def scalars(self) -> list[dict[str, Any]]:
+        """What was logged, in order."""
+        found: list[dict[str, Any]] = []
+        for piece in self.pieces:
+            if piece.log is not None:
+                found += piece.log.scalars
+                continue
+            segment = self._segment(piece, "scalars")
+            if segment is not None:
+                table = segment.table()
+                times = (table["time"].cast("int64").to_numpy() / 1e6).tolist()
+                columns = table["step"].to_pylist(), times, table["name"].to_pylist(), table["value"].to_pylist()
+                found += [{"step": s, "time": t, "values": {n: v}} for s, t, n, v in zip(*columns, strict=True)]
+        return found
+
+    def events(self) -> list[dict[str, Any]]:
+        """What happened, in order."""
+        found: list[dict[str, Any]] = []
+        for piece in self.pieces:
+            if piece.log is not None:
+                found += piece.log.events
+                if piece.log.end is not None:
+                    end = piece.log.end
+                    values = {"reason": str(end.get("reason", "")), "steps": end.get("steps", 0)}
+                    time = float(end.get("time", 0.0))
+                    found.append({"step": 0, "time": time, "id": "event.end", "values": values, "alarm": False})
+                continue
+            segment = self._segment(piece, "events")
+            if segment is not None:
+                table = segment.table()
+                times = (table["time"].cast("int64").to_numpy() / 1e6).tolist()
+                for time, row in zip(times, table.select(["step", "id", "values", "alarm"]).to_pylist(), strict=True):
+                    found.append({**row, "time": time, "values": json.loads(row["values"])})
+        return found
+
+    def flow(self, name: str) -> dict[str, Any] | None:
+        """What a kept step showed, as JSON; ``None`` if there is none or it is damaged."""
+        try:
+            packed = read_small(self.folder / FLOWS_FOLDER / f"{name}.json.gz")
+            unpacker = zlib.decompressobj(31)
+            data = unpacker.decompress(packed, _MAX_FLOW)
+            if not unpacker.eof:
+                raise PayloadError(f"larger than {_MAX_FLOW:,} bytes, or cut off")
+            found = json.loads(data)
+        except (OSError, ValueError, zlib.error, gzip.BadGzipFile, RecursionError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    # Files
+
+    def _segment(self, piece: Piece, table: str) -> Segment | None:
+        path = piece.files.get(table)
+        if path is None:
+            return None
+        segment = self._open(path)
+        return segment if isinstance(segment, Segment) else None
+
+    def _open(self, path: Path) -> Segment | Damage:
+        if path not in self._segments:
+            try:
+                self._segments[path] = Segment(path)
+            except FileNotFoundError:
+                return Damage(f"{path.parent.name}/{path.name}", 0, 0, "gone")
+            except (OSError, PayloadError, ForeignError) as error:
+                size = path.stat().st_size if path.exists() else 0
+                self._segments[path] = Damage(f"{path.parent.name}/{path.name}", 0, size, str(error))
+        return self._segments[path]
+
+    def _small(self, name: str) -> dict[str, Any]:
+        try:
+            found = checked(read_small(self.folder / name))
+        except (OSError, PayloadError):
+            return {}
+        if int(found.get("format", 0)) > 1:
+            raise NewerFormatError(f"format {found['format']}")
+        return found
+
+    def _find_rows(self) -> dict[Group, list[dict[str, Any]]]:
+        """From the last log; else from the file that sealing keeps; else names only, from the last segment."""
+        found: dict[Group, list[dict[str, Any]]] = {group: [] for group in GROUPS}
+        kept = self._small(ROWS_FILE).get("rows", {})
+        for group in ROLLED:
+            candidates: list[list[dict[str, Any]]] = [kept.get(group, [])] if isinstance(kept, dict) else []
+            for piece in self.pieces:
+                if piece.log is not None:
+                    candidates.append(piece.log.rows[group])
+                    continue
+                for level in (*LEVELS[::-1], 1):
+                    segment = self._segment(piece, level_folder(group, level))
+                    if segment is not None:
+                        candidates.append([{"name": name} for name in segment.names])
+                        break
+            found[group] = max(candidates, key=len, default=[])
+        return found
+
+
+def _starts(clock: Clock, level: int) -> NDArray[np.int64]:
+    return np.flatnonzero(np.diff(clock.ordinal // level, prepend=-1))
