@@ -36,8 +36,11 @@ class Course:
     Attributes:
         name: Of the run.
         sites: In execution order.
-        steps: Optimizer steps taken before each measured one, ascending.
-        levels: By statistic, sites × measured steps; what the numbers mean, :mod:`~headwater.report.view.levels` says.
+        steps: Optimizer steps taken before each measured one, in the order they were measured.
+        levels: By statistic, sites × steps; what the numbers mean, :mod:`~headwater.report.view.levels` says. Of a long
+            run each column stands for several steps, and this is the smallest.
+        highs: The largest, where columns stand for several steps; else nothing.
+        measured: Measured steps; as many as columns by default.
         lines: Loss, scores and whatever else was logged.
         events: What happened, oldest first.
         run: Model, versions and the like, ``None`` where they are unknown.
@@ -51,6 +54,8 @@ class Course:
     sites: tuple[Site, ...]
     steps: NDArray[np.int64]
     levels: dict[str, Levels]
+    highs: dict[str, Levels] = field(default_factory=dict)
+    measured: int | None = None
     lines: tuple[Line, ...] = ()
     events: tuple[Event, ...] = ()
     run: RunInfo | None = None

@@ -63,6 +63,20 @@ STATISTICS: dict[str, Statistic] = {
 }
 
 
+def of_numbers(values: NDArray[np.float64], nonfinite: NDArray[np.float64] | None = None) -> Levels:
+    """log₁₀ of recorded numbers, element by element; where anything was counted as NaN or Inf, the rest is no level.
+
+    Args:
+        values: None of them negative; NaN where nothing was measured.
+        nonfinite: Elements that were NaN or Inf, of the same shape.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        levels = np.log10(values).astype(np.float32)
+    if nonfinite is not None:
+        levels[nonfinite > 0] = NONFINITE
+    return levels
+
+
 def levels_of(flows: Sequence[Flow], names: Sequence[str]) -> dict[str, Levels]:
     """Each statistic's levels, sites × steps; NaN where a site took no part in a step.
 
