@@ -1,7 +1,7 @@
 // A page that watches: the token in the address becomes a cookie, the server's events become columns.
 
-import { extended, unpacked, type View } from "./data";
-import { announcement, contact, pinned, problem, readAddress, runs, selectStep, wholeWindow } from "./state";
+import { extended, unpacked, type Run, type View } from "./data";
+import { announcement, contact, followed, listed, pinned, problem, readAddress, runs, selectStep, wholeWindow } from "./state";
 import { t } from "./text";
 
 interface Listed { id: string; name: string }
@@ -25,45 +25,51 @@ export async function watch(): Promise<void> {
       problem.value = t("view.not_admitted");
       return;
     }
-    const listed = (await (await fetch("/api/runs")).json()) as Listed[];
-    if (!listed.length) {
-      problem.value = t("view.no_runs");
-      return;
-    }
-    follow(listed.map((run) => run.id));
+    listed.value = (await (await fetch("/api/runs")).json()) as Listed[];
+    const asked = new URLSearchParams(location.hash.slice(1)).get("run");
+    const found = listed.value.find((run) => run.name === asked) ?? listed.value[0];
+    if (found) follow(found.id);
+    else problem.value = t("view.no_runs");
   } catch {
     problem.value = t("view.no_server");
   }
 }
 
-/** Events of each run: `view` is the whole of it, `more` what has come since. */
-function follow(ids: string[]): void {
-  ids.slice(0, 2).forEach((id, index) => {
-    const source = new EventSource(`/api/runs/${id}/events`);
-    let work = Promise.resolve();
-    const queued = (handle: (view: View) => Promise<void>) => (event: MessageEvent<string>) => {
-      work = work.then(() => handle(JSON.parse(event.data) as View)).catch((error: unknown) => {
-        problem.value = `${t("view.unreadable")} ${String(error)}`;
-      });
-    };
-    source.addEventListener("view", queued(async (view) => put(index, await unpacked(view))));
-    source.addEventListener("more", queued(async (view) => put(index, extended(runs.value[index], await unpacked(view)))));
-    source.addEventListener("trouble", (event) => { problem.value = String((JSON.parse((event as MessageEvent<string>).data) as { text: string }).text); });
-    source.onopen = () => { contact.value = "live"; };
-    source.onerror = () => {
-      if (contact.value !== "lost") announcement.value = t("view.state_lost");
-      contact.value = "lost";
-    };
-  });
-}
-
+let source: EventSource | null = null;
 let begun = false;
 
-function put(index: number, run: Awaited<ReturnType<typeof unpacked>>): void {
+/** Events of a run: `view` is the whole of it, `more` what has come since. */
+export function follow(id: string): void {
+  source?.close();
+  begun = false;
+  runs.value = [];
+  followed.value = id;
+  const events = (source = new EventSource(`/api/runs/${id}/events`));
+  let work = Promise.resolve();
+  const queued = (handle: (view: View) => Promise<void>) => (event: MessageEvent<string>) => {
+    work = work.then(() => (events === source ? handle(JSON.parse(event.data) as View) : undefined)).catch((error: unknown) => {
+      problem.value = `${t("view.unreadable")} ${String(error)}`;
+    });
+  };
+  events.addEventListener("view", queued(async (view) => put(await unpacked(view))));
+  events.addEventListener("more", queued(async (view) => put(withFindings(extended(runs.value[0], await unpacked(view)), runs.value[0]))));
+  events.addEventListener("trouble", (event) => { problem.value = (JSON.parse((event as MessageEvent<string>).data) as { text: string }).text; });
+  events.onopen = () => { contact.value = "live"; };
+  events.onerror = () => {
+    if (contact.value !== "lost") announcement.value = t("view.state_lost");
+    contact.value = "lost";
+  };
+}
+
+/** New columns come without a diagnosis; the one there is stands until the next. */
+function withFindings(run: Run, before: Run): Run {
+  const { verdict, status, headline, lead, findings, waterfall, sites } = before.view;
+  return { ...run, view: { ...run.view, verdict, status, headline, lead, findings, waterfall, sites } };
+}
+
+function put(run: Run): void {
   const atEnd = pinned.value.step >= wholeWindow.value[1] - 1 || !runs.value.length;
-  const next = [...runs.value];
-  next[index] = run;
-  runs.value = next.filter(Boolean);
+  runs.value = [run];
   problem.value = "";
   if (!begun) {
     begun = true;

@@ -5,7 +5,7 @@ import { acceptFiles } from "./drop";
 import { listen } from "./keyboard";
 import { watch } from "./live";
 import { App } from "./parts/app";
-import { difference, problem, readAddress, runs, selectRow, selectStep, theme, wholeWindow, writeAddress } from "./state";
+import { difference, problem, readAddress, rows, runs, selectRow, selectStep, theme, wholeWindow, writeAddress } from "./state";
 import { language, t, useTexts } from "./text";
 import "./style.css";
 
@@ -30,8 +30,8 @@ async function start(): Promise<void> {
       problem.value = `${t("view.unreadable")} ${String(error)}`;
     }
     const worst = runs.value[0]?.view.findings.find((finding) => finding.sites.length);
-    selectStep(wholeWindow.value[1] - 1);
-    if (worst) selectRow(worst.sites[0]);
+    selectStep(worst?.step || wholeWindow.value[1] - 1);
+    if (worst) selectRow(Math.max(rows.value.findIndex((row) => row.at[0] === worst.sites[0]), 0));
     readAddress();
   }
   render(<App />, document.getElementById("app")!);

@@ -22,6 +22,11 @@ export function fromLog10(level: number): string {
   return mantissa === "10.0" ? `1.0e${exponent + 1}` : `${mantissa}e${exponent}`;
 }
 
+/** A power of ten on an axis: `1e-10`, and `1` for one. */
+export function power(level: number): string {
+  return level === 0 ? "1" : `1e${level}`;
+}
+
 export function percent(share: number): string {
   if (share > 0 && share < 0.001) return "<0.1 %";
   if (share > 0.999 && share < 1) return ">99.9 %";

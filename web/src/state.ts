@@ -26,6 +26,8 @@ export const playing = signal(false);
 export const helping = signal(false);
 export const announcement = signal("");
 export const problem = signal("");
+export const listed = signal<{ id: string; name: string }[]>([]);
+export const followed = signal("");
 export const contact = signal<"none" | "live" | "lost">("none");
 
 /** All steps there are, to the end of the last measured one. */
@@ -41,31 +43,39 @@ export const shownRows = computed<Range>(() => rowWindow.value ?? [0, Math.max(r
 
 export interface Scale { kind: "size" | "fraction"; low: number; high: number }
 
-/** From where to where a statistic goes, over all runs; whole decades for sizes. */
+/** From where to where a statistic goes, over all runs; whole decades for sizes. What lies outside takes the end's colour. */
 export function scaleOf(name: string): Scale {
-  const known = scales.value.get(name);
-  return known ?? { kind: "size", low: -1, high: 0 };
+  return scales.value.get(name) ?? { kind: "size", low: -1, high: 0 };
 }
+
+const RARE = 0.002; // share of the numbers that the outermost decades may hold without being drawn to scale
 
 const scales = computed(() => {
   const found = new Map<string, Scale>();
-  for (const run of runs.value)
-    for (const [name, levels] of run.levels) {
-      if (levels.kind === "fraction") {
-        found.set(name, { kind: "fraction", low: 0, high: 1 });
-        continue;
-      }
-      const before = found.get(name);
-      let low = before?.low ?? Infinity;
-      let high = before?.high ?? -Infinity;
-      for (const part of [levels.low, levels.high])
-        for (const level of part)
-          if (Number.isFinite(level)) {
-            if (level < low) low = level;
-            if (level > high) high = level;
-          }
-      if (low <= high) found.set(name, { kind: "size", low: Math.floor(low), high: Math.max(Math.ceil(high), Math.floor(low) + 1) });
+  const names = new Set(runs.value.flatMap((run) => [...run.levels.keys()]));
+  for (const name of names) {
+    const parts = runs.value.flatMap((run) => run.levels.get(name) ?? []);
+    if (parts[0].kind === "fraction") {
+      found.set(name, { kind: "fraction", low: 0, high: 1 });
+      continue;
     }
+    const decades = new Map<number, number>();
+    let total = 0;
+    for (const levels of parts) for (const part of [levels.low, levels.high]) for (const level of part)
+      if (Number.isFinite(level)) {
+        const decade = Math.floor(level);
+        decades.set(decade, (decades.get(decade) ?? 0) + 1);
+        total++;
+      }
+    if (!total) continue;
+    const sorted = [...decades].sort((a, b) => a[0] - b[0]);
+    const inside = (order: [number, number][]): number => {
+      let seen = 0;
+      for (const [decade, count] of order) if ((seen += count) > RARE * total) return decade;
+      return order[0][0];
+    };
+    found.set(name, { kind: "size", low: inside(sorted), high: inside(sorted.toReversed()) + 1 });
+  }
   return found;
 });
 

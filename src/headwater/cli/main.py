@@ -21,6 +21,8 @@ COMMANDS = {
     "demo": "headwater.cli.demo",
     "predict": "headwater.cli.predict",
     "trace": "headwater.cli.trace",
+    "watch": "headwater.cli.watch",
+    "report": "headwater.cli.report",
     "lessons": "headwater.cli.lessons",
 }
 

@@ -4,7 +4,7 @@ import { columnAt, type Levels } from "../data";
 import { PALETTES, SHADES, rgba } from "../colours";
 import type { Range, Scale } from "../state";
 
-export interface Ground { zero: number; hatch: number; missing: number }
+export interface Ground { zero: number; hatch: number; missing: number; gapFrom: number }
 
 const NONFINITE = rgba(0, 0, 0);
 const CROSS = rgba(255, 255, 255);
@@ -31,7 +31,7 @@ export function paint(heat: Heat, scale: Scale, steps: Range, width: number, hei
     const top = Math.round((row * height) / count);
     const bottom = Math.max(Math.round(((row + 1) * height) / count), top + 1);
     shadesOf(heat, row, spans, scale, shades);
-    const gap = bottom - top > 4 ? 1 : 0; // a thin line between rows, where there is room for one
+    const gap = bottom - top >= ground.gapFrom ? 1 : 0; // a thin line between rows, where there is room for one
     let special = false;
     const line = top * width;
     for (let x = 0; x < width; x++) {

@@ -5,7 +5,7 @@ import { useComputed } from "@preact/signals";
 import { paint, type Ground } from "../charts/heat";
 import { PALETTES, RUN_COLOURS, cssOf, rgba, SHADES } from "../colours";
 import { columnAt, type Run } from "../data";
-import { fromLog10, integer, percent, shorten, ticks } from "../numbers";
+import { fromLog10, integer, percent, power, shorten, ticks } from "../numbers";
 import {
   MAPS, at, hovered, pinned, reading, rowWindow, rows, runs, scaleOf, selectRow, selectStep, setRows, setSteps,
   shownRows, shownSteps, statistic, stepBy, stepWindow, theme, zoomBy, type Scale,
@@ -208,7 +208,7 @@ function groundNow(): Ground {
     const hex = cssValue(name).replace("#", "");
     return rgba(parseInt(hex.slice(0, 2), 16), parseInt(hex.slice(2, 4), 16), parseInt(hex.slice(4, 6), 16));
   };
-  return { zero: parse("--zero"), hatch: parse("--hatch"), missing: parse("--missing") };
+  return { zero: parse("--zero"), hatch: parse("--hatch"), missing: parse("--missing"), gapFrom: 13 * Math.min(window.devicePixelRatio || 1, 2) };
 }
 
 /** Names beside the rows: as many as there is room for, and always the one under the cursor. */
@@ -256,7 +256,7 @@ export function StepAxis() {
   return (
     <div class="step-axis" aria-hidden="true">
       {ticks(from, to, 7).map((step) => (
-        <span key={step} style={{ left: `${(100 * (step - from)) / (to - from)}%` }}>{integer(step)}</span>
+        <span key={step} class={step > to - 0.03 * (to - from) ? "end" : ""} style={{ left: `${(100 * (step - from)) / (to - from)}%` }}>{integer(step)}</span>
       ))}
       <b>{t("view.steps")}</b>
     </div>
@@ -306,7 +306,7 @@ function Legend({ name }: { name: string }) {
 }
 
 function markText(scale: Scale, mark: number): string {
-  return scale.kind === "fraction" ? `${100 * mark} %` : mark === 0 ? "1" : `1e${mark}`;
+  return scale.kind === "fraction" ? `${100 * mark} %` : power(mark);
 }
 
 /** What stands under the cursor, in words; announced when the keyboard moves it. */

@@ -2,8 +2,8 @@
 
 import { useMemo } from "preact/hooks";
 import { RUN_COLOURS } from "../colours";
-import { fromLog10, integer } from "../numbers";
-import { at, pinned, reading, rows, runs, selectRow } from "../state";
+import { integer, power } from "../numbers";
+import { at, pinned, reading, rows, runs, selectRow, statistic } from "../state";
 import { t } from "../text";
 import { announce } from "../keyboard";
 import { Figure } from "./figure";
@@ -24,6 +24,7 @@ export function LayerDetail() {
   const layer = rows.value[row];
   if (!layer) return null;
   const known = [...SIZES, ...SHARES].filter((name) => runs.value.some((_, run) => hasNumbers(run, name, row)));
+  const drawn = runs.value.length > 1 ? known.filter((name) => name === statistic.value) : known; // two lines can be told apart, eight cannot
   const site = layer.site;
   const go = (by: number) => { selectRow(row + by); announce(); };
   return (
@@ -54,8 +55,8 @@ export function LayerDetail() {
           </div>
         ))}
       </dl>
-      <Course names={SIZES.filter((name) => known.includes(name))} row={row} share={false} />
-      <Course names={SHARES.filter((name) => known.includes(name))} row={row} share />
+      <Course names={drawn.filter((name) => SIZES.includes(name))} row={row} share={false} />
+      <Course names={drawn.filter((name) => SHARES.includes(name))} row={row} share />
     </Figure>
   );
 }
@@ -108,7 +109,7 @@ function Course({ names, row, share }: { names: string[]; row: number; share: bo
           </li>
         ))}
       </ul>
-      <Plot series={series} height={share ? 110 : 180} log={false} summary={summary} format={(value) => (share ? `${Math.round(100 * value)} %` : Number.isInteger(value) ? fromLog10(value) : "")} />
+      <Plot series={series} height={share ? 110 : 180} log={false} summary={summary} format={(value) => (share ? `${Math.round(100 * value)} %` : Number.isInteger(value) ? power(value) : "")} />
     </div>
   );
 }

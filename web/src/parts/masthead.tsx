@@ -1,6 +1,7 @@
-import { helping, runs, theme, contact, type Theme } from "../state";
+import { helping, runs, theme, contact, followed, listed, type Theme } from "../state";
 import { language, t } from "../text";
 import { RUN_COLOURS } from "../colours";
+import { follow } from "../live";
 import { integer } from "../numbers";
 
 const THEMES: Theme[] = ["auto", "light", "dark"];
@@ -13,6 +14,11 @@ export function Masthead() {
         headwater
       </a>
       <div class="names">
+        {listed.value.length > 1 && (
+          <select aria-label={t("view.run")} value={followed.value} onChange={(event) => follow(event.currentTarget.value)}>
+            {listed.value.map((run) => <option value={run.id} key={run.id}>{run.name}</option>)}
+          </select>
+        )}
         {runs.value.map((run, i) => (
           <span class="run-name" key={i}>
             {runs.value.length > 1 && <i class="run-dot" style={{ background: RUN_COLOURS[i] }} aria-hidden="true" />}

@@ -25,6 +25,8 @@ function aligned(series: Series[], log: boolean): uPlot.AlignedData {
 export function Plot({ series, height, log, summary, format }: Props) {
   const [box, width] = useWidth<HTMLDivElement>();
   const plot = useRef<uPlot | null>(null);
+  const shown = useRef(series);
+  shown.current = series;
   const shade = theme.value;
   const key = series.map((one) => `${one.label}|${one.colour}`).join();
   const tongue = language.value;
@@ -35,11 +37,10 @@ export function Plot({ series, height, log, summary, format }: Props) {
     const colour = (name: string) => cssValue(name);
     const gutter = parseFloat(getComputedStyle(element).getPropertyValue("--gutter")) || 64;
     const axis = { stroke: colour("--muted"), grid: { stroke: colour("--grid"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
-    const broken = brokenSteps(series);
     const made = new uPlot(
       {
         width, height, legend: { show: false }, pxAlign: 1,
-        padding: [8, 0, 0, 0],
+        padding: [8, 22, 0, 0],
         cursor: {
           drag: { x: true, y: false, setScale: false }, points: { size: 6 }, y: false,
           bind: { dblclick: () => () => { setSteps(null); return null; } },
@@ -70,7 +71,7 @@ export function Plot({ series, height, log, summary, format }: Props) {
             if (u.select.width > 6) setSteps([u.posToVal(u.select.left, "x"), u.posToVal(u.select.left + u.select.width, "x")]);
             u.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
           }],
-          draw: [(u) => crosses(u, broken)],
+          draw: [(u) => crosses(u, brokenSteps(shown.current)), (u) => zeros(u, zeroSteps(shown.current))],
         },
       },
       aligned(series, log), element,
@@ -106,7 +107,21 @@ function colourOf(value: string): string {
 }
 
 function brokenSteps(series: Series[]): number[] {
-  return series.flatMap((one) => one.x.filter((_, i) => !Number.isFinite(one.y[i])));
+  return series.flatMap((one) => one.x.filter((_, i) => Number.isNaN(one.y[i]) || one.y[i] === Infinity));
+}
+
+function zeroSteps(series: Series[]): number[] {
+  return series.flatMap((one) => one.x.filter((_, i) => one.y[i] === -Infinity));
+}
+
+/** An exact zero has no logarithm: a grey mark stands at the axis's foot. */
+function zeros(u: uPlot, steps: number[]): void {
+  const ratio = devicePixelRatio || 1;
+  u.ctx.fillStyle = cssValue("--grey");
+  for (const step of steps) {
+    const x = u.valToPos(step, "x", true);
+    if (x >= u.bbox.left && x <= u.bbox.left + u.bbox.width) u.ctx.fillRect(x - ratio, u.bbox.top + u.bbox.height - 5 * ratio, 2 * ratio, 5 * ratio);
+  }
 }
 
 /** NaN and Inf have no place on the axis: a black box with a cross stands at its top. */

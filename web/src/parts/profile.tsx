@@ -2,7 +2,7 @@
 
 import { useComputed } from "@preact/signals";
 import { RUN_COLOURS } from "../colours";
-import { integer, ticks } from "../numbers";
+import { integer, power, ticks } from "../numbers";
 import { at, hovered, reading, rows, runs, selectRow, shownRows, type Scale } from "../state";
 import { t } from "../text";
 import { cursorText, rangeText } from "./flow-map";
@@ -43,7 +43,7 @@ export function Profile({ index, name, height, scale }: { index: number; name: s
       <div class="profile-axis" aria-hidden="true">
         {marks.map((mark) => (
           <span key={mark} style={{ left: `${(100 * tickX(scale, mark, x)) / WIDTH}%` }}>
-            {scale.kind === "fraction" ? `${100 * mark} %` : mark === 0 ? "1" : `1e${mark}`}
+            {scale.kind === "fraction" ? `${100 * mark} %` : power(mark)}
           </span>
         ))}
       </div>

@@ -2,7 +2,7 @@
 
 import { RUN_COLOURS } from "../colours";
 import type { Run, Waterfall as Budget } from "../data";
-import { decades, fromLog10, percent, ticks } from "../numbers";
+import { decades, fromLog10, percent, power, ticks } from "../numbers";
 import { at, hovered, rows, runs, selectRow } from "../state";
 import { named, t } from "../text";
 import { Figure, type Table } from "./figure";
@@ -54,7 +54,7 @@ function Waterfall({ budget, run, index, many }: { budget: Budget; run: Run; ind
             {ticks(low, high, 5).filter(Number.isInteger).map((level) => (
               <g key={level}>
                 <line class="grid" x1={LEFT} x2={width - RIGHT} y1={y(level)} y2={y(level)} />
-                <text x={LEFT - 6} y={y(level) + 4} text-anchor="end">{fromLog10(level)}</text>
+                <text x={LEFT - 6} y={y(level) + 4} text-anchor="end">{power(level)}</text>
               </g>
             ))}
             {here && <rect class="row-here" x={here.x} width={here.width} y={0} height={HEIGHT} />}

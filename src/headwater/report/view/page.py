@@ -6,7 +6,6 @@ request at all; its data are JSON in an element that no browser runs.
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache

@@ -32,7 +32,9 @@ MOST_COLUMNS = 2048  # more than a screen has
 FEWEST_COLUMNS = 32
 MOST_POINTS = 1024  # of a line
 MOST_EVENTS = 500
-_BYTES = 1.6  # that a packed level takes, as a rule: a deep tanh and a deep ReLU network over 2,000 steps take 1.3 to 1.7
+_BYTES = (
+    1.6  # that a packed level takes, as a rule: a deep tanh and a deep ReLU network over 2,000 steps take 1.3 to 1.7
+)
 
 
 @dataclass(frozen=True)
@@ -232,12 +234,11 @@ def view_of(course: Course, *, room: int | None = None, columns: int = MOST_COLU
             ViewEvent(event.step, event.message.id, said_message(event.message))
             for event in course.events[-MOST_EVENTS:]
         ),
-        events_left_out=max(len(course.events) - MOST_EVENTS, 0) + (course.watch.events_left_out if course.watch else 0),
+        events_left_out=max(len(course.events) - MOST_EVENTS, 0)
+        + (course.watch.events_left_out if course.watch else 0),
         waterfall=_waterfall(course, place),
         facts=facts_of(course),
     )
-
-
 
 
 def _packed_to_fit(course: Course, room: int | None, columns: int) -> tuple[tuple[ViewStatistic, ...], Columns]:

@@ -160,9 +160,7 @@ def _cause(cause: Cause) -> ViewCause:
 
 def _remedy(prescription: Prescription) -> ViewRemedy:
     name = said(lambda words: words.remedies(prescription.remedies))
-    return ViewRemedy(
-        name, said_message(prescription.why), said_message(prescription.wrong_when), prescription.code
-    )
+    return ViewRemedy(name, said_message(prescription.why), said_message(prescription.wrong_when), prescription.code)
 
 
 def facts_of(course: Course) -> tuple[Fact, ...]:
