@@ -20,6 +20,7 @@ ORDER = [
     "remedies",
     "report",
     "recorded",
+    "server",
     "judging",
     "keeping",
     "watching",

@@ -656,7 +656,7 @@ def watch(
 
 def _check_page(run: Any) -> None:
     if run is None:
-        raise InputError("ui=True shows what is recorded, and run=None records nothing: leave run out, or name a folder.")
+        raise InputError("ui=True shows what is recorded, and run=None records nothing: leave run out or name it.")
     from headwater.server import require_packages
 
     require_packages()

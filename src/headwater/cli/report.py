@@ -43,10 +43,7 @@ def report(run: Path, output: Path | None, as_json: bool, language: str | None) 
         target = output or (None if as_json else Path("report.html"))
         if target is not None:
             _require_writable(target)
-        if run.is_file():
-            data = _of_saved(run, target, language, as_json)
-        else:
-            data = _of_run(run, target, language, as_json)
+        data = (_of_saved if run.is_file() else _of_run)(run, target, language, as_json)
         if target is not None:
             click.echo(text("cli.wrote", {"path": str(target)}), err=True)
         if as_json:

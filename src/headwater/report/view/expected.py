@@ -48,7 +48,7 @@ def _expected_gain(step: PathStep, rows: dict[str, SiteFlow]) -> float:
 
 
 def _slope(row: SiteFlow) -> float | None:
-    """√E[φ′(x)²] for normal inputs as large as those measured, ``None`` where the activation or its input is unknown."""
+    """√E[φ′(x)²] for normal inputs as large as those measured; ``None`` if these or the activation are unknown."""
     size = row.input.rms if row.input is not None else None
     if row.site.activation is None or not size or not math.isfinite(size):
         return None

@@ -205,7 +205,7 @@ def view_of(course: Course, *, room: int | None = None, columns: int = MOST_COLU
 
     Args:
         course: What the run showed.
-        room: Bytes that the packed arrays may take; steps share columns until they do. ``None`` for as many as it takes.
+        room: Bytes that the packed arrays may take, by default any number; steps share columns until they do.
         columns: At most so many.
     """
     statistics, shared = _packed_to_fit(course, room, columns)
