@@ -70,6 +70,7 @@ def test_wheel_has_its_data_and_no_startup_code(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     data = {"py.typed", "i18n/en.toml", "i18n/ko.toml", "report/report.schema.json", "report/style.css"}
     data |= {"report/lessons.schema.json", "report/trace.schema.json", "i18n/lessons/vanishing.toml"}
+    data |= {"report/web/app.js", "report/web/app.css", "report/web/bundle.json", "report/view.schema.json"}
     assert {f"headwater/{name}" for name in data} <= set(names)
     assert {Path(name).suffix for name in names if name.startswith("headwater/")} <= {
         ".py",
@@ -77,6 +78,7 @@ def test_wheel_has_its_data_and_no_startup_code(wheel: Path) -> None:
         ".toml",
         ".css",
         ".json",
+        ".js",
     }
 
 

@@ -1,7 +1,7 @@
-"""The JSON Schemas of reports, lessons and traces, generated from the records, and the tables that document them.
+"""The JSON Schemas of reports, lessons, traces and views, generated from the records, and the tables that document them.
 
-They stand in ``report.schema.json``, ``lessons.schema.json`` and ``trace.schema.json`` beside this file, so that they
-can be read without Python; a test compares.
+They stand in ``report.schema.json``, ``lessons.schema.json`` and so on beside this file, so that they can be read
+without Python; a test compares.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ from headwater.records.flow import COLUMNS
 from headwater.report.lessons import PARTS, LessonsReport
 from headwater.report.payload import Report
 from headwater.report.trace import Trace
+from headwater.report.view import View
 
 ID = "urn:headwater:report:1"
 FILE = "report.schema.json"
@@ -25,6 +26,8 @@ LESSONS_ID = "urn:headwater:lessons:1"
 LESSONS_FILE = "lessons.schema.json"
 TRACE_ID = "urn:headwater:trace:1"
 TRACE_FILE = "trace.schema.json"
+VIEW_ID = "urn:headwater:view:1"
+VIEW_FILE = "view.schema.json"
 NUMBER = {"anyOf": [{"type": "number"}, {"enum": list(NON_FINITE)}]}
 # Columns of the flat table that are no attribute of SiteFlow under the same name.
 COLUMN_NOTES = {
@@ -88,6 +91,14 @@ def trace_schema() -> dict[str, Any]:
     return {"$id": TRACE_ID, "title": "headwater trace", **_documented(Trace)}
 
 
+@cache
+def view_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of :meth:`View.to_dict`."""
+    schema = schema_of(View)
+    _note(schema["$defs"], _records(View))
+    return {"$id": VIEW_ID, "title": "headwater view", **schema}
+
+
 def stored_schema(file: str = FILE) -> dict[str, Any]:
     """The schema as it was shipped."""
     stored: dict[str, Any] = json.loads(files("headwater.report").joinpath(file).read_text(encoding="utf-8"))
@@ -116,20 +127,29 @@ def trace_field_tables() -> str:
     return "\n".join(_field_table(name, definitions[name]) for name in definitions if name not in known)
 
 
+def view_field_tables() -> str:
+    """The same for a view."""
+    return "\n".join(_field_table(name, definition) for name, definition in view_schema()["$defs"].items())
+
+
 def _documented(root: type) -> dict[str, Any]:
     """The schema of a record, each field with what its docstring says of it, and what words add."""
     schema = schema_of(root)
     definitions = schema["$defs"]
-    records = _records(root)
-    for name, definition in definitions.items():
-        for field, note in {**_attribute_notes(records[name]), **MESSAGE_NOTES.get(name, {})}.items():
-            if field in definition["properties"]:
-                definition["properties"][field] = {"description": note, **definition["properties"][field]}
+    _note(definitions, _records(root))
     _require(definitions["Message"], "text", {"description": "The message in words, in `language`.", "type": "string"})
     definitions["Message"]["description"] = "A sentence: its id, what goes into it, and how it reads."
     language = {"description": "Language of every `text`.", "enum": ["en", "ko"]}
     _require(definitions[root.__name__], "language", language)
     return schema
+
+
+def _note(definitions: dict[str, Any], records: dict[str, type]) -> None:
+    """Put beside each field what its record's docstring says of it."""
+    for name, definition in definitions.items():
+        for field, note in {**_attribute_notes(records[name]), **MESSAGE_NOTES.get(name, {})}.items():
+            if field in definition["properties"]:
+                definition["properties"][field] = {"description": note, **definition["properties"][field]}
 
 
 def _records(root: Any) -> dict[str, type]:
