@@ -13,8 +13,6 @@ from headwater.records import Event, Message, Site
 from headwater.report.view import Course, Line
 from headwater.report.view.levels import STATISTICS
 
-HOSTILE = "<img src=x onerror=alert(1)></script><script>alert(2)</script>&\u2028\u202e{x.__class__}"
-
 
 def record(folder: Path, steps: int = 40, depth: int = 8, pause_s: float = 0.0, **watched: object) -> Path:
     """Train a deep sigmoid network for some steps, recorded into ``folder``."""
@@ -27,7 +25,7 @@ def record(folder: Path, steps: int = 40, depth: int = 8, pause_s: float = 0.0, 
             optimizer.zero_grad()
             loss = nn.functional.cross_entropy(model(x), (x[:, 0] > 0).long())
             loss.backward()
-            watch.log(loss=loss, lr=0.1, **({"val_loss": float(loss)} if step % 10 == 0 else {}))
+            watch.log(loss=loss, lr=0.1, **({"val_loss": float(loss.detach())} if step % 10 == 0 else {}))
             optimizer.step()
             time.sleep(pause_s)
     return folder

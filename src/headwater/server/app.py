@@ -13,6 +13,7 @@ from headwater.server.guard import TOKEN_HEADER, App, Guard, Session
 from headwater.server.shelf import Shelf
 
 if TYPE_CHECKING:
+    import uvicorn
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -78,16 +79,21 @@ def serve(root: Path, sock: socket.socket, session: Session, language: str | Non
         session: Whose token opens the page.
         language: Of the page at first.
     """
-    app = application(Shelf(root), session, language)
+    server(application(Shelf(root), session, language)).run(sockets=[sock])
+
+
+def server(app: App) -> uvicorn.Server:
+    """The server around an application: it keeps no log, which would hold addresses, and speaks no WebSocket."""
     import uvicorn
 
-    config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
-        log_level="warning",
-        access_log=False,  # a log would hold addresses
-        server_header=False,
-        lifespan="off",
-        ws="none",
-        timeout_graceful_shutdown=1,
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,  # type: ignore[arg-type]
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=1,
+        )
     )
-    uvicorn.Server(config).run(sockets=[sock])
