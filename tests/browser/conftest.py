@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,13 @@ class Opened:
 
     def cursor(self) -> str:
         return self.page.inner_text("#cursor-line")
+
+    def until(self, condition: str, timeout_s: float = 30.0) -> None:
+        """Wait for a JavaScript condition; Playwright's own way is an eval, which the page's policy forbids."""
+        deadline = time.monotonic() + timeout_s
+        while not self.page.evaluate(condition):
+            assert time.monotonic() < deadline, f"never so: {condition}"
+            self.page.wait_for_timeout(50)
 
     def step(self) -> int:
         return int(self.cursor().split("step ")[1].split(" ")[0].replace(",", ""))

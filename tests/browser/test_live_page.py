@@ -68,7 +68,7 @@ def test_page_grows_with_the_training_and_tells_when_it_dies(visit: Open, tmp_pa
         opened = visit(served.url)
         page = opened.page
         seen = page.evaluate(MEASURED)
-        page.wait_for_function(f"({MEASURED})() > {seen + 5}")
+        opened.until(f"({MEASURED})() > {seen + 5}")
         assert page.locator(".state.running").count() == 1
         assert re.search(r"step \d", opened.cursor())
         page.reload()  # late or again, nothing is lost
@@ -95,12 +95,13 @@ def test_run_is_chosen_among_several(visit: Open, tmp_path: Path) -> None:
     for name in ("one", "two"):
         grow(tmp_path / name, 4)
     with serving(tmp_path) as served:
-        page = visit(served.url).page
+        opened = visit(served.url)
+        page = opened.page
         chosen = page.locator(".names select")
         assert sorted(chosen.locator("option").all_inner_texts()) == ["one", "two"]
         other = ({"one", "two"} - {page.inner_text(".run-name b")}).pop()
         chosen.select_option(label=other)
-        page.wait_for_function(f"document.querySelector('.run-name b')?.innerText === '{other}'")
+        opened.until(f"document.querySelector('.run-name b')?.innerText === '{other}'")
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def test_words_come_first(visit: Open, report: str, course: Course) -> None:
 
 
 def test_map_paints_levels_zero_and_nonfinite(visit: Open, pages: Callable[..., str]) -> None:
-    levels = [[-10.0] * 4, [-1.001] * 4, [-math.inf] * 4, [math.inf] * 4, [math.nan] * 4]
+    levels = [[-10.0] * 4, [-1.01] * 4, [-math.inf] * 4, [math.inf] * 4, [math.nan] * 4]
     opened = visit(pages(small_course(levels)), color_scheme="light")
     rows = [opened.page.evaluate(ROW, (row + 0.3) / 5) for row in range(5)]
     assert rows[0][50] == DARKEST
@@ -72,7 +72,9 @@ def test_a_spike_of_one_step_is_seen_at_any_width(visit: Open, pages: Callable[.
         opened = visit(pages(small_course(levels.tolist())), width=width)
         row = opened.page.evaluate(ROW, 0.5)
         bright = [place for place, colour in enumerate(row) if colour == BRIGHTEST]
-        assert len(bright) == 1
+        assert bright
+        assert bright == list(range(bright[0], bright[0] + len(bright)))  # a step may lie across two pixels
+        assert len(bright) <= 2
         assert bright[0] / len(row) == pytest.approx(777 / 2000, abs=0.01)
 
 
@@ -91,10 +93,10 @@ def test_keys_move_the_cursor_and_say_so(visit: Open, large: str) -> None:
     opened = visit(large + "#layer=blocks.4.1&step=100")
     page = opened.page
     assert opened.cursor().startswith("blocks.4.1 · step 100 ·")
-    for key, expected in [(".", 110), ("ArrowLeft", 100), ("Shift+ArrowRight", 200), (",", 190)]:
+    for key, direction in [(".", 1), ("ArrowLeft", -1), ("Shift+ArrowRight", 1), (",", -1)]:
         before = opened.step()
         page.keyboard.press(key)
-        assert (opened.step() > before) == (expected > before), key
+        assert (opened.step() - before) * direction > 0, key
     page.focus("#map-grid")
     page.keyboard.press("ArrowDown")
     assert opened.cursor().startswith("blocks.5.0 ·")
@@ -139,7 +141,7 @@ def test_help_opens_and_closes_by_key(visit: Open, report: str) -> None:
 def test_space_walks_through_the_steps_and_stops(visit: Open, large: str) -> None:
     opened = visit(large + "#step=0")
     opened.page.keyboard.press(" ")
-    opened.page.wait_for_function("document.querySelector('#cursor-line').innerText.match(/step ([1-9][0-9]+)/)")
+    opened.until("document.querySelector('#cursor-line').innerText.match(/step ([1-9][0-9]+)/)")
     opened.page.keyboard.press(" ")
     stopped = opened.step()
     opened.page.wait_for_timeout(300)
@@ -158,7 +160,7 @@ def test_address_restores_the_view(visit: Open, large: str) -> None:
     opened = visit(large + "#layer=blocks.3.1&step=340&map=dead_fraction&steps=100-600")
     assert re.match(r"blocks\.3\.1 · step 3[34]\d · dead units: ", opened.cursor())
     opened.page.keyboard.press("]")
-    opened.page.wait_for_function("location.hash.includes('blocks.4.0')")
+    opened.until("location.hash.includes('blocks.4.0')")
     again = visit(opened.page.url)
     assert again.cursor() == opened.cursor()
     assert again.page.inner_text(".step-axis") == opened.page.inner_text(".step-axis")
@@ -246,12 +248,12 @@ def test_a_click_pins_and_a_drag_zooms(visit: Open, large: str) -> None:
     opened.page.mouse.down()
     opened.page.mouse.move(*at(0.4, 0.5), steps=4)
     opened.page.mouse.up()
-    opened.page.wait_for_function("location.hash.includes('steps=')")
+    opened.until("location.hash.includes('steps=')")
     low, high = map(int, re.search(r"steps=(\d+)-(\d+)", opened.page.url).groups())
     assert low == pytest.approx(500, abs=10)
     assert high == pytest.approx(800, abs=10)
     opened.page.keyboard.press("r")
-    opened.page.wait_for_function("!location.hash.includes('steps=')")
+    opened.until("!location.hash.includes('steps=')")
 
 
 def test_finding_leads_to_its_layer(visit: Open, report: str, course: Course) -> None:
@@ -322,7 +324,7 @@ def test_a_second_report_dropped_on_the_page_stands_beside_the_first(visit: Open
       document.body.dispatchEvent(new DragEvent("drop", {bubbles: true, cancelable: true, dataTransfer: held}));
     }"""
     opened.page.evaluate(drop, other)
-    opened.page.wait_for_function("document.querySelectorAll('canvas[data-drawn-ms]').length === 2")
+    opened.until("document.querySelectorAll('canvas[data-drawn-ms]').length === 2")
     assert opened.page.inner_text("h1") == "sigmoid and other side by side"
     opened.page.evaluate(drop, "<p>nothing of ours")
     assert "This file holds no run" in opened.page.inner_text("[role=alert]")

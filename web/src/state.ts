@@ -176,12 +176,13 @@ export function readAddress(): void {
   if (asked === "en" || asked === "ko") language.value = asked as Language;
   const map = given.get("map");
   if (map && MAPS.includes(map)) statistic.value = map;
-  const zoom = /^(\d+)-(\d+)$/.exec(given.get("steps") ?? "");
-  if (zoom) setSteps([Number(zoom[1]), Number(zoom[2])]);
+  stepWindow.value = null; // or the cursor would be kept inside the part that is shown now
   const row = rowNamed(given.get("layer") ?? "");
   if (row >= 0) selectRow(row);
   const step = given.get("step");
   if (step && /^\d+$/.test(step)) selectStep(Number(step));
+  const zoom = /^(\d+)-(\d+)$/.exec(given.get("steps") ?? "");
+  setSteps(zoom ? [Number(zoom[1]), Number(zoom[2])] : null);
 }
 
 /** Keep the address in step with what is shown; a link copied from there opens the same view. */

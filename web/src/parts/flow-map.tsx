@@ -1,7 +1,6 @@
 // The flow map: layers down, steps across, colour for size; beside it the profile at the cursor's step.
 
 import { useEffect, useMemo, useRef } from "preact/hooks";
-import { useComputed } from "@preact/signals";
 import { paint, type Ground } from "../charts/heat";
 import { PALETTES, RUN_COLOURS, cssOf, rgba, SHADES } from "../colours";
 import { columnAt, type Run } from "../data";
@@ -138,7 +137,7 @@ function FlowMap({ run, index, name }: { run: Run; index: number; name: string }
     zoomBy(event.deltaY > 0 ? 1.25 : 0.8, place(event).step);
   };
 
-  const summary = useComputed(() => sentence(run, index, statistic.value));
+  const summary = sentence(run, index, name);
   return (
     <div class="map-block">
       {compared && <p class="eyebrow"><i class="run-dot" style={{ background: RUN_COLOURS[index] }} aria-hidden="true" />{run.view.name}</p>}
@@ -151,7 +150,7 @@ function FlowMap({ run, index, name }: { run: Run; index: number; name: string }
           onPointerLeave={() => { if (!drag.current) hovered.value = null; }}
           onDblClick={resetZoom} onWheel={onWheel}
         >
-          <canvas ref={canvas} role="img" aria-label={summary.value} style={{ width: "100%", height: `${height}px` }} />
+          <canvas ref={canvas} role="img" aria-label={summary} style={{ width: "100%", height: `${height}px` }} />
           <Crosshair height={height} />
           <div class="rubber" ref={rubber} hidden />
         </div>

@@ -4,7 +4,7 @@ import { useMemo } from "preact/hooks";
 import { RUN_COLOURS } from "../colours";
 import { integer, power } from "../numbers";
 import { at, pinned, reading, rows, runs, selectRow, statistic } from "../state";
-import { t } from "../text";
+import { language, t } from "../text";
 import { announce } from "../keyboard";
 import { Figure } from "./figure";
 import { rangeText } from "./flow-map";
@@ -95,7 +95,7 @@ function Course({ names, row, share }: { names: string[]; row: number; share: bo
       const many = runs.value.length > 1;
       return [{ label: many ? `${run.view.name} · ${statisticName(name)}` : statisticName(name), x, y, colour: many ? RUN_COLOURS[index] : COLOURS[name], dash: DASHES[name] }];
     })),
-    [runs.value, row, names.join()],
+    [runs.value, row, names.join(), language.value],
   );
   if (!series.length) return null;
   const summary = t("view.course_sentence", { layer: rows.value[row].name || "(model)", names: series.map((one) => one.label).join(", ") });

@@ -5,7 +5,7 @@ import { RUN_COLOURS } from "../colours";
 import { columnAt } from "../data";
 import { integer, number } from "../numbers";
 import { at, runs } from "../state";
-import { named, t } from "../text";
+import { language, named, t } from "../text";
 import { Figure, type Table } from "./figure";
 import { Plot, type Series } from "./plot";
 
@@ -51,7 +51,7 @@ function Group({ names }: { names: string[] }) {
       // The same colour is the same run everywhere; with one run a colour is a line.
       return [{ label: many ? `${run.view.name} · ${lineName(name)}` : lineName(name), x: line.x, y: line.y, colour: many ? RUN_COLOURS[r] : SERIES[i], dash: many || i ? DASHES[i] : undefined }];
     })),
-    [runs.value, names.join()],
+    [runs.value, names.join(), language.value],
   );
   const log = spansDecades(series);
   return (

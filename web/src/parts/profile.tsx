@@ -1,6 +1,5 @@
 // The profile at the cursor's step: layers down as in the map beside it, the number across; theory's expectation dashed.
 
-import { useComputed } from "@preact/signals";
 import { RUN_COLOURS } from "../colours";
 import { integer, power, ticks } from "../numbers";
 import { at, hovered, reading, rows, runs, selectRow, shownRows, type Scale } from "../state";
@@ -22,7 +21,7 @@ export function Profile({ index, name, height, scale }: { index: number; name: s
   const y = (row: number): number => (row - top + 0.5) * tall;
   const marks = scale.kind === "fraction" ? [0, 0.5, 1] : ticks(scale.low, scale.high, 3).filter(Number.isInteger);
   const here = at.value.row;
-  const expectation = useComputed(() => expected(index, name));
+  const expectation = expected(index, name);
   return (
     <div class="profile-box">
       <svg
@@ -33,12 +32,12 @@ export function Profile({ index, name, height, scale }: { index: number; name: s
       >
         {marks.map((mark) => <line key={mark} class="grid" x1={tickX(scale, mark, x)} x2={tickX(scale, mark, x)} y1={0} y2={height} />)}
         {here >= top && here < bottom && <rect class="row-here" x={0} width={WIDTH} y={(here - top) * tall} height={Math.max(tall, 2)} />}
-        {expectation.value && <path class="theory" d={path(expectation.value, top, bottom, x, y)} />}
+        {expectation && <path class="theory" d={path(expectation, top, bottom, x, y)} />}
         {runs.value.map((_, run) => <Levels key={run} run={run} own={run === index} name={name} x={x} y={y} tall={tall} />)}
       </svg>
       <p class="profile-head">
         {t("view.at_step", { step: integer(at.value.step) })}
-        {expectation.value && <span class="theory-key"><i />{t("view.theory")}</span>}
+        {expectation && <span class="theory-key"><i />{t("view.theory")}</span>}
       </p>
       <div class="profile-axis" aria-hidden="true">
         {marks.map((mark) => (
