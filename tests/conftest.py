@@ -19,6 +19,12 @@ def _english(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADWATER_LANG", "en")
 
 
+@pytest.fixture(autouse=True)
+def _runs_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is watched is recorded, as it is for a user, but not into the folder the tests are run from."""
+    monkeypatch.setenv("HEADWATER_RUNS", str(tmp_path_factory.getbasetemp() / "runs"))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite the golden files from what is there now")
 

@@ -476,13 +476,14 @@ class Watch:
 
     def _look(self, step: SampledStep) -> None:
         """Whether something has just gone wrong, so that the next steps are worth measuring."""
-        if step.loss is not None:
-            if not math.isfinite(step.loss) and self._loss_was_finite:
-                self._alarm("event.loss_nonfinite", loss=str(step.loss))
-            self._loss_was_finite = math.isfinite(step.loss)
         for name in self._parameters.replaced:
             self._note(Message("event.replaced", {"parameter": name}))
         nonfinite = step.nonfinite()
+        if step.loss is not None:
+            is_finite = math.isfinite(step.loss)
+            if not is_finite and not nonfinite and self._loss_was_finite:  # else it is told by where it comes from
+                self._alarm("event.loss_nonfinite", loss=str(step.loss))
+            self._loss_was_finite = is_finite
         if nonfinite and self._was_finite:
             self._alarm("event.nonfinite", elements=nonfinite)
             if self._broke is None:

@@ -142,7 +142,7 @@ class Readings:
         return int(np.nansum(readings[0].numbers[:, 7])) if readings else 0
 
     def columns(self) -> dict[str, NDArray[np.float64]]:
-        """What the step showed beside moments, a number per parameter and NaN for unknown; as :meth:`flows` has them."""
+        """What the step showed beside moments, a number per parameter and NaN for unknown."""
         readings = list(self.by_parameter.values())
         if not readings:
             return {}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from headwater.diagnosis import diagnose
 from headwater.records import Event, Flow, HeadwaterError, RunInfo, Score, Training, TrainingStep, WatchInfo
 from headwater.records.codec import decode
-from headwater.report import Report
 from headwater.store import Recording
+
+if TYPE_CHECKING:
+    from headwater.report import Report
 
 _MOST = 512  # steps of the training's course in a report, as a watch keeps
 
@@ -48,6 +49,9 @@ class Run(Recording):
         Raises:
             HeadwaterError: If no step was kept as a whole; the message says what can be had instead.
         """
+        from headwater.diagnosis import diagnose  # here: the numbers of a run are read without it
+        from headwater.report import Report
+
         broke = self.flow("broke")
         flow = self.flow("last") or self.flow("first")
         if broke is not None and (flow is None or flow.step <= broke.step):

@@ -35,7 +35,7 @@ SITES = (
     "grad_rms",
     "update_ratio",
 )
-"""Of a site, in the order they are written. Fractions are of elements or units, ``_nan`` and ``_inf`` count elements."""
+"""Of a site, as they are written. Fractions are of elements or units, ``_nan`` and ``_inf`` count elements."""
 
 PARAMETERS = (
     "value_rms",
@@ -58,7 +58,7 @@ PARAMETERS = (
 """Of a parameter, likewise. ``spoiled`` counts weights that the step itself made NaN or Inf."""
 
 COURSE = ("log10_gradient", "gradient_cosine", "update_ratio", "is_thorough", "cost_s")
-"""Of a step, all parameters together; its only row. ``cost_s`` is the time that measuring it took, as the probes know."""
+"""Of a step, all parameters together; its only row. ``cost_s`` is what the probes know that measuring took."""
 
 GROUPS: dict[Group, tuple[str, ...]] = {"sites": SITES, "parameters": PARAMETERS, "course": COURSE}
 

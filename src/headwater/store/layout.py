@@ -16,6 +16,11 @@ from headwater.store.payloads import PayloadError, pack_json, unpack_json
 FORMAT = 1
 """Of the whole folder. A reader refuses a larger one; what it does not know within its own, it passes over."""
 
+
+class NewerFormatError(ValueError):
+    """A newer version of headwater has written this."""
+
+
 RUN_FILE = "run.json"
 START_FILE = "start.json"
 ROWS_FILE = "rows.json"
@@ -66,6 +71,11 @@ def segment_of(name: str) -> tuple[int, int] | None:
 def level_folder(table: str, level: int) -> str:
     """Where the rollups of a table lie; level 1 is the table itself."""
     return table if level == 1 else f"{table}-{level}"
+
+
+def pinned_folder(table: str) -> str:
+    """Where the steps around alarms lie, once the others are gone."""
+    return f"{table}-pinned"
 
 
 def folder_mode() -> int:

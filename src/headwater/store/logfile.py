@@ -12,14 +12,10 @@ from numpy.typing import NDArray
 
 from headwater.store.columns import GROUPS, Group
 from headwater.store.frames import MAX_PAYLOAD, Damaged, Frame, Kind, scan
-from headwater.store.layout import FORMAT
+from headwater.store.layout import FORMAT, NewerFormatError
 from headwater.store.payloads import MAX_NAME, MAX_ROWS, PayloadError, Step, Table, unpack_json, unpack_step
 
 _MOST = 4 * MAX_PAYLOAD  # bytes read at once; a log of ours is sealed long before
-
-
-class NewerFormatError(ValueError):
-    """A newer version of headwater has written this."""
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from headwater.records import Event, InputError, Message, Site
 from headwater.records.codec import decode
 from headwater.store.columns import COURSE, GROUPS, Group
-from headwater.store.layout import FORMAT, LEVELS, RUN_FILE, checked, read_small, start_of
-from headwater.store.logfile import Damage, NewerFormatError
+from headwater.store.layout import FORMAT, LEVELS, RUN_FILE, NewerFormatError, checked, read_small, start_of
+from headwater.store.logfile import Damage
 from headwater.store.payloads import PayloadError, Table
 from headwater.store.segments import Clock
 from headwater.store.start import Piece, Start
@@ -60,6 +60,13 @@ class Curve:
     steps: NDArray[np.int64]
     times: NDArray[np.float64]
     values: NDArray[np.float64]
+
+    @staticmethod
+    def joined(parts: Sequence[Curve]) -> Curve:
+        """One after the other."""
+        return Curve(
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("steps", "times", "values"))
+        )
 
 
 @dataclass(frozen=True)
@@ -234,24 +241,25 @@ class Recording:
 
     def scalars(self) -> dict[str, Curve]:
         """Losses and whatever else was logged, by name; ``loss`` is that of the recorded steps."""
-        found: dict[str, list[tuple[int, float, float]]] = {}
+        found: dict[str, list[Curve]] = {}
         for start in self.starts:
             for piece in start.pieces:
-                clock, (losses, told) = start.clock(piece, 1), start.losses(piece)
+                clock, (losses, told) = start.clock(piece), start.losses(piece)
                 if len(told) == len(clock) and told.any():
-                    rows = clock.step[told].tolist(), clock.time[told].tolist(), losses[told].tolist()
-                    found.setdefault("loss", []).extend(zip(*rows, strict=True))
-            for entry in start.scalars():
-                for name, value in entry["values"].items():
-                    found.setdefault(name, []).append((entry["step"], entry["time"], value))
-        return {name: _curve(rows) for name, rows in found.items()}
+                    found.setdefault("loss", []).append(Curve(clock.step[told], clock.time[told], losses[told]))
+                logged = start.scalars(piece)
+                for code, name in enumerate(logged.names):
+                    own = logged.codes == code
+                    curve = Curve(logged.steps[own], logged.times[own], logged.values[own])
+                    found.setdefault(name, []).append(curve)
+        return {name: Curve.joined(parts) for name, parts in found.items()}
 
     def loss_of_steps(self) -> list[float | None]:
         """The loss of each recorded step, ``None`` where it was not told."""
         found: list[float | None] = []
         for start in self.starts:
             for piece in start.pieces:
-                count = len(start.clock(piece, 1))
+                count = len(start.clock(piece))
                 losses, told = start.losses(piece)
                 rows = zip(losses.tolist(), told.tolist(), strict=True)
                 found += [v if known else None for v, known in rows] if len(told) == count else [None] * count
@@ -263,7 +271,7 @@ class Recording:
         parts: dict[str, list[NDArray[np.float64]]] = {name: [] for name in COURSE}
         for start in self.starts:
             for piece in start.pieces:
-                clock = start.clock(piece, 1)
+                clock = start.clock(piece)
                 clocks.append(clock)
                 known = start.course(piece)
                 for name, values in parts.items():
@@ -311,12 +319,10 @@ class Recording:
             if start.number > number:
                 number, done, seen_events, seen_scalars = start.number, 0, 0, 0
             done = self._new_steps(start, done, names, clocks, values, losses)
-            happened, logged = start.events(), start.scalars()
+            happened = start.events()
             events += [_event(entry) for entry in happened[seen_events:]]
-            for entry in logged[seen_scalars:]:
-                for name, value in entry["values"].items():
-                    scalars.setdefault(name, []).append((entry["step"], value))
-            seen_events, seen_scalars = len(happened), len(logged)
+            seen_events = len(happened)
+            seen_scalars = _new_scalars(start, seen_scalars, scalars)
         clock = Clock.joined(clocks)
         return Update(
             cursor=f"{number}.{done}.{seen_events}.{seen_scalars}.{len(names)}",
@@ -341,7 +347,7 @@ class Recording:
         """Add a start's steps from the ordinal ``done`` on; gives the ordinal behind the last one."""
         places = self._places(start, "sites", names)
         for piece in start.pieces:
-            clock = start.clock(piece, 1)
+            clock = start.clock(piece)
             new = clock.ordinal >= done
             if not new.any():
                 continue
@@ -387,8 +393,11 @@ class Recording:
                 wanted = _between(clock, start, stop, there)
                 if not wanted.any():
                     continue
-                clocks.append(clock.taken(wanted))
                 column = begun.column(piece, group, there, statistic, reduce)
+                if there > level:
+                    clock, column = _with_pinned(clock, column, there, begun.pinned(piece, group, statistic))
+                    wanted = _between(clock, start, stop, there)
+                clocks.append(clock.taken(wanted))
                 parts.append(_placed(column[:, wanted], places, len(names)))
         clock = Clock.joined(clocks)
         values = _side_by_side(parts, len(names))
@@ -406,7 +415,7 @@ class Recording:
             count = 0
             for begun in self.starts:
                 for piece in begun.pieces:
-                    count += int(_between(begun.clock(piece, 1), start, stop, 1).sum())
+                    count += int(_between(begun.clock(piece), start, stop, 1).sum())
         for level in (1, *LEVELS):
             if count / level <= 4 * max_points:
                 return level
@@ -491,11 +500,6 @@ def _event(entry: dict[str, Any]) -> Event:
     return Event(entry["step"], Message(entry["id"], entry["values"]))
 
 
-def _curve(rows: list[tuple[int, float, float]]) -> Curve:
-    steps, times, values = zip(*rows, strict=True)
-    return Curve(np.array(steps, np.int64), np.array(times, np.float64), np.array(values, np.float64))
-
-
 def _between(clock: Clock, start: int | None, stop: int | None, level: int) -> NDArray[np.bool_]:
     """Which points lie in the range; at a coarser level those that may reach into it."""
     wanted = np.ones(len(clock), bool)
@@ -505,6 +509,19 @@ def _between(clock: Clock, start: int | None, stop: int | None, level: int) -> N
         last = clock.step if level == 1 else np.append(clock.step[1:] - 1, np.iinfo(np.int64).max)
         wanted &= last >= start
     return wanted
+
+
+def _with_pinned(clock: Clock, column: Table, level: int, pinned: tuple[Clock, Table] | None) -> tuple[Clock, Table]:
+    """Single steps in place of the runs that they make up, where they were kept."""
+    if pinned is None or len(pinned[1]) != len(column):
+        return clock, column
+    single, values = pinned
+    runs, counts = np.unique(single.ordinal // level, return_counts=True)
+    whole = runs[counts == level]
+    rest = ~np.isin(clock.ordinal // level, whole)
+    both = Clock.joined([clock.taken(rest), single])
+    order = np.argsort(both.ordinal, kind="stable")
+    return both.taken(order), np.concatenate([column[:, rest], values], axis=1)[:, order]
 
 
 def _sequence(clock: Clock) -> NDArray[np.int64]:
@@ -536,6 +553,19 @@ def _thinned(points: NDArray[Any], values: Table, max_points: int | None, reduce
         return points, values
     starts = np.arange(0, len(points), -(-len(points) // max_points))
     return points[starts], rolled_up(values.T, starts)[reduce].T
+
+
+def _new_scalars(start: Start, seen: int, into: dict[str, list[tuple[int, float]]]) -> int:
+    """Add what a start has logged from the row ``seen`` on; gives how many rows there are."""
+    behind = 0
+    for piece in start.pieces:
+        logged = start.scalars(piece)
+        first = max(0, seen - behind)
+        rows = logged.codes[first:].tolist(), logged.steps[first:].tolist(), logged.values[first:].tolist()
+        for code, step, value in zip(*rows, strict=True):
+            into.setdefault(logged.names[code], []).append((step, value))
+        behind += len(logged)
+    return behind
 
 
 def _cursor(since: str | None) -> tuple[int, int, int, int, int]:

@@ -40,7 +40,7 @@ def seal(disk: Disk, path: Path) -> None:
     _write(disk, folder / "steps", number, _steps_table(log, clock), {"table": "steps"}, ["loss", *COURSE])
     if log.scalars:
         _write(disk, folder / "scalars", number, scalars_table(log.scalars), {"table": "scalars"}, ["value"])
-    happened = [*log.events, *([_end_event(log.end)] if log.end else [])]
+    happened = [*log.events, *([end_event(log.end)] if log.end else [])]
     if happened:
         _write(disk, folder / "events", number, events_table(happened), {"table": "events"}, [])
     for damage in [*log.damage, *([log.tail] if log.tail else [])]:
@@ -90,8 +90,9 @@ def events_table(events: list[dict[str, Any]]) -> pa.Table:
     )
 
 
-def _end_event(end: dict[str, Any]) -> dict[str, Any]:
-    values = {"reason": str(end.get("reason", "")), "steps": int(end.get("steps", 0))}
+def end_event(end: dict[str, Any]) -> dict[str, Any]:
+    """What was said at the end, as an event."""
+    values = {"reason": str(end.get("reason", "")), "steps": end.get("steps", 0)}
     return {"step": 0, "time": float(end.get("time", 0.0)), "id": "event.end", "values": values, "alarm": False}
 
 

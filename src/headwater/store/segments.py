@@ -10,6 +10,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headwater.store.disk import Disk
-from headwater.store.layout import folder_mode, segment_name, segment_of, write_whole
+from headwater.store.layout import FORMAT, NewerFormatError, folder_mode, segment_name, segment_of, write_whole
 from headwater.store.payloads import MAX_ROWS, PayloadError, Table
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 REDUCTIONS = ("min", "max", "mean", "last")
 KEY = b"headwater"
+_SMALL = 1 << 20  # bytes up to which a file's are kept
 _MAX_BYTES = 1 << 30  # of one file; ours have a tenth
 _MAX_CELLS = 1 << 28  # of one column, before it is allocated
 
@@ -124,7 +126,7 @@ def timestamps(seconds: NDArray[np.float64]) -> pa.Array:
 
 
 class Segment:
-    """One sealed file; its checksum is compared when it is first opened.
+    """One sealed file; its checksum is compared when it is first opened. Large ones are read from the disk each time.
 
     Args:
         path: Of the file, named as ours are.
@@ -137,45 +139,76 @@ class Segment:
 
     def __init__(self, path: Path) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         named = segment_of(path.name)
         if named is None:
             raise ForeignError(path.name)
         self.path = path
         self.number, crc = named
-        if path.stat().st_size > _MAX_BYTES or path.is_symlink():
+        size = path.stat().st_size
+        if size > _MAX_BYTES or path.is_symlink():
             raise PayloadError(f"larger than {_MAX_BYTES:,} bytes, or a link")
-        self._bytes = path.read_bytes()
-        if zlib.crc32(self._bytes) != crc:
+        self._small = path.read_bytes() if size <= _SMALL else None
+        if (zlib.crc32(self._small) if self._small is not None else _checksum(path)) != crc:
             raise PayloadError("its checksum does not fit its name")
         try:
-            self._file = pq.ParquetFile(pa.BufferReader(self._bytes), page_checksum_verification=True)
-            self.facts: dict[str, Any] = json.loads(self._file.schema_arrow.metadata[KEY])
-        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-            raise ForeignError(f"{path.name}: {error}") from error
-        self.columns = tuple(self._file.schema_arrow.names)
-        self.names: list[str] = [str(name) for name in self.facts.get("rows", ())]
-        self.count = int(self.facts.get("count", 0))
-        rows = self._file.metadata.num_rows
-        if len(self.names) > MAX_ROWS or rows > _MAX_CELLS or (self.names and rows != len(self.names) * self.count):
-            raise PayloadError(f"{rows} rows of {len(self.names)} sites and {self.count} steps")
+            self._kept = self._open()
+            self.facts: dict[str, Any] = json.loads(self._kept.schema_arrow.metadata[KEY])
+            self.names: list[str] = [str(name) for name in self.facts.get("rows", ())]
+            self.count = int(self.facts.get("count", 0))
+            version = int(self.facts["format"])
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ForeignError(f"another program's Parquet: {error}") from error
+        if version > FORMAT:
+            raise NewerFormatError(f"format {version}")
+        self.columns = tuple(self._kept.schema_arrow.names)
+        self.rows: int = self._kept.metadata.num_rows
+        if len(self.names) > MAX_ROWS or self.rows > _MAX_CELLS:
+            raise PayloadError(f"{self.rows} rows of {len(self.names)} sites")
+        if self.names and self.rows != len(self.names) * self.count:
+            raise PayloadError(f"{self.rows} rows of {len(self.names)} sites and {self.count} steps")
+        if self._small is None:
+            self._kept.close()
 
+    @cached_property
     def clock(self) -> Clock:
         """Of its steps."""
-        table = self._file.read(["ordinal", "step", "number", "time"], use_threads=False)
+        table = self._read(["ordinal", "step", "number", "time"])
         count = self.count if self.names else table.num_rows
-        ordinal, step, number = (table[name].to_numpy()[:count].astype(np.int64) for name in table.column_names[:3])
-        time = table["time"].cast("int64").to_numpy()[:count] / 1e6
-        return Clock(ordinal, step, number, time)
+        table = table.slice(0, count)
+        ordinal, step, number = (table[name].to_numpy().astype(np.int64) for name in table.column_names[:3])
+        return Clock(ordinal, step, number, table["time"].cast("int64").to_numpy() / 1e6)
 
     def column(self, name: str) -> Table:
         """One column, rows by steps; NaN for null."""
         if name not in self.columns:
             return np.full((len(self.names), self.count), np.nan)
-        values = self._file.read([name], use_threads=False)[name].to_numpy()
+        values = self._read([name])[name].to_numpy()
         return np.asarray(values, np.float64).reshape(len(self.names), self.count)
 
     def table(self) -> pa.Table:
         """All of it."""
-        return self._file.read(use_threads=False)
+        return self._read(None)
+
+    def _read(self, columns: list[str] | None) -> pa.Table:
+        file = self._kept if self._small is not None else self._open()
+        try:
+            return file.read(columns, use_threads=False)
+        finally:
+            if self._small is None:
+                file.close()
+
+    def _open(self) -> Any:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        source = pa.BufferReader(self._small) if self._small is not None else str(self.path)
+        return pq.ParquetFile(source, page_checksum_verification=True)
+
+
+def _checksum(path: Path) -> int:
+    crc = 0
+    with path.open("rb") as file:
+        while data := file.read(1 << 20):
+            crc = zlib.crc32(data, crc)
+    return crc

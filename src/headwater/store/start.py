@@ -21,17 +21,28 @@ from headwater.store.layout import (
     LEVELS,
     ROWS_FILE,
     START_FILE,
+    NewerFormatError,
     checked,
     level_folder,
     log_of,
+    pinned_folder,
     read_small,
     segment_of,
 )
-from headwater.store.logfile import Damage, LogFile, NewerFormatError
+from headwater.store.logfile import Damage, LogFile
 from headwater.store.payloads import PayloadError, Table
 from headwater.store.rollup import rolled_up
-from headwater.store.sealing import clock_of
+from headwater.store.sealing import clock_of, end_event
 from headwater.store.segments import Clock, ForeignError, Segment
+
+TABLES = (
+    "steps",
+    "scalars",
+    "events",
+    *(level_folder(group, level) for group in ROLLED for level in (1, *LEVELS)),
+    *(pinned_folder(group) for group in ROLLED),
+)
+"""Folders of segments in a start's own."""
 
 _MAX_FLOW = 256 << 20  # bytes, unpacked
 _KEPT = 256 << 20  # bytes of columns
@@ -52,6 +63,42 @@ class Piece:
     files: dict[str, Path] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Scalars:
+    """Numbers that were logged by name, in order.
+
+    Attributes:
+        steps: Optimizer steps taken before.
+        times: Seconds since 1970.
+        codes: Of the names, their places in ``names``.
+        names: Each once.
+        values: NaN and Inf as they were.
+    """
+
+    steps: NDArray[np.int64]
+    times: NDArray[np.float64]
+    codes: NDArray[np.int32]
+    names: tuple[str, ...]
+    values: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+def scalars_of(entries: list[dict[str, Any]]) -> Scalars:
+    """Of what a log holds."""
+    rows = [(entry["step"], entry["time"], name, value) for entry in entries for name, value in entry["values"].items()]
+    places: dict[str, int] = {}
+    codes = [places.setdefault(name, len(places)) for _, _, name, _ in rows]
+    return Scalars(
+        np.array([row[0] for row in rows], np.int64),
+        np.array([row[1] for row in rows], np.float64),
+        np.array(codes, np.int32),
+        tuple(places),
+        np.array([row[3] for row in rows], np.float64),
+    )
+
+
 class Start:
     """Reads one start's folder; :meth:`refresh` finds what has come since.
 
@@ -70,6 +117,8 @@ class Start:
         self._segments: dict[Path, Segment | Damage] = {}
         self._columns: dict[tuple[Path, str], Table] = {}
         self._columns_size = 0
+        self._scalars: dict[Path, Scalars] = {}
+        self._events: dict[Path, list[dict[str, Any]]] = {}
         self._rows: dict[Group, list[dict[str, Any]]] | None = None
 
     def refresh(self) -> None:
@@ -158,15 +207,15 @@ class Start:
 
     # Steps
 
-    def clock(self, piece: Piece, level: int, group: Group = "sites") -> Clock:
+    def clock(self, piece: Piece, level: int = 1, group: Group = "sites") -> Clock:
         """When the steps of a piece were recorded, a row per run of steps at a coarser level."""
         if piece.log is not None:
             clock = clock_of(piece.log)
             return clock if level == 1 else clock.taken(_starts(clock, level))
-        for table in (level_folder(group, level), "steps") if level == 1 else (level_folder(group, level),):
+        for table in ("steps", group) if level == 1 else (level_folder(group, level),):
             segment = self._segment(piece, table)
             if segment is not None:
-                return segment.clock()
+                return segment.clock
         return Clock.joined([])
 
     def level_there(self, piece: Piece, group: Group, wanted: int) -> int | None:
@@ -197,12 +246,17 @@ class Start:
             self._columns_size += values.nbytes
         return self._columns[key]
 
+    def pinned(self, piece: Piece, group: Group, statistic: str) -> tuple[Clock, Table] | None:
+        """The steps around alarms, where the others of a piece have gone to make room."""
+        segment = self._segment(piece, pinned_folder(group))
+        return None if segment is None else (segment.clock, segment.column(statistic))
+
     def recorded(self, piece: Piece) -> int:
         """Steps in a piece."""
         if piece.log is not None:
             return len(piece.log.steps)
         segment = self._segment(piece, "steps")
-        return segment._file.metadata.num_rows if segment is not None else len(self.clock(piece, 1))
+        return segment.rows if segment is not None else len(self.clock(piece))
 
     def losses(self, piece: Piece) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """The loss of each step, and whether it was told at all: one that was told may be NaN."""
@@ -226,40 +280,46 @@ class Start:
         table = segment.table()
         return {name: np.asarray(table[name].to_numpy(), np.float64) for name in COURSE if name in table.column_names}
 
-    def scalars(self) -> list[dict[str, Any]]:
-        """What was logged, in order."""
-        found: list[dict[str, Any]] = []
-        for piece in self.pieces:
-            if piece.log is not None:
-                found += piece.log.scalars
-                continue
-            segment = self._segment(piece, "scalars")
-            if segment is not None:
-                table = segment.table()
-                times = (table["time"].cast("int64").to_numpy() / 1e6).tolist()
-                columns = table["step"].to_pylist(), times, table["name"].to_pylist(), table["value"].to_pylist()
-                found += [{"step": s, "time": t, "values": {n: v}} for s, t, n, v in zip(*columns, strict=True)]
-        return found
+    def scalars(self, piece: Piece) -> Scalars:
+        """What was logged in a piece, in order."""
+        if piece.log is not None:
+            return scalars_of(piece.log.scalars)
+        path = piece.files.get("scalars")
+        segment = self._segment(piece, "scalars")
+        if path is None or segment is None:
+            return scalars_of([])
+        if path not in self._scalars:
+            table = segment.table()
+            names = table["name"].combine_chunks()
+            self._scalars[path] = Scalars(
+                table["step"].to_numpy(),
+                table["time"].cast("int64").to_numpy() / 1e6,
+                names.indices.to_numpy(),
+                tuple(names.dictionary.to_pylist()),
+                np.asarray(table["value"].to_numpy(), np.float64),
+            )
+        return self._scalars[path]
 
     def events(self) -> list[dict[str, Any]]:
-        """What happened, in order."""
-        found: list[dict[str, Any]] = []
-        for piece in self.pieces:
-            if piece.log is not None:
-                found += piece.log.events
-                if piece.log.end is not None:
-                    end = piece.log.end
-                    values = {"reason": str(end.get("reason", "")), "steps": end.get("steps", 0)}
-                    time = float(end.get("time", 0.0))
-                    found.append({"step": 0, "time": time, "id": "event.end", "values": values, "alarm": False})
-                continue
-            segment = self._segment(piece, "events")
-            if segment is not None:
-                table = segment.table()
-                times = (table["time"].cast("int64").to_numpy() / 1e6).tolist()
-                for time, row in zip(times, table.select(["step", "id", "values", "alarm"]).to_pylist(), strict=True):
-                    found.append({**row, "time": time, "values": json.loads(row["values"])})
-        return found
+        """What happened, in order; its end too."""
+        return [event for piece in self.pieces for event in self._events_of(piece)]
+
+    def _events_of(self, piece: Piece) -> list[dict[str, Any]]:
+        if piece.log is not None:
+            return [*piece.log.events, *([end_event(piece.log.end)] if piece.log.end is not None else [])]
+        path = piece.files.get("events")
+        segment = self._segment(piece, "events")
+        if path is None or segment is None:
+            return []
+        if path not in self._events:
+            table = segment.table()
+            times = (table["time"].cast("int64").to_numpy() / 1e6).tolist()
+            rows = table.select(["step", "id", "values", "alarm"]).to_pylist()
+            self._events[path] = [
+                {**row, "time": time, "values": json.loads(row["values"])}
+                for time, row in zip(times, rows, strict=True)
+            ]
+        return self._events[path]
 
     def flow(self, name: str) -> dict[str, Any] | None:
         """What a kept step showed, as JSON; ``None`` if there is none or it is damaged."""
@@ -289,7 +349,7 @@ class Start:
                 self._segments[path] = Segment(path)
             except FileNotFoundError:
                 return Damage(f"{path.parent.name}/{path.name}", 0, 0, "gone")
-            except (OSError, PayloadError, ForeignError) as error:
+            except (OSError, PayloadError, ForeignError, NewerFormatError) as error:
                 size = path.stat().st_size if path.exists() else 0
                 self._segments[path] = Damage(f"{path.parent.name}/{path.name}", 0, size, str(error))
         return self._segments[path]

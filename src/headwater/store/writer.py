@@ -232,7 +232,7 @@ class Writer:
         return True
 
     def catch_up(self) -> bool:
-        """Write what waits; gives whether nothing does any more. The other lock is free while the disk takes its time."""
+        """Write what waits; gives whether nothing does any more. Others may add to it while the disk takes its time."""
         if not self._log_lock.acquire(blocking=False):
             return False
         try:
