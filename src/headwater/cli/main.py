@@ -18,12 +18,16 @@ from headwater.records import InputError
 COMMANDS = {
     "bench": "headwater.cli.bench",
     "check": "headwater.cli.check",
+    "compare": "headwater.cli.compare",
     "demo": "headwater.cli.demo",
+    "export": "headwater.cli.export",
     "predict": "headwater.cli.predict",
     "trace": "headwater.cli.trace",
     "watch": "headwater.cli.watch",
     "report": "headwater.cli.report",
     "lessons": "headwater.cli.lessons",
+    "runs": "headwater.cli.runs",
+    "why": "headwater.cli.why",
 }
 
 

@@ -254,6 +254,10 @@ class Recording:
                     found.setdefault(name, []).append(curve)
         return {name: Curve.joined(parts) for name, parts in found.items()}
 
+    def sequence(self) -> NDArray[np.int64]:
+        """The number of each recorded step, counted through all starts; what is damaged leaves a hole."""
+        return _sequence(Clock.joined([start.clock(piece) for start in self.starts for piece in start.pieces]))
+
     def loss_of_steps(self) -> list[float | None]:
         """The loss of each recorded step, ``None`` where it was not told."""
         found: list[float | None] = []

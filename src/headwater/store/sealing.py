@@ -37,7 +37,7 @@ def seal(disk: Disk, path: Path) -> None:
     for group in ROLLED:
         if log.rows[group] and len(clock):
             _seal_group(disk, folder, number, log, group, clock)
-    _write(disk, folder / "steps", number, _steps_table(log, clock), {"table": "steps"}, ["loss", *COURSE])
+    _write(disk, folder / "steps", number, steps_table(log, clock), {"table": "steps"}, ["loss", *COURSE])
     if log.scalars:
         _write(disk, folder / "scalars", number, scalars_table(log.scalars), {"table": "scalars"}, ["value"])
     happened = [*log.events, *([end_event(log.end)] if log.end else [])]
@@ -123,6 +123,20 @@ def _write_group(
     clock: Clock,
     columns: dict[str, Table],
 ) -> None:
+    table = group_table(group, names, clock, columns)
+    facts = {"table": group, "level": level, "rows": names, "count": len(clock)}
+    _write(disk, folder / level_folder(group, level), number, table, facts, list(columns))
+
+
+def group_table(group: Group, names: list[str], clock: Clock, columns: dict[str, Table]) -> pa.Table:
+    """A row per site, or parameter, and step.
+
+    Args:
+        group: Which of the two.
+        names: Of the rows.
+        clock: Of the steps.
+        columns: Rows by steps.
+    """
     import pyarrow as pa
 
     count, rows = len(clock), len(names)
@@ -133,12 +147,11 @@ def _write_group(
         "number": pa.array(np.tile(clock.number, rows)),
         "time": timestamps(np.tile(clock.time, rows)),
     }
-    data |= {name: cells(values) for name, values in columns.items()}
-    facts = {"table": group, "level": level, "rows": names, "count": count}
-    _write(disk, folder / level_folder(group, level), number, pa.table(data), facts, list(columns))
+    return pa.table(data | {name: cells(values) for name, values in columns.items()})
 
 
-def _steps_table(log: LogFile, clock: Clock) -> pa.Table:
+def steps_table(log: LogFile, clock: Clock) -> pa.Table:
+    """A row per recorded step."""
     import pyarrow as pa
 
     return pa.table(

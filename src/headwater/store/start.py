@@ -213,7 +213,7 @@ class Start:
             clock = clock_of(piece.log)
             return clock if level == 1 else clock.taken(_starts(clock, level))
         for table in ("steps", group) if level == 1 else (level_folder(group, level),):
-            segment = self._segment(piece, table)
+            segment = self.segment(piece, table)
             if segment is not None:
                 return segment.clock
         return Clock.joined([])
@@ -222,7 +222,7 @@ class Start:
         """The level at hand nearest to the wanted one: a coarser one before a finer one."""
         if piece.log is not None:
             return wanted
-        levels = [level for level in (1, *LEVELS) if self._segment(piece, level_folder(group, level)) is not None]
+        levels = [level for level in (1, *LEVELS) if self.segment(piece, level_folder(group, level)) is not None]
         coarser = [level for level in levels if level >= wanted]
         return min(coarser) if coarser else max(levels, default=None)
 
@@ -233,7 +233,7 @@ class Start:
             if level == 1 or not values.shape[1]:
                 return values
             return rolled_up(values.T, _starts(clock_of(piece.log), level))[reduce].T
-        segment = self._segment(piece, level_folder(group, level))
+        segment = self.segment(piece, level_folder(group, level))
         assert segment is not None
         name = statistic if level == 1 else f"{statistic}.{reduce}"
         key = segment.path, name
@@ -248,14 +248,14 @@ class Start:
 
     def pinned(self, piece: Piece, group: Group, statistic: str) -> tuple[Clock, Table] | None:
         """The steps around alarms, where the others of a piece have gone to make room."""
-        segment = self._segment(piece, pinned_folder(group))
+        segment = self.segment(piece, pinned_folder(group))
         return None if segment is None else (segment.clock, segment.column(statistic))
 
     def recorded(self, piece: Piece) -> int:
         """Steps in a piece."""
         if piece.log is not None:
             return len(piece.log.steps)
-        segment = self._segment(piece, "steps")
+        segment = self.segment(piece, "steps")
         return segment.rows if segment is not None else len(self.clock(piece))
 
     def losses(self, piece: Piece) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
@@ -264,7 +264,7 @@ class Start:
             told = [step.loss is not None for step in piece.log.steps]
             values = [math.nan if step.loss is None else step.loss for step in piece.log.steps]
             return np.array(values, np.float64), np.array(told, bool)
-        segment = self._segment(piece, "steps")
+        segment = self.segment(piece, "steps")
         if segment is None:
             return np.empty(0), np.empty(0, bool)
         column = segment.table()["loss"].combine_chunks()
@@ -274,7 +274,7 @@ class Start:
         """What each step showed of all parameters together, by name."""
         if piece.log is not None:
             return {name: piece.log.column("course", name)[0] for name in COURSE}
-        segment = self._segment(piece, "steps")
+        segment = self.segment(piece, "steps")
         if segment is None:
             return {name: np.empty(0) for name in COURSE}
         table = segment.table()
@@ -285,7 +285,7 @@ class Start:
         if piece.log is not None:
             return scalars_of(piece.log.scalars)
         path = piece.files.get("scalars")
-        segment = self._segment(piece, "scalars")
+        segment = self.segment(piece, "scalars")
         if path is None or segment is None:
             return scalars_of([])
         if path not in self._scalars:
@@ -308,7 +308,7 @@ class Start:
         if piece.log is not None:
             return [*piece.log.events, *([end_event(piece.log.end)] if piece.log.end is not None else [])]
         path = piece.files.get("events")
-        segment = self._segment(piece, "events")
+        segment = self.segment(piece, "events")
         if path is None or segment is None:
             return []
         if path not in self._events:
@@ -336,7 +336,8 @@ class Start:
 
     # Files
 
-    def _segment(self, piece: Piece, table: str) -> Segment | None:
+    def segment(self, piece: Piece, table: str) -> Segment | None:
+        """The segment of a table that a piece was sealed into, ``None`` if there is none or it is damaged."""
         path = piece.files.get(table)
         if path is None:
             return None
@@ -374,7 +375,7 @@ class Start:
                     candidates.append(piece.log.rows[group])
                     continue
                 for level in (*LEVELS[::-1], 1):
-                    segment = self._segment(piece, level_folder(group, level))
+                    segment = self.segment(piece, level_folder(group, level))
                     if segment is not None:
                         candidates.append([{"name": name} for name in segment.names])
                         break

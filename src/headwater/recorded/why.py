@@ -1,0 +1,431 @@
+"""Where a training broke: the first tensor that was not finite, or grew out of all measure, in order of execution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headwater.records import Message
+from headwater.records.site import Site
+from headwater.records.why import Origin, Sample, TensorKind, Why
+from headwater.store import Recording
+
+BEFORE = 20
+"""Recorded steps shown before the one that broke."""
+
+# A jump of 3 decades within 20 recorded steps is no course of a training: the steepest healthy warm-ups among those of
+# tests/zoo.py move the gradient by less than 1.5. A loss has units of its own; its jump is told by the same factor.
+_JUMP_DECADES = 3.0
+_LOSS_FACTOR = 1e3
+_GROWN = 10.0  # of a site's activation or gradient against its median before: a decade, as an alarm asks for
+_POINTS = 500  # of the first look at a long run
+_FP16_MAX = 65504.0
+_HALF = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
+_SITE_COUNTS: dict[str, TensorKind] = {
+    "input_nan": "input",
+    "input_inf": "input",
+    "activation_nan": "activation",
+    "activation_inf": "activation",
+    "activation_grad_nan": "grad",
+    "activation_grad_inf": "grad",
+}
+_PARAMETER_COUNTS: dict[str, TensorKind] = {
+    "value_nan": "param",
+    "value_inf": "param",
+    "grad_nan": "grad",
+    "grad_inf": "grad",
+}
+
+Numbers = NDArray[np.float64]
+
+
+def why(run: Recording) -> Why:
+    """Find out where a run broke; works on one that goes on, too, and on what was left by a kill.
+
+    Args:
+        run: Opened.
+    """
+    return _Search(run).found()
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Single recorded steps around a place, by their places in the list of all."""
+
+    places: NDArray[np.int64]
+    sites: dict[str, Numbers]
+    parameters: dict[str, Numbers]
+
+
+class _Search:
+    def __init__(self, run: Recording) -> None:
+        self.run = run
+        self.sites = run.sites
+        self.parameters = run.parameters
+        course = run.course()
+        self.steps = course["update_ratio"].steps
+        self.seq = run.sequence()
+        self.course = {name: curve.values for name, curve in course.items()}
+        self.losses = run.loss_of_steps()
+        self.skipped = {event.step for event in run.events() if event.message.id == "event.step_skipped"}
+
+    def found(self) -> Why:
+        if not len(self.steps):
+            return self._why("nothing_recorded", Message("why.nothing_recorded"))
+        place = self._first_nonfinite()
+        if place is not None:
+            return self._explain_nonfinite(place)
+        for look in (self._exploding, self._spike, self._underflow):
+            seen = look()
+            if seen is not None:
+                return seen
+        return self._why("nothing_found", Message("why.nothing_found", {"steps": len(self.steps)}))
+
+    def _why(self, verdict: Any, message: Message, **known: Any) -> Why:
+        run = self.run
+        damage = tuple(
+            Message("why.damage", {"file": d.file, "start": d.start, "stop": d.stop, "why": d.why}) for d in run.damage
+        )
+        return Why(
+            run=str(run.info.get("name", run.path.name)),
+            verdict=verdict,
+            state=run.state.name,
+            recorded=len(self.steps),
+            last_step=int(self.steps[-1]) if len(self.steps) else None,
+            message=message,
+            damage=damage,
+            **known,
+        )
+
+    # Where
+
+    def _first_nonfinite(self) -> int | None:
+        """The number of the first recorded step with NaN or Inf anywhere, coarse first."""
+        suspects: list[tuple[int, int]] = []
+        for name in (*_SITE_COUNTS, *_PARAMETER_COUNTS):
+            read = self.run.read if name in _SITE_COUNTS else self.run.read_parameters
+            seq, values = read(name, max_points=_POINTS, axis="seq")
+            bad = np.flatnonzero((np.nan_to_num(values) > 0).any(axis=0)) if values.size else []
+            ends = np.append(self._places(seq[1:]), len(self.steps))
+            suspects += [(int(self._places(seq[point])), int(ends[point])) for point in bad]
+        told = [place for place, loss in enumerate(self.losses) if loss is not None and not math.isfinite(loss)]
+        for begin, end in sorted({*suspects, *((place, place + 1) for place in told)}):
+            place = self._first_within(range(begin, end))
+            if place is not None:
+                return place
+        return None
+
+    def _places(self, seq: Any) -> Any:
+        """Where in the list of recorded steps their numbers stand."""
+        return np.searchsorted(self.seq, seq)
+
+    def _first_within(self, places: range) -> int | None:
+        """The first of these steps with NaN or Inf that no scaler has skipped."""
+        bad = self._bad(places)
+        return next((place for place in places if place in bad and int(self.steps[place]) not in self.skipped), None)
+
+    def _bad(self, places: range) -> set[int]:
+        window = self._window(places, list(_SITE_COUNTS), list(_PARAMETER_COUNTS))
+        bad = np.zeros(len(window.places), bool)
+        for values in (*window.sites.values(), *window.parameters.values()):
+            bad |= (np.nan_to_num(values) > 0).any(axis=0)
+        found = set(window.places[bad].tolist())
+        return found | {p for p in places if (loss := self.losses[p]) is not None and not math.isfinite(loss)}
+
+    def _window(self, places: range, sites: Sequence[str], parameters: Sequence[str]) -> _Window:
+        """Columns of single steps. Steps may go back where a run was resumed, so the recorded number decides."""
+        steps = self.steps[places.start : places.stop]
+        low, high = int(steps.min()), int(steps.max()) + 1
+        of_sites: dict[str, Numbers] = {}
+        of_parameters: dict[str, Numbers] = {}
+        found = np.empty(0, np.int64)
+        for names, read, into in (
+            (sites, self.run.read, of_sites),
+            (parameters, self.run.read_parameters, of_parameters),
+        ):
+            for name in names:
+                seq, values = read(name, start=low, stop=high, axis="seq")
+                here = self._places(seq)
+                own = (here >= places.start) & (here < places.stop)
+                found, into[name] = here[own], values[:, own]
+        return _Window(found, of_sites, of_parameters)
+
+    # Why
+
+    def _explain_nonfinite(self, place: int) -> Why:
+        names = [*_SITE_COUNTS, "input_abs_max", "activation_abs_max", "activation_grad_abs_max", "activation_count"]
+        window = self._window(range(place, place + 1), names, [*_PARAMETER_COUNTS, "spoiled", "value_abs_max"])
+        sites = {
+            name: np.nan_to_num(values[:, 0]) if values.size else np.zeros(0) for name, values in window.sites.items()
+        }
+        params = {name: np.nan_to_num(v[:, 0]) if v.size else np.zeros(0) for name, v in window.parameters.items()}
+        known = {
+            "step": int(self.steps[place]),
+            "finite_until": self._before(place),
+            "recovered_at": self._after(place),
+        }
+        found = self._of_parameters(params, place) or self._of_signals(sites) or self._of_gradients(sites, params)
+        if found is None:
+            loss = self.losses[place]
+            cause: Origin = "overflow" if loss is not None and math.isinf(loss) else "zero_by_zero"
+            found = _Found("loss", None, cause, {"loss": str(loss)})
+        others = sum(sites[name] for name in _SITE_COUNTS if not name.startswith("input")) > 0
+        return self._told(found, place, known, int(others.sum()) - int(found.row is not None and others[found.row]))
+
+    def _of_parameters(self, params: dict[str, Numbers], place: int) -> _Found | None:
+        """Weights that were not finite when the step began: a step before has made them so."""
+        bad = params["value_nan"] + params["value_inf"] > 0
+        if not bad.any():
+            return None
+        row = int(np.flatnonzero(bad)[0])
+        values = {"nan": int(params["value_nan"][row]), "inf": int(params["value_inf"][row])}
+        return _Found("param", self.parameters[row], "spoiled_by_update" if place else "bad_input", values)
+
+    def _of_signals(self, sites: dict[str, Numbers]) -> _Found | None:
+        """The first site in order of execution whose output, or input, is not finite."""
+        out_nan, out_inf = sites["activation_nan"], sites["activation_inf"]
+        in_bad = sites["input_nan"] + sites["input_inf"] > 0
+        bad = (out_nan + out_inf > 0) | in_bad
+        if not bad.any():
+            return None
+        row = int(np.flatnonzero(bad)[0])
+        site = self.sites[row]
+        values: dict[str, Any] = {"nan": int(out_nan[row]), "inf": int(out_inf[row])}
+        if in_bad[row]:
+            values = {"nan": int(sites["input_nan"][row]), "inf": int(sites["input_inf"][row])}
+            if row == 0 or not any(self.sites[r].shape for r in range(row)):
+                return _Found("input", site.name, "bad_input", values, row)
+            return _Found("input", site.name, "between_sites", values, row)
+        values["input_abs_max"] = float(sites["input_abs_max"][row])
+        if out_inf[row]:
+            return _Found("activation", site.name, "overflow", values, row)
+        return _Found("activation", site.name, self._of_nan(site, values["input_abs_max"]), values, row)
+
+    def _of_nan(self, site: Site, input_abs_max: float) -> Origin:
+        """NaN out of finite numbers: ∞ − ∞ inside where they are as large as the type holds, else 0/0 and its like."""
+        limit = _FP16_MAX if site.dtype == "float16" else float(np.finfo(np.float32).max)
+        return (
+            "overflow"
+            if input_abs_max**2 > limit and site.kind in ("normalization", "affine", "attention")
+            else "zero_by_zero"
+        )
+
+    def _of_gradients(self, sites: dict[str, Numbers], params: dict[str, Numbers]) -> _Found | None:
+        """All that went forward was finite: the gradient's own way is searched from the loss on."""
+        nan, inf = sites["activation_grad_nan"], sites["activation_grad_inf"]
+        bad = nan + inf > 0
+        if bad.any():
+            row = int(np.flatnonzero(bad)[-1])
+            values = {"nan": int(nan[row]), "inf": int(inf[row])}
+            return _Found("grad", self.sites[row].name, "overflow" if inf[row] else "zero_by_zero", values, row)
+        nan, inf = params["grad_nan"], params["grad_inf"]
+        bad = nan + inf > 0
+        if not bad.any():
+            return None
+        row = int(np.flatnonzero(bad)[-1])
+        values = {"nan": int(nan[row]), "inf": int(inf[row])}
+        return _Found("grad", self.parameters[row], "overflow" if inf[row] else "zero_by_zero", values)
+
+    def _told(self, found: _Found, place: int, known: dict[str, Any], affected: int) -> Why:
+        site = self.sites[found.row] if found.row is not None else None
+        values = {
+            "step": known["step"],
+            "site": found.site,
+            "op": site.op if site is not None else "",
+            "dtype": site.dtype if site is not None else "",
+            **found.values,
+        }
+        evidence = [Message("why.cause_of_loss" if found.kind == "loss" else f"why.cause_{found.cause}", values)]
+        if known["finite_until"] is not None:
+            evidence.append(Message("why.finite_until", {"step": known["finite_until"]}))
+        if known["recovered_at"] is not None:
+            evidence.append(Message("why.recovered", {"step": known["recovered_at"]}))
+        return self._why(
+            "nonfinite",
+            Message(f"why.nonfinite_{found.kind}", values),
+            **known,
+            kind=found.kind,
+            site=found.site,
+            op=site.op if site is not None else None,
+            dtype=site.dtype if site is not None else None,
+            cause=found.cause,
+            evidence=tuple(evidence),
+            affected=affected,
+            samples=self._samples(place, found),
+        )
+
+    def _before(self, place: int) -> int | None:
+        return int(self.steps[place - 1]) if place else None
+
+    def _after(self, place: int) -> int | None:
+        """The first recorded step from which on all is finite again, among the next few hundred."""
+        places = range(place, min(len(self.steps), place + _POINTS))
+        bad = self._bad(places)
+        last = max(bad, default=place)
+        return int(self.steps[last + 1]) if last + 1 < places.stop else None
+
+    # Finite, and wrong
+
+    def _exploding(self) -> Why | None:
+        """A gradient that has risen by decades against its median before, at the step where it is largest."""
+        level = self.course["log10_gradient"]
+        place = _first_jump(level, _JUMP_DECADES)
+        if place is None:
+            return None
+        rows = range(max(0, place - BEFORE), place + 1)
+        window = self._window(rows, ["activation_rms", "activation_grad_rms"], [])
+        found = self._grown(window, "activation_rms", first=True) or self._grown(
+            window, "activation_grad_rms", first=False
+        )
+        if found is None:
+            return None
+        site, kind, factor = found
+        decades = float(level[place] - np.nanmedian(level[rows.start : place]))
+        values = {
+            "step": int(self.steps[place]),
+            "site": site.name,
+            "op": site.op,
+            "factor": factor,
+            "decades": decades,
+        }
+        return self._why(
+            "exploding",
+            Message(f"why.exploding_{kind}", values),
+            step=int(self.steps[place]),
+            finite_until=self._before(place),
+            kind=kind,
+            site=site.name,
+            op=site.op,
+            dtype=site.dtype,
+            cause="growth",
+            evidence=(Message("why.cause_growth", values),),
+            samples=self._samples(place, _Found(kind, site.name, "growth", {}, site.order)),
+        )
+
+    def _grown(self, window: _Window, statistic: str, first: bool) -> tuple[Site, TensorKind, float] | None:
+        """The first site, in its own direction, whose number is ten times its median before."""
+        values = window.sites[statistic]
+        if values.shape[1] < 2:
+            return None
+        with np.errstate(all="ignore"):
+            factor = values[:, -1] / np.nanmedian(values[:, :-1], axis=1)
+        grown = np.flatnonzero(factor > _GROWN)
+        if not len(grown):
+            return None
+        row = int(grown[0] if first else grown[-1])
+        return self.sites[row], "activation" if first else "grad", float(factor[row])
+
+    def _spike(self) -> Why | None:
+        """A loss a thousand times its median before."""
+        losses = np.array([math.nan if loss is None else loss for loss in self.losses])
+        with np.errstate(all="ignore"):
+            level = np.log10(np.where(losses > 0, losses, np.nan))
+        place = _first_jump(level, math.log10(_LOSS_FACTOR))
+        if place is None:
+            return None
+        values = {"step": int(self.steps[place]), "loss": float(losses[place]), "before": float(losses[place - 1])}
+        return self._why(
+            "loss_spike",
+            Message("why.loss_spike", values),
+            step=int(self.steps[place]),
+            finite_until=self._before(place),
+            kind="loss",
+            cause="growth",
+            samples=self._samples(place, _Found("loss", None, "growth", {})),
+        )
+
+    def _underflow(self) -> Why | None:
+        """Gradients that are exactly zero in half precision, where the ones nearer the loss are not."""
+        narrow = [row for row, site in enumerate(self.sites) if site.dtype in _HALF]
+        if not narrow:
+            return None
+        seq, zeros = self.run.read("activation_grad_zero_fraction", max_points=_POINTS, axis="seq", reduce="min")
+        _, tiny = self.run.read("activation_grad_subnormal_fraction", max_points=_POINTS, axis="seq", reduce="max")
+        _, largest = self.run.read("activation_grad_rms", max_points=_POINTS, axis="seq", reduce="max")
+        alive = np.nan_to_num(largest) > 0
+        for point in range(len(seq)):
+            for row in narrow:
+                behind = alive[row + 1 :, point].any() if row + 1 < len(self.sites) else False
+                if zeros[row, point] == 1.0 and behind and np.nanmax(tiny[row + 1 :, point], initial=0.0) > 0:
+                    return self._underflowed(
+                        int(self._places(seq[point])), row, float(np.nanmax(tiny[row + 1 :, point], initial=0.0))
+                    )
+        return None
+
+    def _underflowed(self, place: int, row: int, share: float) -> Why:
+        site = self.sites[row]
+        step = int(self.steps[place])
+        values = {"step": step, "site": site.name, "op": site.op, "dtype": site.dtype, "share": share}
+        found = _Found("grad", site.name, "fp16_underflow", {}, row)
+        return self._why(
+            "underflow",
+            Message("why.underflow", values),
+            step=step,
+            finite_until=self._before(place),
+            kind="grad",
+            site=site.name,
+            op=site.op,
+            dtype=site.dtype,
+            cause="fp16_underflow",
+            evidence=(Message("why.cause_fp16_underflow", values),),
+            samples=self._samples(place, found),
+        )
+
+    # The way there
+
+    def _samples(self, place: int, found: _Found) -> tuple[Sample, ...]:
+        places = range(max(0, place - BEFORE), place + 1)
+        own = ["activation_rms", "activation_abs_max", "activation_grad_rms", "activation_grad_abs_max"]
+        window = self._window(places, [*own, *_SITE_COUNTS], list(_PARAMETER_COUNTS))
+        at = {int(found_at): column for column, found_at in enumerate(window.places)}
+        row = found.row
+        parameter = self.parameters.index(found.site) if row is None and found.site in self.parameters else None
+        return tuple(self._sample(place, window, at.get(place), own, row, parameter) for place in places)
+
+    def _sample(
+        self, place: int, window: _Window, column: int | None, own: list[str], row: int | None, parameter: int | None
+    ) -> Sample:
+        numbers: list[float | None] = [None] * 4
+        nonfinite: int | None = None
+        if column is not None and row is not None:
+            numbers = [_known(window.sites[name][row, column]) for name in own]
+            nonfinite = int(sum(np.nan_to_num(window.sites[name][row, column]) for name in _SITE_COUNTS))
+        elif column is not None and parameter is not None:
+            nonfinite = int(sum(np.nan_to_num(window.parameters[n][parameter, column]) for n in _PARAMETER_COUNTS))
+        course = (_known(self.course["log10_gradient"][place]), _known(self.course["update_ratio"][place]))
+        return Sample(int(self.steps[place]), self.losses[place], *numbers, nonfinite, *course)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A tensor that was the first to break."""
+
+    kind: TensorKind
+    site: str | None
+    cause: Origin
+    values: dict[str, Any]
+    row: int | None = None
+
+
+def _first_jump(level: Numbers, decades: float) -> int | None:
+    """The first place that stands so far above the median of the 20 known ones before; of a run of them the first."""
+    known = np.flatnonzero(np.isfinite(level))
+    if len(known) < 3:
+        return None
+    values = level[known]
+    # The median is taken only where a bound says that it could matter: a run may have a million steps.
+    padded = np.concatenate([np.full(BEFORE, math.inf), values[:-1]])
+    lowest = np.lib.stride_tricks.sliding_window_view(padded, BEFORE).min(axis=1)
+    for index in np.flatnonzero(values - lowest > decades):
+        if index >= 2 and values[index] - float(np.median(values[max(0, index - BEFORE) : index])) > decades:
+            return int(known[index])
+    return None
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
