@@ -50,13 +50,13 @@ def keep(picture: bytes, path: Path, request: pytest.FixtureRequest) -> None:
 
 
 def compressed(picture: bytes) -> bytes:
-    """In 128 colours where Pillow is there: charts and text need no more."""
+    """In 256 colours where Pillow is there: charts and text need no more."""
     try:
         from PIL import Image
     except ImportError:
         return picture
     small = io.BytesIO()
-    Image.open(io.BytesIO(picture)).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(
+    Image.open(io.BytesIO(picture)).convert("RGB").quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
         small, "PNG", optimize=True
     )
     return small.getvalue()

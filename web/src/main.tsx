@@ -5,7 +5,7 @@ import { acceptFiles } from "./drop";
 import { listen } from "./keyboard";
 import { watch } from "./live";
 import { App } from "./parts/app";
-import { difference, problem, readAddress, rows, runs, selectRow, selectStep, theme, wholeWindow, writeAddress } from "./state";
+import { difference, gutter, problem, readAddress, rows, runs, selectRow, selectStep, theme, wholeWindow, writeAddress } from "./state";
 import { language, t, useTexts } from "./text";
 import "./style.css";
 
@@ -15,6 +15,7 @@ async function start(): Promise<void> {
   language.value = data.language;
   effect(() => { document.documentElement.lang = language.value; });
   effect(() => { document.documentElement.dataset.theme = theme.value; });
+  effect(() => { document.documentElement.style.setProperty("--names", `${gutter.value}px`); });
   readAddress();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
   window.addEventListener("beforeprint", repaint);

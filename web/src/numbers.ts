@@ -1,5 +1,7 @@
 // Numbers as people read them, the same way as headwater.i18n.number does.
 
+import { t } from "./text";
+
 export function number(value: number | null | undefined): string {
   if (value === null || value === undefined) return "–";
   if (Number.isNaN(value)) return "NaN";
@@ -28,9 +30,8 @@ export function power(level: number): string {
 }
 
 export function percent(share: number): string {
-  if (share > 0 && share < 0.001) return "<0.1 %";
-  if (share > 0.999 && share < 1) return ">99.9 %";
-  return `${Number((100 * share).toFixed(1))} %`;
+  const shown = share > 0 && share < 0.001 ? "<0.1" : share > 0.999 && share < 1 ? ">99.9" : String(Number((100 * share).toFixed(1)));
+  return t("report.percent", { value: shown });
 }
 
 export function decades(value: number): string {

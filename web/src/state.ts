@@ -39,6 +39,11 @@ export const wholeWindow = computed<Range>(() => {
   return [low, Math.max(high, low + 1)];
 });
 export const shownSteps = computed<Range>(() => stepWindow.value ?? wholeWindow.value);
+/** Room for names beside the pictures, in pixels of their type: as wide as they need, up to a limit. */
+export const gutter = computed(() => {
+  const longest = Math.max(4, ...rows.value.map((row) => (row.name || "(model)").length));
+  return Math.min(Math.max(Math.min(longest, 22) * 6.8 + 24, 64), 176);
+});
 export const shownRows = computed<Range>(() => rowWindow.value ?? [0, Math.max(rows.value.length, 1)]);
 
 export interface Scale { kind: "size" | "fraction"; low: number; high: number }
@@ -85,9 +90,16 @@ export interface Reading { low: number; high: number }
 export function reading(run: number, name: string, row: number, step: number): Reading {
   const levels = runs.value[run]?.levels.get(name);
   const site = rows.value[row]?.at[run] ?? -1;
-  const column = runs.value[run] ? columnAt(runs.value[run].first, step) : -1;
+  const column = runs.value[run] && step < endOf(runs.value[run]) ? columnAt(runs.value[run].first, step) : -1;
   if (!levels || site < 0 || column < 0) return { low: NaN, high: NaN };
   return readingAt(levels, runs.value[run].columns, site, column);
+}
+
+/** Where a run's last measurement gives out: a step of another run beyond it was not measured here. */
+function endOf(run: Run): number {
+  if (!run.columns) return 0;
+  const stride = run.columns > 1 ? (run.first[run.columns - 1] - run.first[0]) / (run.columns - 1) : 1;
+  return run.last[run.columns - 1] + Math.max(stride, 1);
 }
 
 /** The same by column: the latest one with a number, since some statistics are measured more rarely than others. */

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from headwater.cli.options import json_option, language_option, traceback_option
-from headwater.cli.saving import save_page, why_not_writable
+from headwater.cli.saving import save_page, save_text, why_not_writable
 from headwater.cli.stdout import writing_report
 from headwater.i18n import text, use_language
 from headwater.records import InputError
@@ -72,14 +72,10 @@ def _of_saved(path: Path, target: Path | None, language: str | None, as_json: bo
 def _of_run(path: Path, target: Path | None, language: str | None, as_json: bool) -> str:
     from headwater.recorded import open_run
     from headwater.recorded.viewing import course_of
-    from headwater.report.files import strict_json, write_whole
+    from headwater.report.files import strict_json
     from headwater.report.view import offline_page, view_of
 
     course = course_of(open_run(path))
     if target is not None:
-        page = offline_page([course], language)
-        try:
-            write_whole(target, page)
-        except OSError as error:
-            raise InputError(f"cannot write {target}: {error.strerror or error}.") from error
+        save_text(offline_page([course], language), target)
     return strict_json(view_of(course).to_dict()) if as_json else ""

@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headwater.recorded.compare import align
 from headwater.recorded.run import Run
 from headwater.records import Diagnosis, Event, HeadwaterError, WatchInfo
+from headwater.records.recorded import Comparison
 from headwater.report.view import Course, Line
 from headwater.report.view.course import State
 from headwater.report.view.expected import Expected, expected_levels
 from headwater.report.view.levels import STATISTICS, Levels, of_numbers
+from headwater.report.view.page import Difference
+from headwater.report.view.sentences import said_message
 from headwater.store.reader import Update
 
 MOST_COLUMNS = 4096
@@ -57,6 +61,24 @@ def course_of(run: Run, *, judged: bool = True) -> Course:
         watch=watch,
         expected=expected,
         state=_STATES[run.state.name],
+    )
+
+
+def difference_of(a: Run, b: Run, found: Comparison) -> Difference:
+    """What a page says that tells two runs apart.
+
+    Args:
+        a: The first.
+        b: The second.
+        found: What comparing them gave.
+    """
+    pairs = align(a.sites, b.sites)[0]
+    return Difference(
+        said=tuple(said_message(difference.message) for difference in found.differences),
+        pairs=tuple(pairs),
+        renamed=tuple((one.a, one.b) for one in found.renamed),
+        only_first=found.only_a,
+        only_second=found.only_b,
     )
 
 

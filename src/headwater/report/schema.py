@@ -1,4 +1,4 @@
-"""The JSON Schemas of reports, lessons, traces and views, generated from the records, and the tables that document them.
+"""The JSON Schemas of reports, lessons, traces and views, made from the records, and the tables that document them.
 
 They stand in ``report.schema.json``, ``lessons.schema.json`` and so on beside this file, so that they can be read
 without Python; a test compares.

@@ -88,7 +88,7 @@ def server(app: App) -> uvicorn.Server:
 
     return uvicorn.Server(
         uvicorn.Config(
-            app,  # type: ignore[arg-type]
+            app,
             log_level="warning",
             access_log=False,
             server_header=False,

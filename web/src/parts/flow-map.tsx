@@ -58,7 +58,7 @@ export function resetZoom(): void {
 
 export function shownValue(name: string, level: number): string {
   if (Number.isFinite(level) && scaleOf(name).kind === "fraction") return percent(10 ** level);
-  return level === -Infinity && scaleOf(name).kind === "fraction" ? "0 %" : fromLog10(level);
+  return level === -Infinity && scaleOf(name).kind === "fraction" ? percent(0) : fromLog10(level);
 }
 
 export function rangeText(name: string, low: number, high: number): string {
@@ -305,7 +305,7 @@ function Legend({ name }: { name: string }) {
 }
 
 function markText(scale: Scale, mark: number): string {
-  return scale.kind === "fraction" ? `${100 * mark} %` : power(mark);
+  return scale.kind === "fraction" ? percent(mark) : power(mark);
 }
 
 /** What stands under the cursor, in words; announced when the keyboard moves it. */

@@ -2,7 +2,7 @@
 
 import { useMemo } from "preact/hooks";
 import { RUN_COLOURS } from "../colours";
-import { integer, power } from "../numbers";
+import { integer, percent, power } from "../numbers";
 import { at, pinned, reading, rows, runs, selectRow, statistic } from "../state";
 import { language, t } from "../text";
 import { announce } from "../keyboard";
@@ -109,7 +109,7 @@ function Course({ names, row, share }: { names: string[]; row: number; share: bo
           </li>
         ))}
       </ul>
-      <Plot series={series} height={share ? 110 : 180} log={false} summary={summary} format={(value) => (share ? `${Math.round(100 * value)} %` : Number.isInteger(value) ? power(value) : "")} />
+      <Plot series={series} height={share ? 110 : 180} log={false} summary={summary} format={(value) => (share ? percent(value) : Number.isInteger(value) ? power(value) : "")} />
     </div>
   );
 }

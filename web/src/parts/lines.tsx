@@ -25,7 +25,7 @@ export function Lines() {
   const toggle = (name: string) => setAdded(added.includes(name) ? added.filter((one) => one !== name) : [...added, name].slice(-3));
   return (
     <Figure id="lines" title={t("view.lines_head")} table={() => tableOf(names)} class="wide">
-      <div class={groups.length > 1 ? "plots" : "plots single"}>{groups.map((group) => <Group names={group} key={group.join()} />)}</div>
+      {groups.map((group) => <Group names={group} key={group.join()} />)}
       {others.length > 0 && (
         <div class="chips" role="group" aria-label={t("view.more_lines")}>
           <span class="faint">{t("view.more_lines")}</span>
@@ -55,7 +55,8 @@ function Group({ names }: { names: string[] }) {
   );
   const log = spansDecades(series);
   return (
-    <div class="plot-block">
+    <div class="time-row">
+      <Plot series={series} height={150} log={log} summary={sentence(series)} format={number} />
       <ul class="plot-key">
         {series.map((one) => (
           <li key={one.label}>
@@ -65,7 +66,6 @@ function Group({ names }: { names: string[] }) {
         ))}
         {log && <li class="faint">{t("view.log_axis")}</li>}
       </ul>
-      <Plot series={series} height={170} log={log} summary={sentence(series)} format={number} />
     </div>
   );
 }

@@ -1,7 +1,7 @@
 // The profile at the cursor's step: layers down as in the map beside it, the number across; theory's expectation dashed.
 
 import { RUN_COLOURS } from "../colours";
-import { integer, power, ticks } from "../numbers";
+import { integer, percent, power, ticks } from "../numbers";
 import { at, hovered, reading, rows, runs, selectRow, shownRows, type Scale } from "../state";
 import { t } from "../text";
 import { cursorText, rangeText } from "./flow-map";
@@ -19,7 +19,7 @@ export function Profile({ index, name, height, scale }: { index: number; name: s
     return PAD + Math.min(Math.max(share, 0), 1) * (WIDTH - 2 * PAD);
   };
   const y = (row: number): number => (row - top + 0.5) * tall;
-  const marks = scale.kind === "fraction" ? [0, 0.5, 1] : ticks(scale.low, scale.high, 3).filter(Number.isInteger);
+  const marks = scale.kind === "fraction" ? [0, 0.5, 1] : ticks(scale.low, scale.high, 4).filter(Number.isInteger);
   const here = at.value.row;
   const expectation = expected(index, name);
   return (
@@ -42,7 +42,7 @@ export function Profile({ index, name, height, scale }: { index: number; name: s
       <div class="profile-axis" aria-hidden="true">
         {marks.map((mark) => (
           <span key={mark} style={{ left: `${(100 * tickX(scale, mark, x)) / WIDTH}%` }}>
-            {scale.kind === "fraction" ? `${100 * mark} %` : power(mark)}
+            {scale.kind === "fraction" ? percent(mark) : power(mark)}
           </span>
         ))}
       </div>

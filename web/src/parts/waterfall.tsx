@@ -84,7 +84,7 @@ function Waterfall({ budget, run, index, many }: { budget: Budget; run: Run; ind
             </tr>
           ))}
         </tbody>
-        <tfoot><tr><th scope="row">{t("view.total")}</th><td class="num">{decades(total)}</td><td class="num">{total ? "100 %" : "–"}</td></tr></tfoot>
+        <tfoot><tr><th scope="row">{t("view.total")}</th><td class="num">{decades(total)}</td><td class="num">{total ? percent(1) : "–"}</td></tr></tfoot>
       </table>
     </div>
   );

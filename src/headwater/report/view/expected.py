@@ -62,7 +62,8 @@ def _parameters(site: Site) -> tuple[tuple[str, float], ...]:
 @lru_cache(maxsize=4096)
 def _mean_slope(activation: str, parameters: tuple[tuple[str, float], ...], size: float) -> float | None:
     try:
-        squared = slope_second_moment(nonlinearity(activation, **dict(parameters)), size * size)
+        phi = nonlinearity(activation, None, kinks=None, **dict(parameters))
+        squared = slope_second_moment(phi, size * size)
     except HeadwaterError:
         return None
     return math.sqrt(squared) if squared > 0 else None

@@ -26,7 +26,8 @@ from headwater.report.words import Words
 Mode = Literal["offline", "live"]
 
 # Texts that the page's script asks for, by the beginnings of their ids.
-TEXTS = ("view.", "statistic.", "category.", "severity.", "verdict.")
+DATA_ID = "headwater-data"  # of the element that holds the data
+TEXTS = ("view.", "statistic.", "category.", "severity.", "report.percent")
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
@@ -153,7 +154,7 @@ def _data(mode: Mode, views: list[dict[str, Any]], words: Words, difference: Dif
     written = strict_json(data)
     for char, escaped in _UNSAFE.items():
         written = written.replace(char, escaped)
-    return Html(f'<script type="application/json" id="headwater-data">{written}</script>')
+    return Html(f'<script type="application/json" id="{DATA_ID}">{written}</script>')
 
 
 def _hash(content: str) -> str:
