@@ -5,7 +5,7 @@ import { acceptFiles } from "./drop";
 import { listen } from "./keyboard";
 import { watch } from "./live";
 import { App } from "./parts/app";
-import { difference, gutter, problem, readAddress, rows, runs, selectRow, selectStep, theme, wholeWindow, writeAddress } from "./state";
+import { difference, gutter, printing, problem, readAddress, rows, runs, selectRow, selectStep, theme, wholeWindow, writeAddress } from "./state";
 import { language, t, useTexts } from "./text";
 import "./style.css";
 
@@ -18,8 +18,8 @@ async function start(): Promise<void> {
   effect(() => { document.documentElement.style.setProperty("--names", `${gutter.value}px`); });
   readAddress();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", repaint);
-  window.addEventListener("beforeprint", repaint);
-  window.addEventListener("afterprint", repaint);
+  window.addEventListener("beforeprint", () => print(true));
+  window.addEventListener("afterprint", () => print(false));
   window.addEventListener("hashchange", readAddress);
   listen();
   acceptFiles();
@@ -39,6 +39,13 @@ async function start(): Promise<void> {
   document.documentElement.dataset.ready = "true";
   if (data.mode === "live") await watch();
   writeAddress();
+}
+
+/** Lay everything out on paper's width and in its colours, at once: a browser prints what is there when this returns. */
+function print(begins: boolean): void {
+  document.documentElement.classList.toggle("printing", begins);
+  printing.value = begins;
+  for (let pass = 0; pass < 2; pass++) render(<App />, document.getElementById("app")!); // sizes, then what depends on them
 }
 
 /** Colours on a canvas do not follow CSS by themselves. */

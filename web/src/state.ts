@@ -22,6 +22,7 @@ export const at = computed(() => hovered.value ?? pinned.value);
 export const stepWindow = signal<Range | null>(null);
 export const rowWindow = signal<Range | null>(null);
 export const theme = signal<Theme>("auto");
+export const printing = signal(false);
 export const playing = signal(false);
 export const helping = signal(false);
 export const announcement = signal("");

@@ -1,12 +1,12 @@
 // The flow map: layers down, steps across, colour for size; beside it the profile at the cursor's step.
 
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { paint, type Ground } from "../charts/heat";
 import { PALETTES, RUN_COLOURS, cssOf, rgba, SHADES } from "../colours";
 import { columnAt, type Run } from "../data";
 import { fromLog10, integer, percent, power, shorten, ticks } from "../numbers";
 import {
-  MAPS, at, hovered, pinned, reading, rowWindow, rows, runs, scaleOf, selectRow, selectStep, setRows, setSteps,
+  MAPS, at, hovered, pinned, printing, reading, rowWindow, rows, runs, scaleOf, selectRow, selectStep, setRows, setSteps,
   shownRows, shownSteps, statistic, stepBy, stepWindow, theme, zoomBy, type Scale,
 } from "../state";
 import { language, t } from "../text";
@@ -78,9 +78,9 @@ function FlowMap({ run, index, name }: { run: Run; index: number; name: string }
   const compared = runs.value.length > 1;
   const height = mapHeight(bottom - top, compared);
   const sites = useMemo(() => rows.value.slice(top, bottom).map((row) => row.at[index]), [rows.value, top, bottom, index]);
-  const shade = theme.value;
+  const shade = `${theme.value} ${printing.value}`;
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const element = canvas.current;
     if (!element || !width) return;
     const ratio = Math.min(window.devicePixelRatio || 1, 2);
@@ -163,7 +163,7 @@ function FlowMap({ run, index, name }: { run: Run; index: number; name: string }
 }
 
 export function mapHeight(count: number, compared: boolean): number {
-  const most = compared ? 360 : 560;
+  const most = (compared ? 360 : 560) * (printing.value ? 0.7 : 1);
   return Math.round(Math.min(Math.max(count * 22, 88), most));
 }
 

@@ -1,11 +1,11 @@
 // A plot over steps (uPlot) whose cursor and zoom are those of the whole page.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { effect } from "@preact/signals";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { columnAt } from "../data";
-import { hovered, at, selectStep, setSteps, shownSteps, theme } from "../state";
+import { hovered, at, printing, selectStep, setSteps, shownSteps, theme } from "../state";
 import { integer } from "../numbers";
 import { language } from "../text";
 import { cssValue, useWidth } from "./size";
@@ -27,11 +27,11 @@ export function Plot({ series, height, log, summary, format }: Props) {
   const plot = useRef<uPlot | null>(null);
   const shown = useRef(series);
   shown.current = series;
-  const shade = theme.value;
+  const shade = `${theme.value} ${printing.value}`;
   const key = series.map((one) => `${one.label}|${one.colour}`).join();
   const tongue = language.value;
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const element = box.current;
     if (!element || !width || !series.length) return;
     const colour = (name: string) => cssValue(name);

@@ -1,15 +1,15 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { printing } from "../state";
 
 /** The width of an element in CSS pixels, as it changes. */
 export function useWidth<T extends HTMLElement>() {
   const ref = useRef<T>(null);
   const [width, setWidth] = useState(0);
+  const measure = () => { if (ref.current) setWidth(Math.round(ref.current.getBoundingClientRect().width)); };
+  useLayoutEffect(measure, [printing.value]); // a sheet of paper waits for nobody
   useEffect(() => {
-    const element = ref.current;
-    if (!element) return;
-    const watch = new ResizeObserver(() => setWidth(Math.round(element.getBoundingClientRect().width)));
-    watch.observe(element);
-    setWidth(Math.round(element.getBoundingClientRect().width));
+    const watch = new ResizeObserver(measure);
+    if (ref.current) watch.observe(ref.current);
     return () => watch.disconnect();
   }, []);
   return [ref, width] as const;
