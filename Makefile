@@ -30,8 +30,9 @@ web-check:
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory web/node_modules/.installed && cd web && npm run --silent check; \
 	else echo "headwater: no npm here, so the page's bundle is compared by its hash alone (make test)."; fi
 
+# Versions are those of the lock file. Not `npm ci`: it refuses a lock that lacks an optional package for another system.
 web/node_modules/.installed: web/package-lock.json
-	@cd web && npm ci --silent --ignore-scripts --no-audit --no-fund
+	@cd web && npm install --silent --no-save --ignore-scripts --no-audit --no-fund
 	@touch $@
 
 bench: $(VENV)/.installed-bench

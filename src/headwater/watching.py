@@ -650,9 +650,7 @@ def watch(
     if running is not None:
         running.note_again()
         return running
-    return Watch(
-        model, optimizers, every, budget, scaler, sites, window, run, on_alarm, stop_on, quiet, run_budget, ui
-    )
+    return Watch(model, optimizers, every, budget, scaler, sites, window, run, on_alarm, stop_on, quiet, run_budget, ui)
 
 
 def _check_page(run: Any) -> None:
