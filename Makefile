@@ -4,7 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format bench wheel clean
+.PHONY: demo test lint format bench wheel web web-check clean
 
 demo: $(VENV)/.installed-demo
 	@$(BIN)/headwater demo
@@ -16,10 +16,24 @@ lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(MAKE) --no-print-directory web-check
 
 format: $(VENV)/.installed-dev
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+# The page of a run: built only by who changes web/; where there is Node, lint builds it again and compares.
+web: web/node_modules/.installed
+	@cd web && npm run --silent build
+
+web-check:
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory web/node_modules/.installed && cd web && npm run --silent check; \
+	else echo "headwater: no npm here, so the page's bundle is compared by its hash alone (make test)."; fi
+
+# Versions are those of the lock file. Not `npm ci`: it refuses a lock that lacks an optional package for another system.
+web/node_modules/.installed: web/package-lock.json
+	@cd web && npm install --silent --no-save --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 bench: $(VENV)/.installed-bench
 	@$(BIN)/python -m benchmarks --out docs/benchmarks
@@ -28,7 +42,7 @@ wheel: $(VENV)/.installed-dev
 	@$(BIN)/python -m build --wheel --no-isolation
 
 clean:
-	@rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis headwater-demo.html
+	@rm -rf $(VENV) web/node_modules dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis headwater-demo.html
 	@find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp per extra: installed again only when what it is installed from has changed.

@@ -21,6 +21,7 @@ ORDER = [
     "remedies",
     "report",
     "recorded",
+    "server",
     "judging",
     "keeping",
     "watching",

@@ -75,6 +75,7 @@ def test_wheel_has_its_data_and_no_startup_code(wheel: Path) -> None:
         "report/why.schema.json",
         "i18n/lessons/vanishing.toml",
     }
+    data |= {"report/web/app.js", "report/web/app.css", "report/web/bundle.json", "report/view.schema.json"}
     assert {f"headwater/{name}" for name in data} <= set(names)
     assert {Path(name).suffix for name in names if name.startswith("headwater/")} <= {
         ".py",
@@ -82,6 +83,7 @@ def test_wheel_has_its_data_and_no_startup_code(wheel: Path) -> None:
         ".toml",
         ".css",
         ".json",
+        ".js",
     }
 
 

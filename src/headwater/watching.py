@@ -77,11 +77,14 @@ class Watch:
         stop_on: Collection[str] = (),
         quiet: bool = False,
         run_budget: int = DEFAULT_BUDGET,
+        ui: bool = False,
     ) -> None:
         self._model = unwrapped(model)
         self._run = run
         self._run_budget = run_budget
         self._kept: Kept | None = None
+        self._ui = ui
+        self._url: str | None = None
         self._on_alarm = on_alarm
         self._stop_on = frozenset(stop_on)
         self._quiet = quiet
@@ -256,6 +259,11 @@ class Watch:
         """The folder that is recorded into, ``None`` if nothing is."""
         return self._kept.path if self._kept is not None else None
 
+    @property
+    def url(self) -> str | None:
+        """Where a browser on this machine finds the live page of ``ui=True``, ``None`` without one."""
+        return self._url
+
     def report(self) -> Report:
         """What is wrong with the training, by the last step that was measured with everything there is.
 
@@ -302,6 +310,18 @@ class Watch:
         settings = {"every": str(schedule.every), "budget": schedule.budget}
         self._kept = Kept(self._model, path, self._choice, settings, self._run_budget)
         self._kept.writer.on_trouble = self._note_trouble
+        if self._ui and self._url is None:
+            self._show_page(self._kept.path)
+
+    def _show_page(self, path: Path) -> None:
+        """Serve the run to a browser on this machine, from a process of its own, and say where."""
+        from headwater.i18n import text
+        from headwater.server import serve_beside
+
+        self._url = serve_beside(path)
+        if not self._quiet:
+            with suppress(OSError, ValueError, AttributeError):
+                sys.stderr.write(text("view.serving", {"run": path.name, "url": self._url}) + "\n")
 
     def _note_trouble(self, why: str) -> None:
         """Recording has stopped because of the disk, or (``""``) goes on."""
@@ -575,6 +595,7 @@ def watch(
     stop_on: Collection[str] = (),
     quiet: bool = False,
     run_budget: int = DEFAULT_BUDGET,
+    ui: bool = False,
 ) -> Watch:
     """Watch a training loop: ``with hw.watch(model, optimizer) as watch:`` around it, and nothing else changes.
 
@@ -596,6 +617,8 @@ def watch(
         stop_on: Alarms that set ``watch.should_stop``: ``"nonfinite"``, ``"loss_nonfinite"``, ``"gradient_jump"``.
         quiet: Whether to print no line on stderr for an alarm.
         run_budget: Bytes the run may take on disk; what is old gets coarser then, but around alarms.
+        ui: Serve a live page of the run to a browser on this machine, and print its address; it is ``watch.url`` too.
+            The page has a process of its own, which ends with this one.
 
     Raises:
         InputError: If something handed over cannot be used; the message has the corrected call.
@@ -618,6 +641,8 @@ def watch(
     if scaler is not None and not callable(getattr(scaler, "get_scale", None)):
         raise InputError(f"scaler is the torch.amp.GradScaler of the loop, got {type(scaler).__name__}.")
     _check_alarms(on_alarm, stop_on)
+    if ui:
+        _check_page(run)
     if run is not None:
         chosen_path(run)
     if not isinstance(run_budget, int) or run_budget < _LEAST_BUDGET:
@@ -626,9 +651,15 @@ def watch(
     if running is not None:
         running.note_again()
         return running
-    return Watch(
-        model, optimizers, every, budget, scaler, sites, window, run, on_alarm, stop_on, quiet, run_budget=run_budget
-    )
+    return Watch(model, optimizers, every, budget, scaler, sites, window, run, on_alarm, stop_on, quiet, run_budget, ui)
+
+
+def _check_page(run: Any) -> None:
+    if run is None:
+        raise InputError("ui=True shows what is recorded, and run=None records nothing: leave run out or name it.")
+    from headwater.server import require_packages
+
+    require_packages()
 
 
 def _check_alarms(on_alarm: Any, stop_on: Any) -> None:

@@ -4,18 +4,20 @@ from pathlib import Path
 
 import click
 
-from headwater.cli.options import json_option, language_option, traceback_option
+from headwater.cli.options import html_option, json_option, language_option, traceback_option
 from headwater.cli.recorded import run_argument, show
-from headwater.i18n import use_language
+from headwater.cli.saving import save_text
+from headwater.i18n import text, use_language
 
 
 @click.command()
 @run_argument("a")
 @run_argument("b")
 @json_option
+@html_option("Write both runs to FILE too, on one HTML page that needs no network, their maps one above the other.")
 @language_option
 @traceback_option
-def compare(a: Path, b: Path, as_json: bool, language: str | None) -> None:
+def compare(a: Path, b: Path, as_json: bool, html: Path | None, language: str | None) -> None:
     """Compare two recorded runs: sites aligned, the renamed and missing ones listed, the largest differences in words.
 
     A and B are folders that hw.watch(model, optimizer, run=...) has recorded into.
@@ -24,6 +26,7 @@ def compare(a: Path, b: Path, as_json: bool, language: str | None) -> None:
     Examples:
       headwater compare runs/a runs/b
       headwater compare runs/a runs/b --json
+      headwater compare runs/a runs/b --html both.html
 
     Exit status: 0 done, 2 A or B is no run, 3 internal error.
     """
@@ -31,4 +34,13 @@ def compare(a: Path, b: Path, as_json: bool, language: str | None) -> None:
         from headwater.recorded import open_run
         from headwater.recorded.compare import compare as compared
 
-        show(compared(open_run(a), open_run(b)), as_json, language)
+        first, second = open_run(a), open_run(b)
+        found = compared(first, second)
+        if html is not None:
+            from headwater.recorded.viewing import course_of, difference_of
+            from headwater.report.view import offline_page
+
+            courses = [course_of(first), course_of(second)]
+            save_text(offline_page(courses, language, difference_of(first, second, found)), html)
+            click.echo(text("cli.wrote", {"path": str(html)}), err=True)
+        show(found, as_json, language)

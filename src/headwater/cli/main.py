@@ -26,6 +26,8 @@ COMMANDS = {
     "prove": "headwater.cli.prove",
     "remedies": "headwater.cli.remedies",
     "trace": "headwater.cli.trace",
+    "watch": "headwater.cli.watch",
+    "report": "headwater.cli.report",
     "lessons": "headwater.cli.lessons",
     "runs": "headwater.cli.runs",
     "why": "headwater.cli.why",

@@ -31,6 +31,20 @@ def why_not_writable(page: Path) -> str:
         return f"no file can be made in the folder {page.parent} ({error.strerror}): choose another one"
 
 
+def save_text(content: str, page: Path) -> None:
+    """Write a page that is made already.
+
+    Raises:
+        InputError: If the disk is full, the folder has gone meanwhile, or the like.
+    """
+    from headwater.report.files import write_whole
+
+    try:
+        write_whole(page, content)
+    except OSError as error:
+        raise InputError(f"cannot write {page}: {error.strerror or error}.") from error
+
+
 def save_page(report: Savable, page: Path, language: str | None) -> None:
     """Write the report as a page.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.records import encode
 from headwater.report.files import save_as, strict_json, with_text
-from headwater.report.lines import WIDTH, print_lines
+from headwater.report.lines import print_lines, printed
 from headwater.report.words import Words
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Face(ABC):
         print_lines(self.lines(Words.of(language), console.width), console)
 
     def __str__(self) -> str:
-        return "\n".join(line.plain.rstrip() for line in self.lines(Words.of(None), WIDTH))
+        return printed(lambda width: self.lines(Words.of(None), width))
 
     def _repr_html_(self) -> str:
         return self.cell(Words.of(None))

@@ -1,6 +1,6 @@
 """Lines of a terminal: wrapped, cut to a width, coloured, and writable where Unicode is missing."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -89,6 +89,22 @@ def print_lines(lines: Iterable[Text], console: Console) -> None:
     """Print them; nothing is taken for markup, and an encoding that lacks a character gets another."""
     for line in lines:
         console.print(_encodable(line, console.encoding), soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+
+def printed(lines: Callable[[int], Iterable[Text]]) -> str:
+    """What ``print`` shows: in colour and as wide as a terminal is, plain and 80 columns wide in a pipe.
+
+    Plain too under ``NO_COLOR``, on a terminal without colours, and in a notebook's output.
+
+    Args:
+        lines: Makes the lines for a width.
+    """
+    console = Console()
+    if not console.is_terminal or console.is_jupyter or console.no_color or console.color_system is None:
+        return "\n".join(line.plain.rstrip() for line in lines(WIDTH))
+    with console.capture() as captured:
+        print_lines(lines(console.width), console)
+    return captured.get().removesuffix("\n")
 
 
 def _encodable(line: Text, encoding: str) -> Text:

@@ -113,8 +113,9 @@ class Report:
 
     def __str__(self) -> str:
         from headwater.report import terminal
+        from headwater.report.lines import printed
 
-        return terminal.plain(self, Words.of(None))
+        return printed(lambda width: terminal.lines(self, Words.of(None), width))
 
     def _repr_html_(self) -> str:
         from headwater.report import html

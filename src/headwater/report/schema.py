@@ -19,6 +19,7 @@ from headwater.report.cure import Cure
 from headwater.report.lessons import PARTS, LessonsReport
 from headwater.report.payload import Report
 from headwater.report.trace import Trace
+from headwater.report.view import View
 
 ID = "urn:headwater:report:1"
 FILE = "report.schema.json"
@@ -30,6 +31,8 @@ CURE_ID = "urn:headwater:cure:1"
 CURE_FILE = "cure.schema.json"
 PROOF_ID = "urn:headwater:proof:2"
 PROOF_FILE = "proof.schema.json"
+VIEW_ID = "urn:headwater:view:1"
+VIEW_FILE = "view.schema.json"
 NUMBER = {"anyOf": [{"type": "number"}, {"enum": list(NON_FINITE)}]}
 # Columns of the flat table that are no attribute of SiteFlow under the same name.
 COLUMN_NOTES = {
@@ -105,6 +108,14 @@ def proof_schema() -> dict[str, Any]:
     return {"$id": PROOF_ID, "title": "headwater proof", **documented(Proof)}
 
 
+@cache
+def view_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of :meth:`View.to_dict`."""
+    schema = schema_of(View)
+    _note(schema["$defs"], _records(View))
+    return {"$id": VIEW_ID, "title": "headwater view", **schema}
+
+
 def stored_schema(file: str = FILE) -> dict[str, Any]:
     """The schema as it was shipped."""
     stored: dict[str, Any] = json.loads(files("headwater.report").joinpath(file).read_text(encoding="utf-8"))
@@ -139,15 +150,16 @@ def cure_field_tables() -> str:
     return "\n".join(field_table(name, definitions[name]) for name in definitions if name not in known)
 
 
+def view_field_tables() -> str:
+    """The same for a view."""
+    return "\n".join(field_table(name, definition) for name, definition in view_schema()["$defs"].items())
+
+
 def documented(root: type) -> dict[str, Any]:
     """The schema of a record, each field with what its docstring says of it, and what words add."""
     schema = schema_of(root)
     definitions = schema["$defs"]
-    records = _records(root)
-    for name, definition in definitions.items():
-        for field, note in {**_attribute_notes(records[name]), **MESSAGE_NOTES.get(name, {})}.items():
-            if field in definition["properties"]:
-                definition["properties"][field] = {"description": note, **definition["properties"][field]}
+    _note(definitions, _records(root))
     if "Message" in definitions:
         _require(
             definitions["Message"], "text", {"description": "The message in words, in `language`.", "type": "string"}
@@ -156,6 +168,14 @@ def documented(root: type) -> dict[str, Any]:
     language = {"description": "Language of every `text`.", "enum": ["en", "ko"]}
     _require(definitions[root.__name__], "language", language)
     return schema
+
+
+def _note(definitions: dict[str, Any], records: dict[str, type]) -> None:
+    """Put beside each field what its record's docstring says of it."""
+    for name, definition in definitions.items():
+        for field, note in {**_attribute_notes(records[name]), **MESSAGE_NOTES.get(name, {})}.items():
+            if field in definition["properties"]:
+                definition["properties"][field] = {"description": note, **definition["properties"][field]}
 
 
 def _records(root: Any) -> dict[str, type]:

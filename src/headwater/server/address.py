@@ -1,0 +1,74 @@
+"""Where the page is served: on this machine alone, on a port that is free."""
+
+import socket
+from importlib.util import find_spec
+
+from headwater.records import InputError
+from headwater.server.guard import Session
+
+HOST = "127.0.0.1"
+PORT = 7723  # unassigned; what the page asks for where nobody names another
+_TRIES = 20
+
+
+def listening(port: int | None = None) -> socket.socket:
+    """A socket that listens on this machine, at ``port``, or at the first free one from the usual on.
+
+    Raises:
+        InputError: If the port that was asked for cannot be had.
+    """
+    if port is not None:
+        try:
+            return _bound(port)
+        except OSError as error:
+            raise InputError(
+                f"port {port} cannot be used ({error.strerror or error}): choose another, --port {port + 1}, "
+                "or leave --port out and a free one is taken."
+            ) from error
+    for candidate in range(PORT, PORT + _TRIES):
+        try:
+            return _bound(candidate)
+        except OSError:
+            continue
+    return _bound(0)
+
+
+def require_this_machine(host: str) -> None:
+    """Refuse to serve anybody else.
+
+    Raises:
+        InputError: Always, unless ``host`` is this machine; the message has the command that reaches it from another.
+    """
+    if host not in (HOST, "localhost"):
+        raise InputError(
+            f"--host {host} would show the run to everybody who reaches this machine, and is refused. From another "
+            f"one, forward the port: ssh -L {PORT}:{HOST}:{PORT} USER@THIS-MACHINE, and open the address there."
+        )
+
+
+def address(sock: socket.socket, session: Session) -> str:
+    """What to open: the token stands behind the #, which a browser sends to nobody."""
+    return f"http://{HOST}:{sock.getsockname()[1]}/#token={session.token}"
+
+
+def require_packages() -> None:
+    """Say what is missing before anything is begun; nothing is imported for that.
+
+    Raises:
+        InputError: If starlette or uvicorn is.
+    """
+    missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
+    if missing:
+        raise InputError(f'the live page needs {" and ".join(missing)}: pip install "headwater[lab]"')
+
+
+def _bound(port: int) -> socket.socket:
+    found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((HOST, port))
+        found.listen(64)
+    except BaseException:
+        found.close()
+        raise
+    return found

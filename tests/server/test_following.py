@@ -1,0 +1,111 @@
+"""What a page is sent: all of it, then what comes; the pieces together are the whole."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import headwater as hw
+from headwater.recorded.viewing import course_of
+from headwater.records import InputError
+from headwater.report.view import view_of
+from headwater.report.view.packing import unpacked
+from headwater.server.following import Following
+from headwater.server.shelf import Shelf
+from headwater.store import Writer
+from tests.growing import SITE_COUNT, grow
+
+
+def growing(run: Path, steps: int) -> "subprocess.Popen[bytes]":
+    """A run that another process writes."""
+    return subprocess.Popen([sys.executable, "-m", "tests.growing", str(run), str(steps), "0.02"])
+
+
+def levels(view: dict) -> np.ndarray:
+    (statistic,) = [one for one in view["statistics"] if one["name"] == "activation_grad_rms"]
+    return unpacked(statistic["low"], len(view["sites"]))
+
+
+def test_pieces_that_come_are_the_whole_in_the_end(tmp_path: Path) -> None:
+    run = tmp_path / "a"
+    child = growing(run, 60)
+    try:
+        while not (run / "run.json").exists():
+            time.sleep(0.05)
+        following = Following(run)
+        steps: list[int] = []
+        parts: list[np.ndarray] = []
+        names: set[str] = set()
+        losses: dict[int, float] = {}
+        deadline = time.monotonic() + 120
+        state = ""
+        while state != "finished" and time.monotonic() < deadline:
+            found = following.next()
+            if found is None:
+                time.sleep(0.05)
+                continue
+            name, view = found
+            names.add(name)
+            json.dumps(view, allow_nan=False)
+            state = view["state"]
+            if name == "view":
+                steps, parts, losses = [], [], {}
+            if view["first"]:
+                steps += view["first"]
+                parts.append(levels(view))
+            for line in view["lines"]:
+                if line["name"] == "loss":
+                    losses |= dict(zip(line["steps"], unpacked(line["values"])[0].tolist(), strict=True))
+    finally:
+        child.wait(timeout=60)
+    assert state == "finished"
+    assert names == {"view", "more"}
+    whole = view_of(course_of(hw.open_run(run))).to_dict()
+    assert steps == whole["first"] == list(range(60))
+    assert_array_equal(np.concatenate(parts, axis=1), levels(whole))
+    assert len(whole["sites"]) == SITE_COUNT
+    assert losses == pytest.approx({step: 1 / (1 + step) for step in range(60)})
+
+
+def test_nothing_new_is_nothing_sent(tmp_path: Path) -> None:
+    grow(tmp_path / "a", 3)
+    following = Following(tmp_path / "a")
+    name, view = following.next() or ("", {})
+    assert name == "view"
+    assert view["first"] == [0, 1, 2]
+    assert following.next() is None
+
+
+def test_run_without_a_step_is_shown_as_empty(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "a")
+    try:
+        _, view = Following(tmp_path / "a").next() or ("", {})
+    finally:
+        writer.close()
+    assert view["first"] == view["sites"] == []
+    assert view["state"] == "running"
+    assert view["verdict"] is None
+
+
+def test_run_whose_writer_died_is_shown_to_its_last_step(tmp_path: Path) -> None:
+    run = tmp_path / "a"
+    child = growing(run, 100_000)
+    while not (run / "run.json").exists() or len(hw.open_run(run)) < 5:
+        time.sleep(0.1)
+    child.kill()
+    child.wait(timeout=60)
+    _, view = Following(run).next() or ("", {})
+    assert len(view["first"]) >= 5
+    assert view["state"] == "silent"
+
+
+@pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir(), lambda p: p.write_text("x")])
+def test_what_is_no_run_is_refused_in_one_line(tmp_path: Path, make: object) -> None:
+    make(tmp_path / "x")  # type: ignore[operator]
+    with pytest.raises(InputError, match="no run, and no folder with runs"):
+        Shelf(tmp_path / "x")
