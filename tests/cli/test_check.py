@@ -261,7 +261,7 @@ def test_causes_are_tested_on_request(folder: Path) -> None:
 
 STUCK = """
 def half_frozen():
-    model = net(3, nn.ReLU)
+    model = net(4, nn.ReLU)
     for layer in (model[0], model[2], model[4]):
         layer.requires_grad_(False)
     return model

@@ -240,12 +240,12 @@ def _is_what_the_patch_makes(remedy: str, model: nn.Module, data: dict[str, Any]
     namespace: dict[str, Any] = {}
     exec(patch(model, [remedy], order_of_model(model), seed=3, data=Data(**data)), namespace)
     pasted = namespace["repair"](copy.deepcopy(model))
-    applied, rebound = hw.apply(model, remedy, torch.optim.AdamW(model.parameters()), seed=3, **data)
+    applied, rebound = hw.apply(model, remedy, torch.optim.AdamW(model.parameters(), weight_decay=0.0), seed=3, **data)
     assert str(pasted) == str(applied)
     assert [type(m).__name__ for m in pasted.modules()] == [type(m).__name__ for m in applied.modules()]
     assert modes(pasted) == modes(applied)
     assert same(state(pasted), state(applied))
-    own = torch.optim.AdamW(pasted.parameters())
+    own = torch.optim.AdamW(pasted.parameters(), weight_decay=0.0)
     if "repair_optimizer" in namespace:
         own = namespace["repair_optimizer"](pasted, own)
     assert {i for g in positions(pasted, own) for i in g} == {i for g in positions(applied, rebound) for i in g}

@@ -161,5 +161,5 @@ def test_tailored_activation_is_not_taken_apart(remedy):
 
 
 def test_depth_without_a_solution_is_said():
-    with pytest.raises(NotApplicableError, match=r"softplus cannot be shaped for 1 layers.*init\.orthogonal"):
+    with pytest.raises(NotApplicableError, match=r"softplus cannot be shaped for 1 layer .*init\.orthogonal"):
         hw.apply(chain(nn.Softplus, 1), "activation.tailored")

@@ -62,7 +62,9 @@ def _plan(model: nn.Module, order: Order, seed: int) -> tuple[Edit, ...]:
     evaluating = tuple(name for name, module in norms if not module.training)
     still = tuple(name for name, module in norms if module.momentum == 0.0)
     if not norms or not (evaluating or still):
-        what = "gathers statistics already" if norms else "has no batch normalisation; normalisation.batch puts it in"
+        what = "has no batch normalisation; normalisation.batch puts it in"
+        if norms:
+            what = "gathers statistics already; normalisation.layer asks for none"
         raise NotApplicableError(f"{ID}: {type(model).__name__} {what}.")
     return (Gather(evaluating, still),)
 

@@ -22,6 +22,13 @@ from headwater.remedies.refusals import refuse_unreachable
 from headwater.remedies.registry import find
 from headwater.remedies.remedy import Remedy
 
+ADDED_TO_THE_UPDATE = (
+    "regularisation.l1",
+    "regularisation.l2",
+    "regularisation.weight_decay",
+    "regularisation.reduce_weight_decay",
+)
+
 
 class RemedyWarning(UserWarning):
     """A remedy was applied, and what came of it is not what it is meant for."""
@@ -39,7 +46,7 @@ def apply_remedies(
 
     Args:
         model: Left as it is.
-        remedies: Remedy ids, applied in this order.
+        remedies: Remedy ids, applied in this order, those of the training after those of the model.
         order: The model's execution order.
         optimizer: Left as it is. In the copy, state of weights that were drawn anew is dropped, new parameters join
             the first group that does not decay its weights, parameters that are gone leave theirs.
@@ -110,7 +117,7 @@ def plan(
     Raises:
         InputError: If a remedy is unknown or not applicable.
     """
-    chosen = [find(remedy_id) for remedy_id in remedies]
+    chosen = sorted((find(remedy_id) for remedy_id in remedies), key=_is_of_the_training)
     refuse_unreachable(model)
     edits: list[Edit] = []
     for remedy in chosen:
@@ -118,6 +125,11 @@ def plan(
             edits.append(edit)
             order = edit.order_after(order)
     return tuple(edits)
+
+
+def _is_of_the_training(remedy: Remedy) -> bool:
+    """Whether it acts on weights by their names while they are trained: such come last, when modules have theirs."""
+    return remedy.id.partition(":")[0] in ADDED_TO_THE_UPDATE or remedy.id.startswith("optimisation.")
 
 
 def _planned(
