@@ -123,7 +123,25 @@ def _plan(model: nn.Module, order: Order, seed: int, data: Data) -> tuple[Edit, 
             "(mean 0 and spread 1; indices of an embedding have no scale). normalisation.batch keeps the scale of "
             "hidden layers."
         )
+    _refuse_what_breaks(model, edits, data)
     return tuple(edits)
+
+
+def _refuse_what_breaks(model: nn.Module, edits: list[Standardise], data: Data) -> None:
+    """A forward that reaches into a layer, as ``functional_call`` with weights of another does, finds another module.
+
+    Raises:
+        NotApplicableError: If the model does not run any more.
+    """
+    for edit in edits:
+        edit.apply(model)
+    try:
+        data.loss(model, data.batches[0])
+    except Exception as error:
+        raise NotApplicableError(
+            f"{ID}: with a module before {edits[0].names[0]!r} the model does not run any more "
+            f"({type(error).__name__}: {error}). Standardise where the data are loaded instead: x = (x - mean) / std."
+        ) from error
 
 
 def _inputs(model: nn.Module, data: Data) -> dict[str, _Inputs]:
