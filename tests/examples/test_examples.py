@@ -18,7 +18,7 @@ SITES = {
 
 
 def test_every_example_is_tested() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(SITES)
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*SITES, "thousand_layers"}
 
 
 @pytest.mark.parametrize("example", SITES)
@@ -39,3 +39,36 @@ def test_example_trains_when_it_is_run(example: str) -> None:
     values = [float(line.split(" nats")[0].split()[-1]) for line in done.stdout.splitlines()]
     improved = values[-1] < values[0] if example == "gpt2" else values[-1] > max(0.9, values[0])
     assert improved, done.stdout
+
+
+def test_abyss_shows_gradients_that_are_fine_and_inputs_that_are_one() -> None:
+    """At 200 layers: the well-known initialisations mend the gradient and learn nothing; four layers do."""
+    env = {**os.environ, "LAYERS": "200"}
+    script = EXAMPLES / "thousand_layers.py"
+    done = subprocess.run([sys.executable, "-W", "ignore", script], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+    rows = {line[:28].strip(): line[28:].split() for line in done.stdout.splitlines() if "," in line[:28]}
+    for name in ("ReLU, init.he", "ReLU, init.orthogonal", "ReLU, init.lsuv"):
+        first, last, cosine, _, accuracy, _ = map(float, rows[name])
+        assert 1e-2 < first / last < 1e2
+        assert cosine > 0.99
+        assert accuracy < 0.25
+    for name in ("ReLU, untouched", "Sigmoid, untouched"):
+        assert float(rows[name][0]) == 0.0
+        assert float(rows[name][4]) <= 0.12
+    assert float(rows["ReLU, 4 layers"][0]) > 0.9
+
+
+def test_abyss_of_200_layers_is_cured_and_the_cure_proven(tmp_path: Path) -> None:
+    done = headwater(
+        "fix",
+        f"{EXAMPLES / 'thousand_layers.py'}:relu",
+        *("--steps", "40", "--seeds", "3", "--json"),
+        cwd=tmp_path,
+        LAYERS="200",
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    cure = json.loads(done.stdout)
+    assert cure["verdict"] == "proven"
+    assert cure["metric_before"] <= 0.15
+    assert cure["metric_after"] >= 0.85

@@ -164,7 +164,7 @@ class Moments:
     def _bounded(self, scaled_mean: float) -> float:
         """A mean in its own units; rounding must not carry it past the largest element, least of all to Inf."""
         bound = self.abs_max or 0.0
-        return max(-bound, min(bound, self._unscaled(scaled_mean)))
+        return max(-bound, min(bound, self._unscaled(scaled_mean))) + 0.0  # and -0.0 is 0
 
     def _unscaled(self, value: float) -> float:
         return _ldexp(value, self.exponent)
