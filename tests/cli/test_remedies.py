@@ -43,7 +43,7 @@ def test_one_is_explained_in_full():
     output = run("init.lsuv", "regularisation.l2")
     words = " ".join(output.split())
     assert "every layer's output has variance 1" in words
-    assert "hw.apply(model, 'init.lsuv', batch=batch, loss=loss)" in words
+    assert "hw.apply(model, 'init.lsuv', batches=[batch], loss=loss)" in words
     assert "arXiv:1511.06422" in words
     assert "regularisation.l2:5.0e-4 is what the id alone means" in words
     assert "No cure" not in words

@@ -64,7 +64,7 @@ def _told(remedy: Explanation, words: Words, width: int) -> list[Text]:
         default = f"{remedy.id}:{number(remedy.default)}"
         told.append((words("remedies.strength"), words("remedies.strength_is", what=meaning, example=default)))
     if remedy.needs_batch:
-        call = f"hw.apply(model, {remedy.id!r}, batch=batch, loss=loss)"
+        call = f"hw.apply(model, {remedy.id!r}, batches=[batch], loss=loss)"
         told.append((words("remedies.batch"), words("remedies.batch_is", call=call)))
     room = max(cell_len(label) for label, _ in told) + 2
     found = [fit(Text.assemble((remedy.id, "bold"), " · ", words.say(remedy.name)), width), Text()]
