@@ -66,6 +66,9 @@ class Wish:
             raise InputError(f"budget_seconds is a number above 0, got {self.budget_s!r}: budget_seconds=60.")
 
 
+RATE = "optimisation.learning_rate"
+
+
 def needs_training(report: Report) -> bool:
     """Whether a report before any step says too little to act on: nothing critical that a remedy is known for."""
     return not any(finding.severity == "critical" and _has_remedy(finding) for finding in report.findings)
@@ -140,18 +143,49 @@ def _search_and_prove(
         winner = search.search(tell, progress)
         made_of.candidates, made_of.notes = search.standings(winner), tuple(runner.notes)
         if winner is None:
-            return made_of.nothing("not_proven", Message("cure.note_none_better"))
+            cure = made_of.nothing("not_proven", Message("cure.note_none_better"))
+            return _by_the_rate_alone(cure, runner, own, wish, made_of, end, progress, separate)
         if tell is not None:
             tell(Message("cure.proving", {"remedies": " + ".join(winner)}))
         grid = (1.0,) if set_the_rate(winner) else rates
         proof = prove_with(runner, Design(winner, own, wish.steps, grid, True, end), progress, separate)
-        return made_of.proven(runner, winner, proof)
+        cure = made_of.proven(runner, winner, proof)
+        if cure.verdict == "proven" or set_the_rate(winner):
+            return cure
+        return _by_the_rate_alone(cure, runner, own, wish, made_of, end, progress, separate)
     except Interrupted as stopped:
         cure = made_of.nothing("not_proven")
         raise Interrupted(replace(cure, proof=stopped.found, interrupted=True)) from None
     except KeyboardInterrupt:
         made_of.candidates = search.standings(None)
         raise Interrupted(replace(made_of.nothing("not_proven"), interrupted=True)) from None
+
+
+def _by_the_rate_alone(
+    cure: Cure,
+    runner: Runner,
+    own: tuple[int, ...],
+    wish: Wish,
+    made_of: _Made,
+    end: float,
+    progress: Progress | None,
+    separate: bool,
+) -> Cure:
+    """Where no candidate does better than the original at its best rate, that rate may be the cure: put to the proof
+    against the original as it is. The rate was chosen on seeds that are not the proof's.
+    """
+    rate = next((c.rate for c in made_of.candidates if c.standing == "original"), 1.0)
+    if rate == 1.0 or any(set_the_rate(c.remedies) for c in made_of.candidates):
+        return cure
+    remedies = (f"{RATE}:{rate:g}",)
+    try:
+        proof = prove_with(runner, Design(remedies, own, wish.steps, (1.0,), True, end), progress, separate)
+    except InputError:  # an optimizer without one rate to multiply
+        return cure
+    found = made_of.proven(runner, remedies, proof)
+    if found.verdict != "proven":
+        return cure
+    return replace(found, notes=(*found.notes, Message("cure.note_rate_alone")))
 
 
 @dataclass
