@@ -46,7 +46,7 @@ def tables(result: Result) -> str:
     rows = by(repairs_of(result), "arm")
     line = (
         f"{result['programs']} of {result['reachable']} programs within reach, at most {result['budget_s']:g} seconds "
-        f"of search for each, in {result['minutes']:.0f} minutes."
+        f"of search for each, in {result['minutes']:.0f} minutes. Families: {', '.join(result['families'])}."
     )
     return "\n\n".join([machine_line(result), line, table(HEADS, [row(name, own) for name, own in rows.items()])])
 

@@ -45,13 +45,14 @@ def main(arguments: list[str] | None = None) -> None:
         "quick": given.quick,
         "budget_s": given.budget,
         "minutes": (time.monotonic() - started) / 60,
+        "families": list(given.families or FAMILIES),
         "programs": len(chosen),
         "reachable": len(choose(tuple(given.families or FAMILIES), True, given.only)),
         "repairs": [one.to_dict() for one in repairs],
     }
     save(given.out, NAME, result)
     print(page.tables(result))
-    if given.out and given.out.resolve() == RESULTS and not (given.quick or given.families or given.arms or given.only):
+    if given.out and given.out.resolve() == RESULTS and not (given.quick or given.arms or given.only):
         page.write(result)
 
 
