@@ -16,9 +16,9 @@ from headwater.probes.tree import tensors
 def inputs_and_targets(model: nn.Module, batch: Any, loss: Loss) -> tuple[list[Tensor], list[Tensor]]:
     """Tensors that the model is called with, and those of the batch that are targets of their own.
 
-    A target holds classes, or numbers of the output's shape, one for each sample; the model is not given it, and the loss
-    looks at it. What a batch brings along and no loss looks at (labels beside a density model, a known solution beside
-    an equation) is nothing that inputs could be paired with.
+    A target holds classes, or numbers of the output's shape, one for each sample; the model is not given it, and the
+    loss looks at it. What a batch brings along and no loss looks at (labels beside a density model, a known solution
+    beside an equation) is nothing that inputs could be paired with.
 
     Args:
         model: In eval mode, gradients off.
