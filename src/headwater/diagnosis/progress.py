@@ -4,7 +4,7 @@ import math
 import statistics
 from dataclasses import dataclass
 
-from headwater.records import Flow, Message
+from headwater.records import Flow, Message, Training
 
 MIN_STEPS = 12  # losses, of which a third at each end is looked at
 SIGMAS = 3.0
@@ -15,6 +15,8 @@ _SCALING = ("Scale", "ToCopy", "Mean", "View")  # on the way from a cross-entrop
 LITTLE = 0.01  # of the loss at the start: less is no progress, however surely it is there
 FALLEN = 0.8  # of the loss at the start, at every later look at the same samples: no luck of a batch, though not more
 MIN_LOOKS = 3
+HALF_WAY = 0.5
+MIN_PAIRS = 2  # scores, one before the first step
 
 
 @dataclass(frozen=True)
@@ -83,15 +85,31 @@ def progress(flow: Flow) -> Progress | None:
     noise = math.sqrt((statistics.variance(early) + statistics.variance(last)) / part)
     means = statistics.fmean(early), statistics.fmean(last)
     extremes = max(losses), min(last), max(last)
-    return Progress(losses[0], *means, *extremes, statistics.stdev(last), noise, False, chance_loss(flow), _fell(flow))
+    return Progress(
+        losses[0], *means, *extremes, statistics.stdev(last), noise, False, chance_loss(flow), stays_below(flow, FALLEN)
+    )
 
 
-def _fell(flow: Flow) -> bool:
-    """Whether the losses that were scored on the way, on the same samples each time, have all fallen well."""
+def stays_below(flow: Flow, share: float) -> bool:
+    """Whether each loss scored on the way is below that share of its first, on the same samples, held-out ones too."""
     scores = flow.training.scores if flow.training is not None else ()
     seen = [score.loss for score in scores if score.loss is not None]
     held_out = [score.validation_loss for score in scores if score.validation_loss is not None]
-    return all(len(kept) >= MIN_LOOKS and max(kept[1:]) < FALLEN * kept[0] for kept in (seen, held_out))
+    return all(
+        len(kept) >= MIN_LOOKS and max(kept[1:]) < kept[0] - (1 - share) * abs(kept[0]) for kept in (seen, held_out)
+    )
+
+
+def is_half_way(training: Training) -> bool:
+    """Whether the metric, of held-out data too, has gone half of its way to 1, whatever the loss means by itself.
+
+    Of two networks against each other the loss rises as one gets better.
+    """
+    known = [(score.metric, score.validation_metric) for score in training.scores]
+    pairs = [(seen, unseen) for seen, unseen in known if seen is not None and unseen is not None]
+    if len(pairs) < MIN_PAIRS:
+        return False
+    return all(HALF_WAY * (1 + max(0.0, first)) <= last <= 1 for first, last in zip(pairs[0], pairs[-1], strict=True))
 
 
 def lost_time(flow: Flow) -> bool:

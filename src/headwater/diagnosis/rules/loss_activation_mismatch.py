@@ -24,6 +24,7 @@ RANGES = {
     "hardtanh": (-1.0, 1.0),
 }
 DISTANT_LOSSES = frozenset({"MseLoss", "SmoothL1Loss", "HuberLoss", "L1Loss", "Abs", "Pow"})
+MIXING = frozenset({"Mul", "Mm", "Bmm", "Mv", "Addmm", "Baddbmm"})  # of two tensors that both have a gradient
 ROOM = 0.01  # of the range: targets of 1.0 at a sigmoid are reached as nearly as one likes
 SOURCE = "torch.nn.CrossEntropyLoss and BCEWithLogitsLoss take logits (PyTorch documentation)"
 MIN_OUTPUTS = 2
@@ -42,14 +43,26 @@ def _twice(flow: Flow) -> Iterable[Finding]:
     if last is None:
         return
     head = {last.op.lower().replace("functional.", ""), last.activation or ""}
-    softmax = "Softmax" in operations or head & {"softmax"}
-    sigmoid = "Sigmoid" in operations or head & {"sigmoid"}
-    if "LogSoftmax" in operations and "NllLoss" in " ".join(operations) and softmax:
+    logits = _under(operations, "LogSoftmax") if "NllLoss" in " ".join(operations) else None
+    if logits is not None and _is_read(logits, "softmax", head):
         yield _finding(flow, "softmax", "CrossEntropyLoss", last.name)
-    if "LogSoftmax" in operations and "NllLoss" in " ".join(operations) and sigmoid and not softmax:
+    elif logits is not None and _is_read(logits, "sigmoid", head):
         yield _finding(flow, "sigmoid", "CrossEntropyLoss", last.name)
-    if "BinaryCrossEntropyWithLogits" in operations and sigmoid:
+    logits = _under(operations, "BinaryCrossEntropyWithLogits")
+    if logits is not None and _is_read(logits, "sigmoid", head):
         yield _finding(flow, "sigmoid", "BCEWithLogitsLoss", last.name)
+
+
+def _under(operations: tuple[str, ...], loss: str) -> tuple[str, ...] | None:
+    """What stands between a loss and the last site, nearest the loss first; ``None`` without that loss."""
+    return operations[operations.index(loss) + 1 :] if loss in operations else None
+
+
+def _is_read(logits: tuple[str, ...], activation: str, head: set[str]) -> bool:
+    """Whether a loss reads an activation's values as they are: those of a gate weigh what the loss reads."""
+    name = activation.capitalize()
+    between = logits[: logits.index(name)] if name in logits else logits
+    return (name in logits or activation in head) and MIXING.isdisjoint(between)
 
 
 def _finding(flow: Flow, activation: str, loss: str, site: str) -> Finding:

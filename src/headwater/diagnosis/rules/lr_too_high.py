@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from headwater.diagnosis.decay import DECAYING, decay_share
 from headwater.diagnosis.prescribing_training import shorter_steps
-from headwater.diagnosis.progress import needs_steps, progress
+from headwater.diagnosis.progress import is_half_way, needs_steps, progress
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.records import Cause, Evidence, Finding, Message, Training
 from headwater.records.message import Value
@@ -14,8 +14,6 @@ from headwater.records.message import Value
 WRECKING_RATIO = 0.1
 LONG_RATIO = 0.01
 THROWN_UP = 2.0  # times the loss at the start
-HALF_WAY = 0.5
-MIN_PAIRS = 2  # scores, one before the first step
 SOURCE = "update/weight ratio: about 1e-3 is usual, above 1e-1 wrecks (CS231n notes; docs/thresholds.md)"
 LOSS_SOURCE = "the first loss; three standard deviations of the last third"
 
@@ -26,7 +24,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
     if training is None or course is None or (decay_share(observation.flow) or 0.0) > DECAYING:
         return
     flung = course.highest > THROWN_UP * abs(course.start)
-    if not flung and _is_half_way(training):
+    if not flung and is_half_way(training):
         return
     ratios = [ratio for ratio in training.update_ratios() if math.isfinite(ratio)]
     if not ratios:
@@ -53,18 +51,6 @@ def _look(observation: Observation) -> Iterable[Finding]:
         prescriptions=shorter_steps(usual, largest),
         message=Message("finding.lr_too_high", values),
     )
-
-
-def _is_half_way(training: Training) -> bool:
-    """Whether the metric, of held-out data too, has gone half of its way to 1, whatever the loss means by itself.
-
-    Of two networks against each other the loss rises as one gets better.
-    """
-    known = [(score.metric, score.validation_metric) for score in training.scores]
-    pairs = [(seen, unseen) for seen, unseen in known if seen is not None and unseen is not None]
-    if len(pairs) < MIN_PAIRS:
-        return False
-    return all(HALF_WAY * (1 + max(0.0, first)) <= last <= 1 for first, last in zip(pairs[0], pairs[-1], strict=True))
 
 
 def _rate(observation: Observation) -> float | None:

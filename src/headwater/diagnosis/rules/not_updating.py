@@ -175,11 +175,30 @@ def _severity(still: list[ParameterFlow], trainable: list[ParameterFlow], cause_
     rounded_away = cause_id in ("numeric_underflow", "learning_rate_low")
     if rounded_away and _has_arrived(flow):
         return "info"
+    if cause_id == "detached_graph" and _cancel_out(still, flow):
+        return "info"
     if len(still) == len(trainable):
         return "critical"
     few = _weights(still) < NEGLIGIBLE_SHARE * _weights(trainable)
     negligible = rounded_away and (few or not any(len(p.shape) > 1 for p in still))
     return "info" if cause_id == "unused" or negligible else "warning"
+
+
+def _cancel_out(still: list[ParameterFlow], flow: Flow) -> bool:
+    """Whether all are vectors beside a weight of their own layer that does get a gradient: no graph was cut there.
+
+    A bias of the output drops out of a loss that is made of the output's derivatives or differences.
+    """
+    alive = {name for p in flow.parameters if p.grad is not None and len(p.shape) > 1 for name in _names(p)}
+    return all(
+        len(p.shape) == 1
+        and any(
+            not alive.isdisjoint(row.site.parameters)
+            for row in flow.sites
+            if not set(row.site.parameters).isdisjoint(_names(p))
+        )
+        for p in still
+    )
 
 
 def _weights(parameters: list[ParameterFlow]) -> int:

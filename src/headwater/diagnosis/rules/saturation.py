@@ -2,8 +2,8 @@
 
 Counted on the gradient's path: a gate beside it may be open or closed for good reason, and counts where it is so for
 every sample and cannot be moved. Of the gates inside a GRU or LSTM many may be, so that more than half of all are
-needed there. What follows the last affine map is the output's own: a classifier that is sure of itself saturates its
-head.
+needed there. A training makes its units sure of themselves as it learns: where it has, this is noted. What follows
+the last affine map is the output's own: a classifier that is sure of itself saturates its head.
 """
 
 from collections.abc import Iterable
@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from headwater.diagnosis.attribution import SATURATED_SHARE, is_s_shaped
 from headwater.diagnosis.gates import flat_share
 from headwater.diagnosis.prescribing import before_last_affine, for_saturation
+from headwater.diagnosis.progress import is_half_way
 from headwater.diagnosis.rule import Observation, Rule, needs_path
-from headwater.records import Cause, Evidence, Finding, Flow, Message, SiteFlow
+from headwater.records import Cause, Evidence, Finding, Flow, Message, Severity, SiteFlow
 
 CRITICAL_SHARE = 0.9
 NO_WAY_BACK = 1e-3  # of the gradient, as for depth; a highway's gate begins at 0.05 (Srivastava et al. 2015)
@@ -33,7 +34,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
     share = shares[worst.site.name]
     yield Finding(
         symptom="saturation",
-        severity="critical" if share >= CRITICAL_SHARE else "warning",
+        severity=_severity(share, flow),
         sites=tuple(row.site.name for row in saturated),
         evidence=(
             Evidence("saturated_fraction", share, SATURATED_SHARE, worst.site.name, SOURCE),
@@ -46,6 +47,13 @@ def _look(observation: Observation) -> Iterable[Finding]:
             {"site": worst.site.name, "op": worst.site.op, "percent": 100 * share, "layers": len(saturated)},
         ),
     )
+
+
+def _severity(share: float, flow: Flow) -> Severity:
+    """Only noted where the tenth or more that still moves has brought the training half of the way."""
+    if share >= CRITICAL_SHARE:
+        return "critical"
+    return "info" if flow.training is not None and is_half_way(flow.training) else "warning"
 
 
 def _share(row: SiteFlow, flow: Flow) -> float:

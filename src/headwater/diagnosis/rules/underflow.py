@@ -75,7 +75,11 @@ def _log10_loss(flow: Flow) -> float | None:
 def _subnormal_share(row: SiteFlow) -> float:
     gradient = row.activation_grad
     nonzero = gradient.finite_count - gradient.zero_count if gradient else 0
-    return gradient.subnormal_count / nonzero if gradient and nonzero else 0.0
+    if gradient is None or not nonzero or gradient.norm is None:
+        return 0.0
+    # What rounding takes from a subnormal number is nothing beside others that are not small.
+    small = gradient.norm < math.sqrt(nonzero) * TINY[row.site.dtype]
+    return gradient.subnormal_count / nonzero if small else 0.0
 
 
 def _spoiled(flow: Flow) -> bool:
