@@ -349,7 +349,7 @@ def test_only_a_first_run_asks_about_families_that_no_rules_have_met(
 
     monkeypatch.setattr(run, "judged", none)
     with pytest.raises(SystemExit):
-        run.main(["--families", HELD_OUT_SECOND[0]])
+        run.main(["--families", HELD_OUT_SECOND[0], "--diagnosers", "optimist"])
     assert "only --first-run may ask about them first" in capsys.readouterr().err
     with pytest.raises(InterruptedError):
         run.main(["--diagnosers", "optimist"])
