@@ -13,6 +13,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TypeGuard
 
 from headwater.records import Finding, InputError
 from headwater.records.flow import COLUMNS
@@ -92,10 +93,14 @@ def _checked(limits: Limits, report: Report) -> _Checked:
 
 def _range(limit: Limit) -> tuple[float, float]:
     low, high = limit if isinstance(limit, tuple) and len(limit) == len(("low", "high")) else (None, limit)
-    bounds = (-math.inf if low is None else low, math.inf if high is None else high)
-    if not all(isinstance(bound, (int, float)) and not isinstance(bound, bool) for bound in bounds):
+    low, high = -math.inf if low is None else low, math.inf if high is None else high
+    if not (_is_number(low) and _is_number(high)):
         raise InputError(f"a limit is the most it may be, or the least and the most, got {limit!r}: {_EXAMPLE}.")
-    return float(bounds[0]), float(bounds[1])  # type: ignore[arg-type]
+    return float(low), float(high)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _breaches(report: Report, checked: _Checked) -> list[Breach]:

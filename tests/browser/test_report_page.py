@@ -241,7 +241,10 @@ def test_every_picture_has_a_sentence_and_numbers(visit: Open, report: str) -> N
 def test_a_click_pins_and_a_drag_zooms(visit: Open, large: str) -> None:
     opened = visit(large)
     box = opened.page.locator("#map-grid").bounding_box()
-    at = lambda x, y: (box["x"] + x * box["width"], box["y"] + y * box["height"])  # noqa: E731
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return box["x"] + x * box["width"], box["y"] + y * box["height"]
+
     opened.page.mouse.click(*at(0.5, 0.5))
     assert opened.step() == pytest.approx(1000, abs=15)
     opened.page.mouse.move(*at(0.25, 0.5))

@@ -116,7 +116,9 @@ def test_bias_that_drops_out_of_the_loss_is_noted() -> None:
 
 
 def test_layer_that_is_cut_off_is_warned_of() -> None:
-    loss = lambda model, batch: F.mse_loss(model(batch[0])[:, 0], batch[1][:, 0])  # noqa: E731
+    def loss(model, batch):
+        return F.mse_loss(model(batch[0])[:, 0], batch[1][:, 0])
+
     report = Run(partial(Hill, cut=True), hills, steps=30, validated=False, loss=loss).check()
     assert finding_of(report, "not_updating").severity == "warning"
     assert set(finding_of(report, "not_updating").sites) == {"enter.weight", "enter.bias"}

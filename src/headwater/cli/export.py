@@ -40,12 +40,13 @@ def export(run: Path, to: str, out: Path | None, as_json: bool, language: str | 
     """
     with use_language(language):
         from headwater.recorded import open_run
+        from headwater.recorded.export import FORMATS
         from headwater.recorded.export import export as exported
 
         opened = open_run(run)
         folder = out if out is not None else Path(f"{run.resolve().name}-{to}")
         with progress_on_stderr() as progress:
-            files = exported(opened, to, folder, progress)  # type: ignore[arg-type]
+            files = exported(opened, FORMATS[FORMATS.index(to)], folder, progress)
         with writing_report():
             if as_json:
                 listed = [{"file": path.name, "bytes": path.stat().st_size} for path in files]

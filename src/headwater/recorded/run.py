@@ -77,7 +77,7 @@ class Run(Recording):
         try:
             return decode(RunInfo, known)
         except ValueError:
-            return RunInfo(**{**{field.name: "" for field in fields(RunInfo)}, **unknown})  # type: ignore[arg-type]
+            return decode(RunInfo, {field.name: unknown.get(field.name, "") for field in fields(RunInfo)})
 
     def watch_info(self) -> WatchInfo:
         """How the training was watched, and what that cost."""

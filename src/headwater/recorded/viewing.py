@@ -119,7 +119,7 @@ def _from_tables(read: Callable[[str], NDArray[np.float64]]) -> dict[str, Levels
     found = {}
     for name in STATISTICS:
         counts = [np.nan_to_num(read(part)) for part in _NONFINITE.get(name, ())]
-        found[name] = of_numbers(read(name), sum(counts) if counts else None)  # type: ignore[arg-type]
+        found[name] = of_numbers(read(name), np.sum(counts, axis=0) if counts else None)
     return found
 
 

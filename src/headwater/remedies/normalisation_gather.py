@@ -39,7 +39,9 @@ class Gather(Edit):
         for name in self.evaluating:
             model.get_submodule(name).train()
         for name in self.still:
-            setattr(model.get_submodule(name), "momentum", MOMENTUM)  # noqa: B010 - a module has no such field by its type
+            norm = model.get_submodule(name)
+            assert isinstance(norm, _BatchNorm)  # as planned
+            norm.momentum = MOMENTUM
 
     def lines(self) -> list[str]:
         """A loop for each."""

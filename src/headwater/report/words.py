@@ -1,9 +1,10 @@
 """What the faces of a report share: its words in one language, its glyphs, and how names and numbers read."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from headwater.i18n import LANGUAGES, current_language, has_text, number, text
-from headwater.records import Diagnosis, Effect, Evidence, InputError, Message, Prescription, Proof
+from headwater.records import Diagnosis, Effect, Evidence, InputError, Message, Prescription, Proof, Severity
 from headwater.records.message import Value
 from headwater.report.names import clean, shorten
 from headwater.report.numbers import decades, percent_digits, signed, whole_percents
@@ -199,12 +200,13 @@ def glyph(status: str) -> str:
     return GLYPHS.get(status, "?")
 
 
-def verdict_status(diagnosis: Diagnosis) -> str:
+def verdict_status(diagnosis: Diagnosis) -> Severity | Literal["healthy", "cannot_tell"]:
     """The status whose glyph and colour a verdict takes: that of its worst finding."""
     if diagnosis.verdict != "findings":
         return diagnosis.verdict
     present = {finding.severity for finding in diagnosis.findings}
-    return next((severity for severity in ("critical", "warning", "info") if severity in present), "info")
+    worst_first: tuple[Severity, ...] = ("critical", "warning", "info")
+    return next((severity for severity in worst_first if severity in present), "info")
 
 
 def best_prescription(diagnosis: Diagnosis, proof: Proof | None) -> Prescription | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,13 +79,13 @@ class Course:
             for row in flow.sites:
                 sites.setdefault(row.site.name, row.site)
         ordered = tuple(sorted(sites.values(), key=lambda site: site.order))
-        fields: dict[str, object] = {"expected": expected_levels(thorough) if thorough else {}, **known}
+        fields: dict[str, Any] = {"expected": expected_levels(thorough) if thorough else {}, **known}
         return Course(
             name=name,
             sites=ordered,
             steps=np.array([flow.step for flow in flows], dtype=np.int64),
             levels=levels_of(flows, [site.name for site in ordered]),
-            **fields,  # type: ignore[arg-type]
+            **fields,
         )
 
 

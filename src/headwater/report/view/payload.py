@@ -218,7 +218,7 @@ def view_of(course: Course, *, room: int | None = None, columns: int = MOST_COLU
         model=course.run.model if course.run else "",
         state=course.state,
         verdict=diagnosis.verdict if diagnosis else None,
-        status=verdict_status(diagnosis) if diagnosis else "cannot_tell",  # type: ignore[arg-type]
+        status=verdict_status(diagnosis) if diagnosis else "cannot_tell",
         headline=headline_of(diagnosis),
         lead=lead_of(course),
         findings=findings_of(diagnosis, place),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from headwater.i18n import LANGUAGES, number
-from headwater.records import Cause, Diagnosis, Finding, Message, Prescription, Severity
+from headwater.records import Cause, Diagnosis, Evidence, Finding, Message, Prescription, Severity
 from headwater.report.sections.about import watch_sentence, watch_values
 from headwater.report.view.course import Course
 from headwater.report.words import Words
@@ -138,6 +138,10 @@ def findings_of(diagnosis: Diagnosis | None, place: dict[str, int]) -> tuple[Vie
     return tuple(_finding(finding, place) for finding in diagnosis.findings) if diagnosis else ()
 
 
+def _evidence(evidence: Evidence) -> Said:
+    return said(lambda words: words.evidence(evidence))
+
+
 def _finding(finding: Finding, place: dict[str, int]) -> ViewFinding:
     return ViewFinding(
         symptom=finding.symptom,
@@ -147,7 +151,7 @@ def _finding(finding: Finding, place: dict[str, int]) -> ViewFinding:
         where=said(lambda words: words.where(finding.sites)),
         sites=tuple(place[site] for site in finding.sites if site in place),
         step=finding.step,
-        evidence=tuple(said(lambda words, item=item: words.evidence(item)) for item in finding.evidence),  # type: ignore[misc]
+        evidence=tuple(map(_evidence, finding.evidence)),
         causes=tuple(map(_cause, finding.causes[:MOST_CAUSES])),
         remedies=tuple(map(_remedy, finding.prescriptions[:MOST_REMEDIES])),
         consequences=tuple(said_message(one.message) for one in finding.consequences),
