@@ -227,6 +227,72 @@ def warmed(make: Optimize, steps: int) -> Optimize:
     return made
 
 
+def one_cycle(make: Optimize, highest: float, steps: int) -> Optimize:
+    """A learning rate that rises to its highest and falls again within so many steps (Smith and Topin 2019)."""
+
+    def made(parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+        optimizer = make(parameters)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, highest, total_steps=steps + 1)
+        optimizer.register_step_post_hook(lambda *_: schedule.step() if schedule.last_epoch < steps else None)
+        return optimizer
+
+    return made
+
+
+def norm_clipped(make: Optimize, largest: float) -> Optimize:
+    """Gradients clipped by the norm of all of them together before the step (Pascanu et al. 2013)."""
+
+    def made(parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+        known = trainable(parameters)
+        optimizer = make(known)
+
+        def clip(*_: Any) -> None:
+            nn.utils.clip_grad_norm_(known, largest)
+
+        optimizer.register_step_pre_hook(clip)
+        return optimizer
+
+    return made
+
+
+class Lion(torch.optim.Optimizer):
+    """Steps by the sign of a mean of gradients, as somebody writes it from the paper (Chen et al. 2023)."""
+
+    def __init__(
+        self, params: Any, lr: float = 1e-4, betas: tuple[float, float] = (0.9, 0.99), weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:
+        """One step."""
+        for group in self.param_groups:
+            fast, slow = group["betas"]
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                mean = self.state[parameter].setdefault("mean", torch.zeros_like(parameter))
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.add_(torch.lerp(parameter.grad, mean, fast).sign(), alpha=-group["lr"])
+                mean.lerp_(parameter.grad, 1 - slow)
+
+
+def lion(lr: float = 3e-4, **options: Any) -> Optimize:
+    """Lion by hand."""
+    return lambda parameters: Lion(trainable(parameters), lr=lr, **options)
+
+
+def forgetful(make: Optimize) -> Optimize:
+    """Gradients that nobody sets to zero between steps."""
+
+    def made(parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+        optimizer = make(parameters)
+        optimizer.zero_grad = lambda set_to_none=True: None  # type: ignore[method-assign]
+        return optimizer
+
+    return made
+
+
 def annealed(make: Optimize, steps: int) -> Optimize:
     """A learning rate that falls to 0 over so many steps, as half a cosine (Loshchilov and Hutter 2017)."""
 

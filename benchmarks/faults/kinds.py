@@ -67,3 +67,18 @@ NAN_IN_DATA = Fault(("nonfinite", "overflow"), ("numeric_overflow", "data_scale"
 ADAM_IN_HALF = Fault(("nonfinite", "underflow", "overflow"), ("numeric_underflow", "numeric_overflow"))
 OVERFLOW = Fault(("overflow", "nonfinite"), ("numeric_overflow", "data_scale"))
 UNDERFLOW = Fault(("underflow", "not_updating", "vanishing"), ("numeric_underflow",))
+# Gradients that add up over the steps are a momentum that nothing wears away: steps grow, and turn too late.
+NEVER_ZEROED = Fault(
+    ("lr_too_high", "oscillation", "zigzag", "exploding", "nonfinite", "overflow", "saturation", "dead_units"),
+    ("learning_rate_high",),
+)
+# A sum where a mean was meant multiplies the rate by the number of samples.
+SUMMED = Fault(
+    ("lr_too_high", "oscillation", "nonfinite", "overflow", "dead_units", "saturation", "zigzag", "exploding"),
+    ("learning_rate_high",),
+)
+# Targets in the thousands: errors, and so the first gradients, are far larger than the weights and rates suit.
+UNSCALED_TARGET = Fault(
+    ("exploding", "lr_too_high", "oscillation", "nonfinite", "overflow", "underfitting", "unscaled_input"),
+    ("data_scale", "learning_rate_high", "numeric_overflow"),
+)

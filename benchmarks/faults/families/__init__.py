@@ -29,7 +29,13 @@ HELD_OUT_SECOND = (
 The commit of the rules that met them first is stored with the answers of that run.
 """
 
-FAMILIES = (*MADE_WITH, *HELD_OUT, *HELD_OUT_SECOND)
+HELD_OUT_THIRD = ("everyday", "sets", "alignment", "modern", "control", "fields", "dynamics", "augmented", "parametrised", "discrete", "likelihoods")
+"""A third set, mostly of healthy programs of many kinds: how often a healthy program is called faulty is what it asks.
+
+Written without sight of the rules, of their thresholds, and of any answer.
+"""
+
+FAMILIES = (*MADE_WITH, *HELD_OUT, *HELD_OUT_SECOND, *HELD_OUT_THIRD)
 
 
 def programs(families: tuple[str, ...] = FAMILIES) -> dict[str, Program]:
