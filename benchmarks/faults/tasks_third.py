@@ -1,4 +1,4 @@
-"""What the third held-out families learn: flowers, clouds of points, spoken symbols, rides, fields, months, molecules."""
+"""What the third held-out families learn: flowers, clouds of points, spoken symbols, fields, months, molecules."""
 
 from __future__ import annotations
 
@@ -140,7 +140,9 @@ def portrait() -> Split:
     axis = torch.linspace(-1, 1, 40)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     face = (x.square() + y.square()).sqrt()
-    dark = torch.sigmoid(20 * (0.9 - face)) - 0.8 * torch.sigmoid(30 * (0.15 - ((x.abs() - 0.35) ** 2 + (y + 0.3) ** 2) ** 0.5))
+    dark = torch.sigmoid(20 * (0.9 - face)) - 0.8 * torch.sigmoid(
+        30 * (0.15 - ((x.abs() - 0.35) ** 2 + (y + 0.3) ** 2) ** 0.5)
+    )
     dark = dark - 0.6 * torch.sigmoid(30 * (0.08 - (y - 0.35 - 0.4 * x.square()).abs())) * (x.abs() < 0.5)
     dark = dark + 0.2 * torch.sin(9 * x) * torch.cos(7 * y)
     places = torch.stack([x.flatten(), y.flatten()], 1)
@@ -222,12 +224,6 @@ def months() -> Split:
     return split(series[:, :PAST], series[:, PAST:])
 
 
-@cache
-def sales() -> Split:
-    """The same in pieces sold: around ten thousand, and up to thirty."""
-    return retargeted(months().map(lambda x: 4000 * x + 10000), 4000, 10000)
-
-
 # Molecules
 
 ATOMS, KINDS = 10, 4
@@ -289,12 +285,12 @@ def long_tail() -> Split:
 
 
 @cache
-def ones_only() -> Split:
-    """The digits without the 9s to train on; the targets of those held out are 1 for 9s, and all 9s are held out."""
+def never_seen(digit: int = 4) -> Split:
+    """The digits without one of them to train on; targets of those held out are 1 for it, and all of it is held out."""
     (x, y), (a, b) = digits().train, digits().test
-    return Split(
-        (x[y != 9], torch.zeros(int((y != 9).sum()))), (torch.cat([a, x[y == 9]]), torch.cat([b, y[y == 9]]).eq(9).float())
-    )
+    new = y == digit
+    target = torch.cat([b, y[new]]).eq(digit).float()
+    return Split((x[~new], torch.zeros(int((~new).sum()))), (torch.cat([a, x[new]]), target))
 
 
 # How long it takes

@@ -29,7 +29,11 @@ HELD_OUT_SECOND = (
 The commit of the rules that met them first is stored with the answers of that run.
 """
 
-HELD_OUT_THIRD = ("everyday", "sets", "alignment", "modern", "control", "fields", "dynamics", "augmented", "parametrised", "discrete", "likelihoods")
+HELD_OUT_THIRD = (
+    *("everyday", "sets", "alignment", "modern", "control", "fields", "dynamics", "augmented", "parametrised"),
+    *("discrete", "likelihoods", "selfsupervised", "forecasting", "rare", "episodes", "restoration"),
+    *("statespace", "molecules"),
+)
 """A third set, mostly of healthy programs of many kinds: how often a healthy program is called faulty is what it asks.
 
 Written without sight of the rules, of their thresholds, and of any answer.

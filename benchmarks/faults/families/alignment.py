@@ -14,11 +14,9 @@ from benchmarks.faults import tasks_third as tasks
 from benchmarks.faults.build import (
     adam,
     adamw,
-    biased,
-    frozen,
+    constant,
     norm_clipped,
-    normal,
-    of_the_last,
+    of_a_copy,
     one_cycle,
     rmsprop,
     scaled,
@@ -60,7 +58,9 @@ class Convolved(nn.Module):
 class Heard(nn.Module):
     """A recurrent network in both directions."""
 
-    def __init__(self, cell: str = "GRU", width: int = 24, layers: int = 1, dropout: float = 0.0, cut: bool = False) -> None:
+    def __init__(
+        self, cell: str = "GRU", width: int = 24, layers: int = 1, dropout: float = 0.0, cut: bool = False
+    ) -> None:
         super().__init__()
         self.body = getattr(nn, cell)(
             tasks.BANDS, width, layers, batch_first=True, bidirectional=True, dropout=dropout if layers > 1 else 0.0
@@ -129,13 +129,36 @@ def edits(given: list[int], wanted: list[int]) -> int:
 
 
 healthy = healthy_of(
-    "alignment", network=Convolved, task=tasks.spoken, loss=ctc, metric=said_right, optimizer=adam(5e-3), steps=150
+    "alignment",
+    network=Convolved,
+    task=tasks.spoken,
+    loss=ctc,
+    metric=said_right,
+    optimizer=adam(5e-3),
+    batch_size=32,
+    steps=150,
 )
 
 convolved = healthy("convolutions", 0.6, 0.2)
-ahead = healthy("convolutions-shortcut-sgd", 0.6, 0.2, depth=5, shortcut=True, act=F.silu, optimizer=sgd(0.1, momentum=0.9), steps=250)
+ahead = healthy(
+    "convolutions-shortcut-sgd",
+    0.6,
+    0.2,
+    depth=5,
+    shortcut=True,
+    act=F.silu,
+    optimizer=sgd(0.1, momentum=0.9),
+    steps=250,
+)
 wide = healthy(
-    "convolutions-128", 0.6, 0.2, width=64, act=F.leaky_relu, optimizer=one_cycle(adam(1e-3), 1e-2, 150), batch_size=128
+    "convolutions-128",
+    0.6,
+    0.2,
+    width=64,
+    act=F.leaky_relu,
+    optimizer=one_cycle(adam(1e-3), 1e-2, 100),
+    batch_size=128,
+    steps=100,
 )
 heard = healthy("gru", 0.6, 0.2, network=Heard, optimizer=adam(1e-2))
 stacked = healthy(
@@ -151,12 +174,11 @@ PROGRAMS = (
     convolved.but("rate-high", kinds.RATE_HIGH, optimizer=adam(5.0)),
     convolved.but("convolutions-detached", kinds.DETACHED.at(*CONVS), cut=True),
     ahead,
-    ahead.but("sigmoid-10", kinds.NO_SHORTCUT.at("convs*"), depth=10, shortcut=False, norm=False, act=torch.sigmoid),
     wide,
-    wide.but("batch-of-two", kinds.NORMALIZATION.at(*CONVS), batch_size=2),
+    wide.but("alike", kinds.SYMMETRIC.at("convs*", "say"), draw=constant(0.05)),
     heard,
     heard.but("no-logarithm", kinds.WRONG_HEAD, loss=ctc_of_probabilities),
-    heard.but("say-only", kinds.WRONG_PARAMETERS.at("body", "norm"), optimizer=of_the_last(adam(1e-2), 2)),
+    heard.but("copy", kinds.WRONG_PARAMETERS, optimizer=of_a_copy(adam(1e-2))),
     stacked,
     stacked.but("dropout", kinds.DROPOUT.at("drop"), dropout=0.97),
     plain,

@@ -32,12 +32,17 @@ from benchmarks.faults.recipe import healthy_of
 
 
 class Separable(nn.Module):
-    """Each channel by itself, then all of them at each place (Howard et al. 2017), with a way round (Sandler et al.)."""
+    """Each channel by itself, then all of them at each place (Howard et al. 2017), a way round them."""
 
-    def __init__(self, width: int, act: Callable[[Tensor], Tensor], norm: Callable[[int], nn.Module], squeeze: bool) -> None:
+    def __init__(
+        self, width: int, act: Callable[[Tensor], Tensor], norm: Callable[[int], nn.Module], squeeze: bool
+    ) -> None:
         super().__init__()
         self.up, self.norm_up = nn.Conv2d(width, 2 * width, 1, bias=False), norm(2 * width)
-        self.deep, self.norm_deep = nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width, bias=False), norm(2 * width)
+        self.deep, self.norm_deep = (
+            nn.Conv2d(2 * width, 2 * width, 3, padding=1, groups=2 * width, bias=False),
+            norm(2 * width),
+        )
         self.down, self.norm_down = nn.Conv2d(2 * width, width, 1, bias=False), norm(width)
         self.squeeze = nn.Sequential(nn.Linear(2 * width, 8), nn.ReLU(), nn.Linear(8, 2 * width)) if squeeze else None
         self.act = act
@@ -108,7 +113,8 @@ class Vgg(nn.Module):
     ) -> None:
         super().__init__()
         self.convs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, padding=1) for a, b in ((1, width), (width, width), (width, 2 * width), (2 * width, 2 * width))
+            nn.Conv2d(a, b, 3, padding=1)
+            for a, b in ((1, width), (width, width), (width, 2 * width), (2 * width, 2 * width))
         )
         self.full = nn.ModuleList([nn.Linear(2 * width * 4, 64), nn.Linear(64, 64)])
         self.classify = nn.Linear(64, 10)
@@ -193,14 +199,18 @@ def twice(model: nn.Module, batch: Any) -> Tensor:
     """Two answers under two dropouts, which should be alike (R-Drop; Liang et al. 2021)."""
     one, two = model(batch[0]), model(batch[0])
     p, q = one.log_softmax(1), two.log_softmax(1)
-    apart = F.kl_div(p, q, reduction="batchmean", log_target=True) + F.kl_div(q, p, reduction="batchmean", log_target=True)
+    apart = F.kl_div(p, q, reduction="batchmean", log_target=True) + F.kl_div(
+        q, p, reduction="batchmean", log_target=True
+    )
     return F.cross_entropy(one, batch[1]) + F.cross_entropy(two, batch[1]) + 0.5 * apart
 
 
 healthy = healthy_of("augmented", network=Mobile, task=data.images, optimizer=adam(3e-3), steps=120)
 
 mobile = healthy("mobile-shifted", 0.8, 0.1, loss=spoilt(shifted), optimizer=adam(1e-2))
-squeezed = healthy("mobile-squeezed-cut-out", 0.8, 0.1, squeeze=True, act=F.hardswish, loss=spoilt(cut_out), optimizer=adamw(1e-2))
+squeezed = healthy(
+    "mobile-squeezed-cut-out", 0.8, 0.1, squeeze=True, act=F.hardswish, loss=spoilt(cut_out), optimizer=adamw(1e-2)
+)
 grouped = healthy(
     "mobile-group-norm-mixed",
     0.75,
@@ -213,14 +223,45 @@ grouped = healthy(
     steps=150,
 )
 branches = healthy("branches-mixed", 0.75, 0.1, network=Branches, loss=mixed, optimizer=adam(1e-2), steps=200)
-branches_elu = healthy("branches-elu-noise", 0.75, 0.1, network=Branches, act=F.elu, loss=spoilt(in_noise), optimizer=sgd(0.1, momentum=0.9))
+branches_elu = healthy(
+    "branches-elu-noise",
+    0.75,
+    0.1,
+    network=Branches,
+    act=F.elu,
+    loss=spoilt(in_noise),
+    optimizer=sgd(0.1, momentum=0.9),
+)
 vgg = healthy("vgg-dropout-half", 0.85, 0.1, network=Vgg, loss=spoilt(shifted), optimizer=adamw(2e-3), steps=200)
-vgg_twice = healthy("vgg-twice", 0.85, 0.1, network=Vgg, blur=True, act=F.gelu, dropout=0.3, loss=twice, optimizer=lion(5e-4, weight_decay=0.05))
+vgg_twice = healthy(
+    "vgg-twice",
+    0.85,
+    0.1,
+    network=Vgg,
+    blur=True,
+    act=F.gelu,
+    dropout=0.3,
+    loss=twice,
+    optimizer=lion(5e-4, weight_decay=0.05),
+)
 vgg_cycle = healthy(
-    "vgg-cycle", 0.85, 0.1, network=Vgg, dropout=0.2, loss=spoilt(cut_out), optimizer=one_cycle(sgd(0.01, momentum=0.9), 0.1, 150), steps=150
+    "vgg-cycle",
+    0.85,
+    0.1,
+    network=Vgg,
+    dropout=0.2,
+    loss=spoilt(cut_out),
+    optimizer=one_cycle(sgd(0.01, momentum=0.9), 0.1, 150),
+    steps=150,
 )
 crossed = healthy(
-    "crossed-instance-norm", 0.8, 0.1, network=Crossed, loss=spoilt(in_noise), optimizer=norm_clipped(sgd(0.05, momentum=0.9, nesterov=True), 1.0), batch_size=16
+    "crossed-instance-norm",
+    0.8,
+    0.1,
+    network=Crossed,
+    loss=spoilt(in_noise),
+    optimizer=norm_clipped(sgd(0.05, momentum=0.9, nesterov=True), 1.0),
+    batch_size=16,
 )
 
 CONVS = ("convs*",)
@@ -228,7 +269,9 @@ CONVS = ("convs*",)
 PROGRAMS = (
     mobile,
     mobile.but("blocks-detached", kinds.DETACHED.at("stem", "norm", "blocks*"), cut=True),
-    mobile.but("evaluated", kinds.NORMALIZATION.at("norm", "blocks.*.norm*"), change=evaluating, optimizer=adam(1e-2), blocks=6),
+    mobile.but(
+        "evaluated", kinds.NORMALIZATION.at("norm", "blocks.*.norm*"), change=evaluating, optimizer=adam(1e-2), blocks=6
+    ),
     squeezed,
     squeezed.but("bytes", kinds.UNSCALED, task=data.image_bytes, norm=lambda width: nn.Identity()),
     grouped,

@@ -207,7 +207,9 @@ def twins(model: Any, batch: Any) -> Tensor:
     return critics + 0.3 * actor
 
 
-healthy = healthy_of("control", network=Policy, task=starts, loss=planned, metric=saved, optimizer=adam(3e-3), steps=200)
+healthy = healthy_of(
+    "control", network=Policy, task=starts, loss=planned, metric=saved, optimizer=adam(3e-3), steps=200
+)
 SHOWN: dict[str, Any] = {"task": shown, "metric": copied}
 
 drawn = healthy("reinforce", 0.2, 0.0, loss=reinforce, optimizer=adam(5e-3))
@@ -238,9 +240,6 @@ PROGRAMS = (
     plan.but("alike", kinds.SYMMETRIC.at("body*", "push"), draw=constant(0.05)),
     plan.but("weights-large", kinds.LARGE_WEIGHTS.at("body*", "push"), draw=normal(3.0)),
     plan_bounded,
-    plan_bounded.but(
-        "sigmoid-10", kinds.SIGMOID_DEPTH.at("body*"), act=torch.sigmoid, depth=10, norm=False
-    ),
     shown_l1,
     shown_l1.but("body-frozen", kinds.FROZEN.at("body*"), change=frozen("body"), width=6),
     shown_l1.but("one-unit", kinds.UNDERFITTING, width=1, watched=200),

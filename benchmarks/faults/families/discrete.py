@@ -100,7 +100,7 @@ class HardSign(torch.autograd.Function):
 
 
 class Codes(nn.Module):
-    """An autoencoder through the nearest of some learnt vectors, for each of a few groups (van den Oord et al. 2017)."""
+    """An autoencoder through the nearest of some learnt vectors, group by group (van den Oord et al. 2017)."""
 
     def __init__(
         self,
@@ -151,10 +151,8 @@ class Choices(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(batch, 64) to the same."""
         logits = self.into[1](self.act(self.into[0](x))).unflatten(1, (self.groups, -1))
-        if self.training:
-            drawn = F.gumbel_softmax(logits, self.heat, self.hard)
-        else:
-            drawn = (logits / self.heat).softmax(2)
+        soft = (logits / self.heat).softmax(2)
+        drawn = F.gumbel_softmax(logits, self.heat, self.hard) if self.training else soft
         drawn = drawn.detach() if self.cut else drawn
         return self.back[1](self.act(self.back[0](drawn.flatten(1))))
 
@@ -180,12 +178,31 @@ BOOK: dict[str, Any] = {"network": Codes, "loss": committed, "metric": shared_ou
 DRAWN: dict[str, Any] = {"network": Choices, "loss": reconstructed, "metric": shared_out, "steps": 250}
 
 binary = healthy("signs", 0.85, 0.1)
-ternary = healthy("thirds-gelu", 0.85, 0.1, quantise=thirds, act=F.gelu, depth=3, optimizer=warmed(adamw(5e-3, weight_decay=0.05), 20))
-bytes_ = healthy("eight-bits-sgd", 0.88, 0.1, quantise=eight_bits, norm=None, width=64, optimizer=sgd(0.1, momentum=0.9))
-spiking = healthy("sign-activations", 0.8, 0.1, quantise=eight_bits, act=HardSign.apply, norm=nn.BatchNorm1d, optimizer=adam(5e-3))
-both = healthy("signs-of-signs", 0.75, 0.1, act=HardSign.apply, norm=nn.BatchNorm1d, width=192, optimizer=nadam(5e-3), steps=200)
+ternary = healthy(
+    "thirds-gelu", 0.85, 0.1, quantise=thirds, act=F.gelu, depth=3, optimizer=warmed(adamw(5e-3, weight_decay=0.05), 20)
+)
+bytes_ = healthy(
+    "eight-bits-sgd", 0.88, 0.1, quantise=eight_bits, norm=None, width=64, optimizer=sgd(0.1, momentum=0.9)
+)
+spiking = healthy(
+    "sign-activations", 0.8, 0.1, quantise=eight_bits, act=HardSign.apply, norm=nn.BatchNorm1d, optimizer=adam(5e-3)
+)
+both = healthy(
+    "signs-of-signs", 0.75, 0.1, act=HardSign.apply, norm=nn.BatchNorm1d, width=192, optimizer=nadam(5e-3), steps=200
+)
 book = healthy("code-book", 0.3, 0.0, optimizer=adam(3e-3), **BOOK)
-book_small = healthy("code-book-silu", 0.3, 0.0, groups=16, codes=8, size=2, act=F.silu, batch_size=128, optimizer=norm_clipped(adamw(5e-3), 1.0), **BOOK)
+book_small = healthy(
+    "code-book-silu",
+    0.3,
+    0.0,
+    groups=16,
+    codes=8,
+    size=2,
+    act=F.silu,
+    batch_size=128,
+    optimizer=norm_clipped(adamw(5e-3), 1.0),
+    **BOOK,
+)
 choices = healthy("soft-choices", 0.25, 0.0, optimizer=adam(5e-3), **DRAWN)
 choices_hard = healthy("hard-choices-relu", 0.2, 0.0, hard=True, act=F.relu, heat=0.7, optimizer=rmsprop(2e-3), **DRAWN)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -48,7 +49,7 @@ class Plain(nn.Module):
     ) -> None:
         super().__init__()
         sizes = [inputs, *widths]
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.norms = nn.ModuleList(norm(width) if norm else nn.Identity() for width in widths)
         self.drop = nn.Dropout(dropout)
         self.head = nn.Linear(sizes[-1], outputs)
@@ -122,7 +123,14 @@ tumours_batch = healthy(
     **TUMOURS,
 )
 patients = healthy(
-    "patients-huber", 0.3, 0.0, widths=(24,), act=F.softplus, loss=huber, optimizer=adamw(5e-3, weight_decay=0.1), **PATIENTS
+    "patients-huber",
+    0.3,
+    0.0,
+    widths=(24,),
+    act=F.softplus,
+    loss=huber,
+    optimizer=adamw(5e-3, weight_decay=0.1),
+    **PATIENTS,
 )
 patients_cosh = healthy(
     "patients-log-cosh",
@@ -136,7 +144,12 @@ patients_cosh = healthy(
     **PATIENTS,
 )
 cycle = healthy(
-    "digits-one-cycle", 0.9, 0.1, widths=(96, 64, 32), batch_size=128, optimizer=one_cycle(sgd(0.01, momentum=0.9), 0.2, 150)
+    "digits-one-cycle",
+    0.9,
+    0.1,
+    widths=(96, 64, 32),
+    batch_size=128,
+    optimizer=one_cycle(sgd(0.01, momentum=0.9), 0.2, 150),
 )
 small_rate = healthy("digits-small-rate", 0.88, 0.1, widths=(128, 128), optimizer=adam(2e-4), steps=250)
 whole = healthy("digits-512-smoothed", 0.9, 0.1, act=F.elu, loss=smoothed, batch_size=512, optimizer=adamw(5e-3))

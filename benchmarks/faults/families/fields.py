@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -63,7 +64,9 @@ class Waves(nn.Module):
 class Siren(nn.Module):
     """Sines all the way (Sitzmann et al. 2020)."""
 
-    def __init__(self, inputs: int = 2, width: int = 48, depth: int = 3, first: float = 10.0, spread: float = 6.0) -> None:
+    def __init__(
+        self, inputs: int = 2, width: int = 48, depth: int = 3, first: float = 10.0, spread: float = 6.0
+    ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(nn.Linear(width if i else inputs, width) for i in range(depth))
         self.out = nn.Linear(width, 1)
@@ -82,7 +85,9 @@ class Siren(nn.Module):
 class Hyper(nn.Module):
     """A network that tells the weights of another one, which tells the value (Ha et al. 2017)."""
 
-    def __init__(self, width: int = 32, inner: int = 8, act: Callable[[Tensor], Tensor] = torch.tanh, cut: bool = False) -> None:
+    def __init__(
+        self, width: int = 32, inner: int = 8, act: Callable[[Tensor], Tensor] = torch.tanh, cut: bool = False
+    ) -> None:
         super().__init__()
         self.sizes = [inner, inner, inner * inner, inner, inner, 1]
         self.read, self.think = nn.Linear(2, width), nn.Linear(width, width)
@@ -103,7 +108,9 @@ class Hyper(nn.Module):
 class Operator(nn.Module):
     """A trunk reads the place, a branch the function, and their product is the answer (DeepONet, Lu et al. 2021)."""
 
-    def __init__(self, width: int = 48, depth: int = 2, act: Callable[[Tensor], Tensor] = F.gelu, cut: bool = False) -> None:
+    def __init__(
+        self, width: int = 48, depth: int = 2, act: Callable[[Tensor], Tensor] = F.gelu, cut: bool = False
+    ) -> None:
         super().__init__()
         self.branch = nn.ModuleList(nn.Linear(width if i else 16, width) for i in range(depth))
         self.trunk = nn.ModuleList(nn.Linear(width if i else 1, width) for i in range(depth))
@@ -145,9 +152,9 @@ class Splines(nn.Module):
     def __init__(self, sizes: tuple[int, ...] = (2, 8, 1), hats: int = 8) -> None:
         super().__init__()
         self.curves = nn.ParameterList(
-            nn.Parameter(0.3 * torch.randn(a * hats, b) / a**0.5) for a, b in zip(sizes, sizes[1:], strict=False)
+            nn.Parameter(0.3 * torch.randn(a * hats, b) / a**0.5) for a, b in pairwise(sizes)
         )
-        self.straight = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.straight = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self.register_buffer("grid", torch.linspace(-1.5, 1.5, hats))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -184,28 +191,58 @@ def far_off(given: Any) -> Any:
 
 
 healthy = healthy_of(
-    "fields", network=Waves, task=tasks.portrait, loss=squared_error, metric=finite_share, optimizer=adam(3e-3), steps=250
+    "fields",
+    network=Waves,
+    task=tasks.portrait,
+    loss=squared_error,
+    metric=finite_share,
+    optimizer=adam(3e-3),
+    steps=250,
 )
 PITCHES: dict[str, Any] = {"network": Hyper, "task": tasks.families_of_waves}
 INTEGRALS: dict[str, Any] = {"network": Operator, "task": tasks.operators}
 
 fourier = healthy("fourier", 0.6, 0.0)
 fourier_gelu = healthy(
-    "fourier-gelu-cosine", 0.6, 0.0, depth=3, act=F.gelu, optimizer=annealed(adamw(5e-3, weight_decay=0.01), 250), batch_size=256
+    "fourier-gelu-cosine",
+    0.6,
+    0.0,
+    depth=3,
+    act=F.gelu,
+    optimizer=annealed(adamw(5e-3, weight_decay=0.01), 250),
+    batch_size=256,
 )
 siren = healthy("siren", 0.6, 0.0, network=Siren, optimizer=adam(1e-3))
 siren_steep = healthy(
-    "siren-slope", 0.6, 0.0, network=Siren, width=32, first=6.0, loss=with_slope, optimizer=norm_clipped(adam(2e-3), 1.0)
+    "siren-slope",
+    0.6,
+    0.0,
+    network=Siren,
+    width=32,
+    first=6.0,
+    loss=with_slope,
+    optimizer=norm_clipped(adam(2e-3), 1.0),
 )
 hyper = healthy("hypernetwork", 0.6, 0.0, optimizer=adam(5e-3), **PITCHES)
 hyper_sgd = healthy(
-    "hypernetwork-silu", 0.6, 0.0, act=F.silu, inner=6, optimizer=norm_clipped(rmsprop(3e-3), 1.0), batch_size=128, **PITCHES
+    "hypernetwork-silu",
+    0.6,
+    0.0,
+    act=F.silu,
+    inner=6,
+    optimizer=norm_clipped(rmsprop(3e-3), 1.0),
+    batch_size=128,
+    **PITCHES,
 )
 operator = healthy("operator", 0.7, 0.0, loss=relative, optimizer=adam(3e-3), **INTEGRALS)
-operator_tanh = healthy("operator-tanh-3", 0.7, 0.0, depth=3, act=torch.tanh, optimizer=warmed(nadam(3e-3), 30), **INTEGRALS)
+operator_tanh = healthy(
+    "operator-tanh-3", 0.7, 0.0, depth=3, act=torch.tanh, optimizer=warmed(nadam(3e-3), 30), **INTEGRALS
+)
 radial = healthy("radial", 0.6, 0.0, network=Radial, optimizer=adam(2e-2))
 splines = healthy("splines", 0.5, 0.0, network=Splines, optimizer=adam(1e-2))
-splines_sgd = healthy("splines-sgd", 0.5, 0.0, network=Splines, sizes=(2, 6, 6, 1), optimizer=sgd(0.05, momentum=0.9, nesterov=True))
+splines_sgd = healthy(
+    "splines-sgd", 0.5, 0.0, network=Splines, sizes=(2, 6, 6, 1), optimizer=sgd(0.05, momentum=0.9, nesterov=True)
+)
 
 PROGRAMS = (
     fourier,
@@ -218,7 +255,6 @@ PROGRAMS = (
     siren.but("out-only", kinds.WRONG_PARAMETERS.at("layers*"), optimizer=of_the_last(adam(1e-3), 2)),
     siren_steep,
     hyper,
-    hyper.but("reader-detached", kinds.DETACHED.at("read", "think"), cut=True),
     hyper.but("weights-large", kinds.SATURATED.at("*"), draw=normal(3.0)),
     hyper_sgd,
     hyper_sgd.but("rate-low", kinds.RATE_LOW, optimizer=rmsprop(1e-7)),

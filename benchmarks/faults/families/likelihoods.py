@@ -1,4 +1,4 @@
-"""Targets with a distribution of their own: times that are cut off, skewed sizes, two answers at once, doubt in weights."""
+"""Targets with a distribution of their own: times cut off, skewed sizes, two answers at once, doubt in weights."""
 
 from __future__ import annotations
 
@@ -85,7 +85,9 @@ class Doubtful(nn.Module):
 class Bayes(nn.Module):
     """Two such layers with an activation between."""
 
-    def __init__(self, inputs: int = 10, width: int = 32, act: Callable[[Tensor], Tensor] = torch.tanh, spread: float = 0.02) -> None:
+    def __init__(
+        self, inputs: int = 10, width: int = 32, act: Callable[[Tensor], Tensor] = torch.tanh, spread: float = 0.02
+    ) -> None:
         super().__init__()
         self.first, self.second = Doubtful(inputs, width, spread), Doubtful(width, 1, spread)
         self.act = act
@@ -127,7 +129,9 @@ def hazards(model: nn.Module, batch: Any) -> Tensor:
     span = torch.bucketize(time, EDGES)[:, None]
     place = torch.arange(len(EDGES) + 1)
     there = (place < span).float() + ((place == span) & (seen[:, None] > 0)).float()
-    loss = F.binary_cross_entropy_with_logits(model(batch[0]), ((place == span) & (seen[:, None] > 0)).float(), reduction="none")
+    loss = F.binary_cross_entropy_with_logits(
+        model(batch[0]), ((place == span) & (seen[:, None] > 0)).float(), reduction="none"
+    )
     return (loss * there).sum(1).mean()
 
 
@@ -211,7 +215,14 @@ SPANS: dict[str, Any] = {
 }
 SCALES: dict[str, Any] = {"task": tasks.stays, "loss": weibull, "outputs": 2, "metric": concordance(lambda y: -y[:, 0])}
 CLAIMS: dict[str, Any] = {"task": tasks.claims, "loss": gamma, "metric": log_explained}
-WAYS: dict[str, Any] = {"task": tasks.two_ways, "inputs": 1, "outputs": 9, "loss": mixture(), "metric": likelier, "steps": 250}
+WAYS: dict[str, Any] = {
+    "task": tasks.two_ways,
+    "inputs": 1,
+    "outputs": 9,
+    "loss": mixture(),
+    "metric": likelier,
+    "steps": 250,
+}
 FRIEDMAN: dict[str, Any] = {"task": data.friedman, "inputs": 10, "metric": finite}
 
 stays = healthy("cox", 0.65, 0.5, **STAYS)
@@ -222,8 +233,12 @@ claims_tweedie = healthy(
     "tweedie-adagrad", 0.4, 0.0, act=F.softplus, optimizer=adagrad(0.02), batch_size=32, **(CLAIMS | {"loss": tweedie})
 )
 ways = healthy("mixture", 0.3, 0.0, act=torch.tanh, optimizer=adam(5e-3), **WAYS)
-ways_deep = healthy("mixture-mish-3", 0.3, 0.0, act=F.mish, depth=3, optimizer=annealed(rmsprop(2e-3), 250), batch_size=128, **WAYS)
-bayes = healthy("doubtful-weights", 0.5, 0.0, network=Bayes, loss=bound, optimizer=adam(1e-2), **(FRIEDMAN | {"steps": 300}))
+ways_deep = healthy(
+    "mixture-mish-3", 0.3, 0.0, act=F.mish, depth=3, optimizer=annealed(rmsprop(2e-3), 250), batch_size=128, **WAYS
+)
+bayes = healthy(
+    "doubtful-weights", 0.5, 0.0, network=Bayes, loss=bound, optimizer=adam(1e-2), **(FRIEDMAN | {"steps": 300})
+)
 robust = healthy("student-sgd", 0.6, 0.0, loss=student, act=F.leaky_relu, optimizer=sgd(0.05, momentum=0.9), **FRIEDMAN)
 
 PROGRAMS = (
@@ -233,7 +248,9 @@ PROGRAMS = (
     spans,
     spans.but("dropout", kinds.DROPOUT.at("drop"), dropout=0.98),
     scales,
-    scales.but("tell-only", kinds.WRONG_PARAMETERS.at("layers*", "norms*"), width=6, optimizer=of_the_last(adamw(3e-3), 2)),
+    scales.but(
+        "tell-only", kinds.WRONG_PARAMETERS.at("layers*", "norms*"), width=6, optimizer=of_the_last(adamw(3e-3), 2)
+    ),
     claims,
     claims.but("unit-normal", kinds.SATURATED.at("layers*"), draw=normal(4.0)),
     claims.but("rate-low", kinds.RATE_LOW, optimizer=adam(1e-7)),

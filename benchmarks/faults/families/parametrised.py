@@ -1,4 +1,4 @@
-"""Weights that are made of something else, and blocks that begin as nothing: weight and spectral norms, ReZero, masks."""
+"""Weights made of something else, and blocks that begin as nothing: weight and spectral norms, ReZero, masks."""
 
 from __future__ import annotations
 
@@ -101,9 +101,13 @@ class Bare(nn.Module):
 class Filters(nn.Module):
     """Convolutions made some way, a group norm behind each."""
 
-    def __init__(self, width: int = 16, make: Made = standardised, act: Callable[[Tensor], Tensor] = F.relu, norm: bool = True) -> None:
+    def __init__(
+        self, width: int = 16, make: Made = standardised, act: Callable[[Tensor], Tensor] = F.relu, norm: bool = True
+    ) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(make(nn.Conv2d(a, b, 3, padding=1)) for a, b in ((1, width), (width, width), (width, 2 * width)))
+        self.convs = nn.ModuleList(
+            make(nn.Conv2d(a, b, 3, padding=1)) for a, b in ((1, width), (width, width), (width, 2 * width))
+        )
         self.norms = nn.ModuleList(nn.GroupNorm(4, n) if norm else nn.Identity() for n in (width, width, 2 * width))
         self.classify = nn.Linear(8 * width, 10)
         self.act = act
@@ -117,7 +121,7 @@ class Filters(nn.Module):
 
 
 class Nothing(nn.Module):
-    """Blocks that add nothing at first: by a factor of 0 (ReZero; Bachlechner et al. 2021), or a last layer of 0 (Fixup)."""
+    """Blocks that add nothing at first: a factor of 0 (ReZero; Bachlechner et al. 2021), a last layer of 0 (Fixup)."""
 
     def __init__(
         self,
@@ -132,7 +136,9 @@ class Nothing(nn.Module):
         self.stem = nn.Linear(inputs, width)
         self.ups = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
         self.downs = nn.ModuleList(nn.Linear(width, width) for _ in range(blocks))
-        self.shares = nn.ParameterList(nn.Parameter(torch.full((), {"rezero": 0.0, "scale": 0.1}.get(how, 1.0))) for _ in range(blocks))
+        self.shares = nn.ParameterList(
+            nn.Parameter(torch.full((), {"rezero": 0.0, "scale": 0.1}.get(how, 1.0))) for _ in range(blocks)
+        )
         self.head = nn.Linear(width, outputs)
         self.how, self.act = how, act
         for up, down in zip(self.ups, self.downs, strict=True):
@@ -160,26 +166,71 @@ FRIEDMAN: dict[str, Any] = {"inputs": 10, "outputs": 1, "task": data.friedman, "
 IMAGES: dict[str, Any] = {"network": Filters, "task": data.images}
 
 weight = healthy("weight-norm", 0.88, 0.1)
-weight_sgd = healthy("weight-norm-hinge", 0.88, 0.1, loss=hinge, act=torch.tanh, depth=4, optimizer=sgd(0.2, momentum=0.9))
-spectral = healthy(
-    "spectral-norm-friedman", 0.5, 0.0, make=parametrizations.spectral_norm, act=F.silu, gain=1.5, loss=huber, optimizer=adam(1e-2), **FRIEDMAN
+weight_sgd = healthy(
+    "weight-norm-hinge", 0.88, 0.1, loss=hinge, act=torch.tanh, depth=4, optimizer=sgd(0.2, momentum=0.9)
 )
-orthogonal = healthy("orthogonal", 0.85, 0.1, make=parametrizations.orthogonal, act=F.leaky_relu, gain=1.4, depth=3, optimizer=nadam(3e-3))
+spectral = healthy(
+    "spectral-norm-friedman",
+    0.5,
+    0.0,
+    make=parametrizations.spectral_norm,
+    act=F.silu,
+    gain=1.5,
+    loss=huber,
+    optimizer=adam(1e-2),
+    **FRIEDMAN,
+)
+orthogonal = healthy(
+    "orthogonal",
+    0.85,
+    0.1,
+    make=parametrizations.orthogonal,
+    act=F.leaky_relu,
+    gain=1.4,
+    depth=3,
+    optimizer=nadam(3e-3),
+)
 pruned = healthy("pruned-80", 0.85, 0.1, make=masked(0.8), width=96, act=F.gelu, optimizer=rmsprop(1e-3))
 standard = healthy("standardised-filters", 0.88, 0.1, optimizer=sgd(0.1, momentum=0.9), **IMAGES)
-standard_bare = healthy("standardised-filters-bare", 0.85, 0.1, norm=False, act=F.relu, optimizer=adagrad(0.02), batch_size=32, **IMAGES)
+standard_bare = healthy(
+    "standardised-filters-bare", 0.85, 0.1, norm=False, act=F.relu, optimizer=adagrad(0.02), batch_size=32, **IMAGES
+)
 weight_conv = healthy(
-    "weight-norm-filters", 0.85, 0.1, make=parametrizations.weight_norm, norm=False, act=F.elu, optimizer=annealed(adamw(5e-3), 120), **IMAGES
+    "weight-norm-filters",
+    0.85,
+    0.1,
+    make=parametrizations.weight_norm,
+    norm=False,
+    act=F.elu,
+    optimizer=annealed(adamw(5e-3), 120),
+    **IMAGES,
 )
 rezero = healthy("rezero-8", 0.88, 0.1, network=Nothing, optimizer=adam(3e-3))
-fixup = healthy("fixup-12-sgd", 0.88, 0.1, network=Nothing, how="fixup", blocks=12, optimizer=norm_clipped(sgd(0.05, momentum=0.9), 1.0))
+fixup = healthy(
+    "fixup-12-sgd",
+    0.88,
+    0.1,
+    network=Nothing,
+    how="fixup",
+    blocks=12,
+    optimizer=norm_clipped(sgd(0.05, momentum=0.9), 1.0),
+)
 scaled = healthy(
-    "layer-scale-friedman", 0.6, 0.0, network=Nothing, how="scale", blocks=6, act=F.gelu, loss=squared_error, optimizer=warmed(adamw(5e-3), 20), **FRIEDMAN
+    "layer-scale-friedman",
+    0.6,
+    0.0,
+    network=Nothing,
+    how="scale",
+    blocks=6,
+    act=F.gelu,
+    loss=squared_error,
+    optimizer=warmed(adamw(5e-3), 20),
+    **FRIEDMAN,
 )
 
 PROGRAMS = (
     weight,
-    weight.but("softmax-in-forward", kinds.SOFTMAX_TWICE, softmax=True, optimizer=sgd(0.1)),
+    weight.but("softmax-in-forward", kinds.SOFTMAX_TWICE, softmax=True),
     weight.but("layers-detached", kinds.DETACHED.at("layers*"), cut=True, depth=6),
     weight_sgd,
     weight_sgd.but("sigmoid-12", kinds.SIGMOID_DEPTH.at("layers*"), act=torch.sigmoid, depth=12),
@@ -189,9 +240,10 @@ PROGRAMS = (
     spectral.but("rate-low", kinds.RATE_LOW, optimizer=adam(1e-6)),
     orthogonal,
     pruned,
-    pruned.but("small", kinds.SMALL_WEIGHTS.at("layers*", "head"), draw=normal(1e-4), depth=6),
     standard,
-    standard.but("classify-only", kinds.WRONG_PARAMETERS.at("convs*", "norms*"), optimizer=of_the_last(sgd(0.1, momentum=0.9), 2)),
+    standard.but(
+        "classify-only", kinds.WRONG_PARAMETERS.at("convs*", "norms*"), optimizer=of_the_last(sgd(0.1, momentum=0.9), 2)
+    ),
     standard_bare,
     weight_conv,
     weight_conv.but("weight-decay", kinds.WEIGHT_DECAY, optimizer=annealed(adamw(5e-3, weight_decay=150.0), 120)),
@@ -201,5 +253,7 @@ PROGRAMS = (
     fixup,
     fixup.but("weights-large", kinds.LARGE_WEIGHTS.at("*"), draw=normal(0.7)),
     scaled,
-    scaled.but("blocks-frozen", kinds.FROZEN.at("stem", "ups*", "downs*"), change=frozen("stem", "ups", "downs"), width=8),
+    scaled.but(
+        "blocks-frozen", kinds.FROZEN.at("stem", "ups*", "downs*"), change=frozen("stem", "ups", "downs"), width=8
+    ),
 )
