@@ -19,7 +19,6 @@ from benchmarks.faults.build import (
     nadam,
     norm_clipped,
     normal,
-    of_a_copy,
     of_the_first,
     rmsprop,
     sgd,
@@ -233,9 +232,7 @@ dear = healthy("twin-critics", 0.2, 0.0, network=Twin, loss=twins, optimizer=ada
 PROGRAMS = (
     drawn,
     drawn.but("rate-high", kinds.RATE_HIGH, optimizer=adam(3.0)),
-    drawn.but("copy", kinds.WRONG_PARAMETERS, optimizer=of_a_copy(adam(5e-3))),
     critic,
-    critic.but("rate-low", kinds.RATE_LOW, optimizer=rmsprop(1e-7)),
     plan,
     plan.but("alike", kinds.SYMMETRIC.at("body*", "push"), draw=constant(0.05)),
     plan.but("weights-large", kinds.LARGE_WEIGHTS.at("body*", "push"), draw=normal(3.0)),
@@ -244,7 +241,6 @@ PROGRAMS = (
     shown_l1.but("body-frozen", kinds.FROZEN.at("body*"), change=frozen("body"), width=6),
     shown_l1.but("one-unit", kinds.UNDERFITTING, width=1, watched=200),
     shown_wide,
-    shown_wide.but("body-detached", kinds.DETACHED.at("body*"), cut=True, width=6),
     dear,
     dear.but("critics-only", kinds.WRONG_PARAMETERS.at("hidden", "push"), optimizer=of_the_first(adam(3e-3), 8)),
 )

@@ -22,8 +22,6 @@ from benchmarks.faults.build import (
     frozen,
     nadam,
     norm_clipped,
-    normal,
-    of_a_copy,
     of_the_last,
     rmsprop,
     sgd,
@@ -246,7 +244,6 @@ splines_sgd = healthy(
 
 PROGRAMS = (
     fourier,
-    fourier.but("rate-high", kinds.RATE_HIGH, optimizer=adam(1.0)),
     fourier.but("layers-detached", kinds.DETACHED.at("layers*"), cut=True),
     fourier_gelu,
     fourier_gelu.but("sigmoid-12", kinds.SIGMOID_DEPTH.at("layers*"), depth=12, act=torch.sigmoid),
@@ -255,7 +252,6 @@ PROGRAMS = (
     siren.but("out-only", kinds.WRONG_PARAMETERS.at("layers*"), optimizer=of_the_last(adam(1e-3), 2)),
     siren_steep,
     hyper,
-    hyper.but("weights-large", kinds.SATURATED.at("*"), draw=normal(3.0)),
     hyper_sgd,
     hyper_sgd.but("rate-low", kinds.RATE_LOW, optimizer=rmsprop(1e-7)),
     operator,
@@ -264,7 +260,6 @@ PROGRAMS = (
     operator_tanh,
     operator_tanh.but("alike", kinds.SYMMETRIC.at("branch*", "trunk*"), draw=constant(0.1)),
     radial,
-    radial.but("copy", kinds.WRONG_PARAMETERS, optimizer=of_a_copy(adam(2e-2))),
     splines,
     splines_sgd,
 )

@@ -17,13 +17,11 @@ from benchmarks.faults.build import (
     adam,
     adamw,
     annealed,
-    constant,
     frozen,
     huber,
     nadam,
     norm_clipped,
     normal,
-    of_a_copy,
     of_the_last,
     one_cycle,
     rmsprop,
@@ -257,7 +255,6 @@ bands_tanh = healthy(
 PROGRAMS = (
     linear,
     beats,
-    beats.but("rate-low", kinds.RATE_LOW, optimizer=adam(1e-6)),
     beats.but("sigmoid-12", kinds.SIGMOID_DEPTH.at("bodies*"), act=torch.sigmoid, depth=12),
     beats_sgd,
     beats_sgd.but(
@@ -280,9 +277,7 @@ PROGRAMS = (
     patches,
     patches.but("rate-high", kinds.RATE_HIGH, optimizer=adamw(1.0)),
     reservoir,
-    reservoir.but("copy", kinds.WRONG_PARAMETERS, optimizer=of_a_copy(adam(2e-2))),
     bands,
     bands.but("sigmoid-head", kinds.WRONG_HEAD.at("ahead"), sigmoid=True),
-    bands.but("alike", kinds.SYMMETRIC.at("hidden*", "ahead"), draw=constant(0.02)),
     bands_tanh,
 )

@@ -23,7 +23,6 @@ from benchmarks.faults.build import (
     nadam,
     norm_clipped,
     normal,
-    of_a_copy,
     of_the_last,
     one_cycle,
     rmsprop,
@@ -157,7 +156,7 @@ boil_pairs = healthy(
     **BOIL,
 )
 boil_lion = healthy(
-    "boiling-gated-lion", 0.6, 0.0, how="gru", norm=None, act=F.softplus, optimizer=lion(1e-3), batch_size=128, **BOIL
+    "boiling-gated-lion", 0.6, 0.0, how="gru", norm=None, act=F.softplus, optimizer=lion(2e-3), batch_size=64, **BOIL
 )
 
 PROGRAMS = (
@@ -165,7 +164,6 @@ PROGRAMS = (
     summed.but("softmax-in-forward", kinds.SOFTMAX_TWICE, softmax=True),
     summed.but("layers-detached", kinds.DETACHED.at("embed", "layers*", "norms*"), cut=True, depth=4),
     pairs,
-    pairs.but("rate-high", kinds.RATE_HIGH, optimizer=adamw(3.0)),
     pairs.but("slipped", kinds.SHUFFLED_LABELS, task=lambda: tasks.off_by_one(tasks.molecules(), 0.6, 4), watched=150),
     gated,
     gated.but(
@@ -174,12 +172,10 @@ PROGRAMS = (
         optimizer=of_the_last(norm_clipped(rmsprop(3e-3), 1.0), 2),
     ),
     boil,
-    boil.but("copy", kinds.WRONG_PARAMETERS, optimizer=of_a_copy(one_cycle(adam(1e-3), 1e-2, 150))),
     boil.but("dead", kinds.DEAD_BY_BIAS.at("hidden"), act=F.relu, change=biased(-200.0, "hidden")),
     boil_look,
     boil_look.but("alike", kinds.SYMMETRIC.at("embed", "layers*", "hidden", "head"), draw=constant(0.05)),
     boil_pairs,
-    boil_pairs.but("dropout", kinds.DROPOUT.at("drop"), dropout=0.98),
     boil_pairs.but(
         "weights-large", kinds.LARGE_WEIGHTS.at("embed", "layers*", "hidden", "head"), draw=normal(2.0), norm=None
     ),

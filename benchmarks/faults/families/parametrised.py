@@ -16,14 +16,11 @@ from benchmarks.faults.build import (
     adam,
     adamw,
     annealed,
-    constant,
     explained,
-    frozen,
     huber,
     nadam,
     norm_clipped,
     normal,
-    of_the_last,
     rmsprop,
     sgd,
     squared_error,
@@ -237,23 +234,15 @@ PROGRAMS = (
     weight_sgd.but("rate-high", kinds.RATE_HIGH, optimizer=sgd(200.0, momentum=0.9)),
     spectral,
     spectral.but("no-activation", kinds.LINEAR, act=nn.Identity()),
-    spectral.but("rate-low", kinds.RATE_LOW, optimizer=adam(1e-6)),
     orthogonal,
     pruned,
     standard,
-    standard.but(
-        "classify-only", kinds.WRONG_PARAMETERS.at("convs*", "norms*"), optimizer=of_the_last(sgd(0.1, momentum=0.9), 2)
-    ),
     standard_bare,
     weight_conv,
     weight_conv.but("weight-decay", kinds.WEIGHT_DECAY, optimizer=annealed(adamw(5e-3, weight_decay=150.0), 120)),
     rezero,
-    rezero.but("alike", kinds.SYMMETRIC.at("stem", "ups*", "downs*", "head"), draw=constant(0.05)),
     rezero.but("no-shortcut", kinds.NO_SHORTCUT.at("*"), how="none", act=torch.sigmoid),
     fixup,
     fixup.but("weights-large", kinds.LARGE_WEIGHTS.at("*"), draw=normal(0.7)),
     scaled,
-    scaled.but(
-        "blocks-frozen", kinds.FROZEN.at("stem", "ups*", "downs*"), change=frozen("stem", "ups", "downs"), width=8
-    ),
 )

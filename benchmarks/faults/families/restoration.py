@@ -23,7 +23,6 @@ from benchmarks.faults.build import (
     nadam,
     norm_clipped,
     normal,
-    of_a_copy,
     of_the_last,
     sgd,
     warmed,
@@ -276,18 +275,15 @@ BODY = ("enter", "down", "middle", "up")
 
 PROGRAMS = (
     cup,
-    cup.but("rate-high", kinds.RATE_HIGH, optimizer=adam(1.0)),
     cup.but("body-detached", kinds.DETACHED.at(*BODY), cut=True),
     cup_plain,
     cup_plain.but("alike", kinds.SYMMETRIC.at(*BODY, "join", "leave"), draw=constant(0.02)),
     flat,
-    flat.but("rate-low", kinds.RATE_LOW, optimizer=adamw(1e-7)),
     flow,
     flow.but(
         "leave-only", kinds.WRONG_PARAMETERS.at(*BODY, "join"), optimizer=of_the_last(annealed(adam(5e-3), 200), 10)
     ),
     flow_flat,
-    flow_flat.but("copy", kinds.WRONG_PARAMETERS, optimizer=of_a_copy(lion(5e-4))),
     filled,
     filled.but("others", kinds.SHUFFLED_LABELS, task=lambda: torn().shuffled_targets(), watched=150),
     filled_sgd,
@@ -298,5 +294,4 @@ PROGRAMS = (
     larger.but("large", kinds.LARGE_WEIGHTS.at("convs*", "out"), draw=normal(1.0)),
     larger.but("convolutions-frozen", kinds.FROZEN.at("convs*"), change=frozen("convs"), width=2),
     larger_elu,
-    larger_elu.but("sigmoid-10", kinds.SIGMOID_DEPTH.at("convs*"), act=torch.sigmoid, depth=10),
 )

@@ -1,8 +1,7 @@
-"""Features learnt without labels from two spoilt views of a digit, and judged by whether a digit is found again."""
+"""Features learnt without labels from two spoilt views of a digit, and judged by whether a spoilt one is recognised."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -37,8 +36,6 @@ class Encoder(nn.Module):
         out: Of the projection.
         act: Between layers.
         norm: Behind layers of the body.
-        predict: Whether one view's projection is to tell the other's (SimSiam; Chen and He 2021).
-        slow: Whether the other view is seen by a slow copy (BYOL; Grill et al. 2020).
         cut: Whether the projection is cut off from the body.
     """
 
@@ -49,19 +46,13 @@ class Encoder(nn.Module):
         out: int = 32,
         act: Callable[[Tensor], Tensor] = F.relu,
         norm: Callable[[int], nn.Module] | None = nn.BatchNorm1d,
-        predict: bool = False,
-        slow: bool = False,
         cut: bool = False,
     ) -> None:
         super().__init__()
         self.body = nn.ModuleList(nn.Linear(width if i else 64, width) for i in range(depth))
         self.norms = nn.ModuleList(norm(width) if norm else nn.Identity() for _ in range(depth))
         self.project = nn.Sequential(nn.Linear(width, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, out))
-        self.predict = (
-            nn.Sequential(nn.Linear(out, out), nn.BatchNorm1d(out), nn.ReLU(), nn.Linear(out, out)) if predict else None
-        )
         self.act, self.cut = act, cut
-        self.slow = copy.deepcopy(self).requires_grad_(False) if slow else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, 64) to features."""
@@ -74,20 +65,11 @@ class Encoder(nn.Module):
         h = self(x)
         return self.project(h.detach() if self.cut else h)
 
-    @torch.no_grad()
-    def slowly(self, x: Tensor) -> Tensor:
-        """The projection by the slow copy, which takes a step after the other in training."""
-        if self.training:
-            fast = dict(self.named_parameters())
-            for name, parameter in self.slow.named_parameters():
-                parameter.lerp_(fast[name], 0.05)
-        return self.slow.projected(x)
-
 
 def spoilt(x: Tensor) -> Tensor:
     """With some pixels gone, noise, and brighter or darker."""
     kept = (torch.rand_like(x) > 0.4).float()
-    return kept * x * (0.8 + 0.4 * torch.rand(len(x), 1)) + 0.3 * torch.randn_like(x)
+    return kept * x * (0.8 + 0.4 * torch.rand(len(x), 1)) + 0.6 * torch.randn_like(x)
 
 
 def ntxent(heat: float) -> Callable[[Any, Any], Tensor]:
@@ -123,33 +105,19 @@ def vicreg(model: Any, batch: Any) -> Tensor:
     return loss
 
 
-def told_apart(held: bool = True) -> Callable[[Any, Any], Tensor]:
-    """One view's projection tells the other's, which is held."""
-
-    def loss(model: Any, batch: Any) -> Tensor:
-        views = [spoilt(batch[0]) for _ in range(2)]
-        projected = [model.projected(view) for view in views]
-        wanted = [model.slowly(view) for view in views] if model.slow is not None else projected
-        wanted = [z.detach() for z in wanted] if held else wanted
-        given = [model.predict(z) for z in projected]
-        return -0.5 * (
-            F.cosine_similarity(given[0], wanted[1]).mean() + F.cosine_similarity(given[1], wanted[0]).mean()
-        )
-
-    return loss
-
-
-def found_again(model: Any, batches: Iterable[Any]) -> float:
-    """Share of held-out digits whose second spoilt view is the nearest of all to their first, by the projection."""
-    x = torch.cat([x for x, _ in batches])
+def recognised(model: nn.Module, batches: Iterable[Any]) -> float:
+    """Share of spoilt held-out digits whose five nearest whole ones, by features, are mostly its class."""
+    x, y = data.digits().train
+    a, b = (torch.cat(part) for part in zip(*batches, strict=True))
     with torch.random.fork_rng():
-        torch.manual_seed(0)  # the same views each time
-        views = [spoilt(x), spoilt(x)]
-    one, two = (model.projected(view) for view in views)
-    one, two = (F.normalize(z - z.mean(0), dim=1) for z in (one, two))
-    if not bool(one.isfinite().all() and two.isfinite().all()):
-        return 0.0
-    return float(((one @ two.mT).argmax(1) == torch.arange(len(x))).float().mean())
+        torch.manual_seed(0)  # the same view each time
+        a = spoilt(a)
+    known, new = model(x), model(a)
+    known, new = (F.normalize(z - known.mean(0), dim=1) for z in (known, new))
+    if not bool(new.isfinite().all() and known.isfinite().all()):
+        return 0.1
+    nearest = y[(new @ known.mT).topk(5, 1).indices]
+    return float((nearest.mode(1).values == b).float().mean())
 
 
 healthy = healthy_of(
@@ -157,30 +125,35 @@ healthy = healthy_of(
     network=Encoder,
     task=data.digits,
     loss=ntxent(0.5),
-    metric=found_again,
+    metric=recognised,
     optimizer=adam(3e-3),
     batch_size=128,
-    steps=150,
+    steps=200,
 )
-TELLS: dict[str, Any] = {"loss": told_apart(), "predict": True}
 
-simclr = healthy("simclr", 0.9, 0.1)
+# Of an untrained network, the nearest neighbours already tell half of the spoilt digits: that is what chance is here.
+simclr = healthy("simclr", 0.65, 0.5)
 simclr_cool = healthy(
     "simclr-layer-norm",
-    0.9,
-    0.1,
+    0.7,
+    0.5,
     loss=ntxent(0.2),
     act=F.gelu,
     norm=nn.LayerNorm,
     optimizer=warmed(adamw(3e-3), 20),
     batch_size=256,
 )
-twins = healthy("barlow", 0.88, 0.1, loss=barlow, out=24, optimizer=adamw(3e-3, weight_decay=0.01))
-spread = healthy("vicreg", 0.88, 0.1, loss=vicreg, act=F.elu, optimizer=lion(5e-4))
-siamese = healthy(
-    "simsiam-sgd", 0.85, 0.1, optimizer=annealed(sgd(0.05, momentum=0.9, weight_decay=1e-4), 200), steps=200, **TELLS
+simclr_sgd = healthy(
+    "simclr-sgd-cosine",
+    0.65,
+    0.5,
+    loss=ntxent(0.3),
+    act=F.leaky_relu,
+    norm=nn.LayerNorm,
+    optimizer=annealed(sgd(0.3, momentum=0.9, weight_decay=1e-4), 200),
 )
-slow = healthy("byol", 0.88, 0.1, slow=True, act=F.silu, optimizer=adamw(2e-3), **TELLS)
+twins = healthy("barlow", 0.6, 0.5, loss=barlow, out=24, optimizer=adamw(3e-3, weight_decay=0.01))
+spread = healthy("vicreg", 0.6, 0.5, loss=vicreg, norm=nn.LayerNorm, optimizer=lion(1e-3))
 
 BODY = ("body*", "norms*")
 
@@ -190,21 +163,13 @@ PROGRAMS = (
     simclr.but("dead", kinds.DEAD_BY_BIAS.at("body*"), norm=None, change=biased(-30.0, "body.1")),
     simclr_cool,
     simclr_cool.but("sigmoid-10", kinds.SIGMOID_DEPTH.at("body*"), act=torch.sigmoid, norm=None, depth=10),
-    simclr_cool.but("body-detached", kinds.DETACHED.at(*BODY), cut=True, norm=None, depth=4),
+    simclr_cool.but("body-detached", kinds.DETACHED.at(*BODY), cut=True),
+    simclr_cool.but("body-frozen", kinds.FROZEN.at(*BODY), change=frozen("body")),
+    simclr_sgd,
+    simclr_sgd.but("large", kinds.SATURATED.at("body*"), draw=normal(5.0), norm=None, act=torch.tanh),
     twins,
     twins.but("alike", kinds.SYMMETRIC.at("body*", "project*"), draw=constant(0.02)),
+    twins.but("copy", kinds.WRONG_PARAMETERS, optimizer=of_a_copy(adamw(3e-3))),
     spread,
-    spread.but(
-        "project-only",
-        kinds.WRONG_PARAMETERS.at(*BODY),
-        norm=None,
-        act=torch.tanh,
-        depth=4,
-        optimizer=of_the_last(lion(5e-4), 6),
-    ),
-    siamese,
-    siamese.but("large", kinds.SATURATED.at("body*"), draw=normal(5.0), norm=None, act=torch.tanh, depth=4),
-    slow,
-    slow.but("copy", kinds.WRONG_PARAMETERS, optimizer=of_a_copy(adamw(2e-3)), norm=None, act=torch.tanh, depth=6),
-    slow.but("body-frozen", kinds.FROZEN.at(*BODY), change=frozen("body"), act=torch.sigmoid, norm=None, depth=6),
+    spread.but("project-only", kinds.WRONG_PARAMETERS.at(*BODY), optimizer=of_the_last(lion(1e-3), 6)),
 )
