@@ -336,7 +336,7 @@ def test_nobody_was_asked_about_a_family_before_its_first_run() -> None:
 
 @pytest.fixture
 def nothing_met(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A folder for results in which the first set's first run is stored, and the second's is not."""
+    """A folder for results in which the first set's first run is stored, and those of the others are not."""
     for ending in ("csv", "json"):
         stored = STORED / f"{first_run.SETS['first'].name}.{ending}"
         (tmp_path / stored.name).write_bytes(stored.read_bytes())
@@ -369,8 +369,9 @@ def test_only_a_first_run_asks_about_families_that_no_rules_have_met(
     assert set(asked) == set(FAMILIES)
 
 
-def test_a_first_run_of_the_second_set_is_kept_beside_the_first(
-    nothing_met: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("key", ["second", "third"])
+def test_a_first_run_of_a_later_set_is_kept_beside_the_first(
+    key: str, nothing_met: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = nothing_met / "faults.md"
     page.write_text(PAGE.read_text(encoding="utf-8"), encoding="utf-8")
@@ -388,21 +389,21 @@ def test_a_first_run_of_the_second_set_is_kept_beside_the_first(
 
     monkeypatch.setattr(run, "judged", said)
     before = {path.name: path.read_bytes() for path in nothing_met.glob("faults_first_run.*")}
-    run.main(["--first-run", "second"])
-    second = first_run.SETS["second"]
-    kept = load_answers(nothing_met, second.name)
-    assert {answer.family for answer in kept} == set(HELD_OUT_SECOND)
-    result = json.loads((nothing_met / f"{second.name}.json").read_text(encoding="utf-8"))
+    run.main(["--first-run", key])
+    later = first_run.SETS[key]
+    kept = load_answers(nothing_met, later.name)
+    assert {answer.family for answer in kept} == set(later.families)
+    result = json.loads((nothing_met / f"{later.name}.json").read_text(encoding="utf-8"))
     assert result["rules"] == "0123abc"
-    assert set(result["groups"]) == {"held_out_second"}
+    assert set(result["groups"]) == {later.group}
     assert before == {name: (nothing_met / name).read_bytes() for name in before}
     text = page.read_text(encoding="utf-8")
-    assert "**Second set of held-out families, first run, rules as of commit 0123abc**" in text
+    assert f"**{key.capitalize()} set of held-out families, first run, rules as of commit 0123abc**" in text
     assert "**Held-out families, first run, rules as of commit" in text
-    assert f"| {HELD_OUT_SECOND[0]} (held out, second set) |" in text
+    assert f"| {later.families[0]} (held out, {key} set) |" in text
     capsys.readouterr()
     with pytest.raises(SystemExit):
-        run.main(["--first-run", "second"])
+        run.main(["--first-run", key])
     assert "a second run is no first one" in capsys.readouterr().err
 
 

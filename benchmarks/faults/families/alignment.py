@@ -16,7 +16,6 @@ from benchmarks.faults.build import (
     adamw,
     constant,
     norm_clipped,
-    one_cycle,
     rmsprop,
     scaled,
     sgd,
@@ -149,16 +148,6 @@ ahead = healthy(
     optimizer=sgd(0.1, momentum=0.9),
     steps=250,
 )
-wide = healthy(
-    "convolutions-128",
-    0.6,
-    0.2,
-    width=64,
-    act=F.leaky_relu,
-    optimizer=one_cycle(adam(1e-3), 1e-2, 100),
-    batch_size=128,
-    steps=100,
-)
 heard = healthy("gru", 0.6, 0.2, network=Heard, optimizer=adam(1e-2))
 stacked = healthy(
     "lstm-2", 0.5, 0.2, network=Heard, cell="LSTM", layers=2, dropout=0.1, optimizer=norm_clipped(adamw(1e-2), 5.0)
@@ -173,8 +162,7 @@ PROGRAMS = (
     convolved.but("rate-high", kinds.RATE_HIGH, optimizer=adam(5.0)),
     convolved.but("convolutions-detached", kinds.DETACHED.at(*CONVS), cut=True),
     ahead,
-    wide,
-    wide.but("alike", kinds.SYMMETRIC.at("convs*", "say"), draw=constant(0.05)),
+    convolved.but("alike", kinds.SYMMETRIC.at("convs*", "say"), draw=constant(0.05)),
     heard,
     heard.but("no-logarithm", kinds.WRONG_HEAD, loss=ctc_of_probabilities),
     stacked,

@@ -58,7 +58,7 @@ def cost(state: Tensor, push: Tensor) -> Tensor:
 
 
 class Policy(nn.Module):
-    """A body; how to push, how unsure one is of it, and what it will cost."""
+    """A body; how to push and, where the loss asks for it, how unsure one is of it and what it will cost."""
 
     def __init__(
         self,
@@ -67,14 +67,16 @@ class Policy(nn.Module):
         act: Callable[[Tensor], Tensor] = torch.tanh,
         norm: bool = False,
         bounded: bool = False,
+        unsure: bool = False,
+        expects: bool = False,
         cut: bool = False,
     ) -> None:
         super().__init__()
         self.body = nn.ModuleList(nn.Linear(width if i else 4, width) for i in range(depth))
         self.norm = nn.LayerNorm(width) if norm else nn.Identity()
         self.push = nn.Linear(width, 2)
-        self.critic = nn.Linear(width, 1)
-        self.log_spread = nn.Parameter(torch.full((2,), -0.7))
+        self.critic = nn.Linear(width, 1) if expects else None
+        self.log_spread = nn.Parameter(torch.full((2,), -0.7)) if unsure else None
         self.act, self.bounded, self.cut = act, bounded, cut
         nn.init.normal_(self.push.weight, 0.0, 0.01)
 
@@ -211,8 +213,17 @@ healthy = healthy_of(
 )
 SHOWN: dict[str, Any] = {"task": shown, "metric": copied}
 
-drawn = healthy("reinforce", 0.2, 0.0, loss=reinforce, optimizer=adam(5e-3))
-critic = healthy("actor-critic", 0.2, 0.0, loss=actor_critic, act=F.elu, optimizer=norm_clipped(rmsprop(3e-3), 1.0))
+drawn = healthy("reinforce", 0.2, 0.0, loss=reinforce, unsure=True, optimizer=adam(5e-3))
+critic = healthy(
+    "actor-critic",
+    0.2,
+    0.0,
+    loss=actor_critic,
+    unsure=True,
+    expects=True,
+    act=F.elu,
+    optimizer=norm_clipped(rmsprop(3e-3), 1.0),
+)
 plan = healthy("through-the-motion", 0.3, 0.0, act=F.silu, batch_size=32)
 plan_bounded = healthy(
     "through-the-motion-bounded",

@@ -254,7 +254,6 @@ PROGRAMS = (
     cosine,
     related,
     related.but("slipped", kinds.SHUFFLED_LABELS, task=lambda: tasks_of_digits().noisy(0.95, WAYS), watched=200),
-    related.but("softmax-in-forward", kinds.SOFTMAX_TWICE, softmax=True),
     related.but("relate-only", kinds.WRONG_PARAMETERS.at(*LAYERS, "embed"), optimizer=of_the_last(adamw(3e-3), 2)),
     stepped,
     stepped.but("weights-large", kinds.SATURATED.at("body", "head"), draw=normal(3.0)),

@@ -65,19 +65,19 @@ class Beats(nn.Module):
         self.bodies = nn.ModuleList(
             nn.ModuleList(nn.Linear(width if i else PAST, width) for i in range(depth)) for _ in range(blocks)
         )
-        self.back = nn.ModuleList(nn.Linear(width, PAST) for _ in range(blocks))
+        self.back = nn.ModuleList(nn.Linear(width, PAST) for _ in range(blocks - 1))
         self.ahead = nn.ModuleList(nn.Linear(width, AHEAD) for _ in range(blocks))
         self.act, self.cut = act, cut
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, past) to (batch, ahead)."""
         told = torch.zeros(len(x), AHEAD)
-        for body, back, ahead in zip(self.bodies, self.back, self.ahead, strict=True):
+        for body, back, ahead in zip(self.bodies, [*self.back, None], self.ahead, strict=True):
             h = x
             for layer in body:
                 h = self.act(layer(h))
             h = h.detach() if self.cut else h
-            x, told = x - back(h), told + ahead(h)
+            x, told = x if back is None else x - back(h), told + ahead(h)
         return told
 
 

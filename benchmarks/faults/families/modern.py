@@ -269,10 +269,6 @@ lions = healthy(
     "unit-queries-lion", 0.28, 0.17, unit=True, loss=smoothed, optimizer=lion(1.5e-3, weight_decay=0.05), steps=200
 )
 brain = healthy("rms-rotary-bfloat16", 0.28, 0.17, half=True)
-nowhere = healthy("no-places-reglu", 0.28, 0.17, place="none", act=F.relu, width=48, optimizer=warmed(adamw(4e-3), 20))
-
-BLOCKS = ("blocks*",)
-
 PROGRAMS = (
     llama,
     llama.but("softmax-before-loss", kinds.SOFTMAX_TWICE, loss=softmax_first),
@@ -288,5 +284,4 @@ PROGRAMS = (
     sandwich,
     lions,
     brain,
-    nowhere,
 )

@@ -227,7 +227,6 @@ scaled = healthy(
 
 PROGRAMS = (
     weight,
-    weight.but("softmax-in-forward", kinds.SOFTMAX_TWICE, softmax=True),
     weight.but("layers-detached", kinds.DETACHED.at("layers*"), cut=True, depth=6),
     weight_sgd,
     weight_sgd.but("sigmoid-12", kinds.SIGMOID_DEPTH.at("layers*"), act=torch.sigmoid, depth=12),
