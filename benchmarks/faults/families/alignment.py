@@ -14,7 +14,6 @@ from benchmarks.faults import tasks_third as tasks
 from benchmarks.faults.build import (
     adam,
     adamw,
-    constant,
     norm_clipped,
     rmsprop,
     scaled,
@@ -162,7 +161,6 @@ PROGRAMS = (
     convolved.but("rate-high", kinds.RATE_HIGH, optimizer=adam(5.0)),
     convolved.but("convolutions-detached", kinds.DETACHED.at(*CONVS), cut=True),
     ahead,
-    convolved.but("alike", kinds.SYMMETRIC.at("convs*", "say"), draw=constant(0.05)),
     heard,
     heard.but("no-logarithm", kinds.WRONG_HEAD, loss=ctc_of_probabilities),
     stacked,

@@ -20,7 +20,6 @@ from benchmarks.faults.build import (
     lion,
     nadam,
     norm_clipped,
-    normal,
     one_cycle,
     sgd,
 )
@@ -277,7 +276,6 @@ PROGRAMS = (
     vgg,
     vgg.but("slipped", kinds.SHUFFLED_LABELS, task=lambda: tasks.off_by_one(data.images(), 0.6, 10), watched=200),
     vgg_twice,
-    vgg_twice.but("small", kinds.SMALL_WEIGHTS.at("convs*", "full*", "classify"), draw=normal(1e-3)),
     vgg_cycle,
     vgg_cycle.but("dead", kinds.DEAD_BY_BIAS.at("full*"), change=biased(-30.0, "full.1")),
     crossed,

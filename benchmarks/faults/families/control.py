@@ -250,7 +250,6 @@ PROGRAMS = (
     plan_bounded,
     shown_l1,
     shown_l1.but("body-frozen", kinds.FROZEN.at("body*"), change=frozen("body"), width=6),
-    shown_l1.but("one-unit", kinds.UNDERFITTING, width=1, watched=200),
     shown_wide,
     dear,
     dear.but("critics-only", kinds.WRONG_PARAMETERS.at("hidden", "push"), optimizer=of_the_first(adam(3e-3), 8)),

@@ -15,7 +15,6 @@ from benchmarks.faults import tasks_third as tasks
 from benchmarks.faults.build import (
     adam,
     adamw,
-    frozen,
     huber,
     lion,
     norm_clipped,
@@ -212,9 +211,6 @@ PROGRAMS = (
     jumps,
     jumps_lstm,
     once,
-    once.but(
-        "all-frozen-but-out", kinds.FROZEN.at("stem", "ups*", "downs*"), change=frozen("stem", "ups", "downs"), width=6
-    ),
     once_lion,
     once_lion.but("large", kinds.LARGE_WEIGHTS.at("*"), draw=normal(2.0), zero=False),
 )

@@ -18,7 +18,6 @@ from benchmarks.faults.build import (
     adamw,
     annealed,
     constant,
-    frozen,
     lion,
     nadam,
     norm_clipped,
@@ -262,5 +261,4 @@ PROGRAMS = (
     process.but("reader-detached", kinds.DETACHED.at("read*"), cut=True, act=torch.sigmoid),
     process.but("alike", kinds.SYMMETRIC.at("read*", "tell*"), draw=constant(0.05)),
     process_look,
-    process_look.but("tell-frozen", kinds.FROZEN.at("tell*"), change=frozen("tell.0", "tell.1", "tell.2")),
 )

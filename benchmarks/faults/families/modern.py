@@ -280,7 +280,6 @@ PROGRAMS = (
     parallel,
     parallel.but("rate-low", kinds.RATE_LOW, optimizer=adam(1e-6)),
     post,
-    post.but("dropout", kinds.DROPOUT.at("blocks.*.drop"), dropout=0.97),
     sandwich,
     lions,
     brain,

@@ -15,7 +15,6 @@ from benchmarks.faults.build import (
     adam,
     adamw,
     biased,
-    constant,
     explained,
     frozen,
     huber,
@@ -161,8 +160,6 @@ boil_lion = healthy(
 
 PROGRAMS = (
     summed,
-    summed.but("softmax-in-forward", kinds.SOFTMAX_TWICE, softmax=True),
-    summed.but("layers-detached", kinds.DETACHED.at("embed", "layers*", "norms*"), cut=True, depth=4),
     pairs,
     pairs.but("slipped", kinds.SHUFFLED_LABELS, task=lambda: tasks.off_by_one(tasks.molecules(), 0.6, 4), watched=150),
     gated,
@@ -174,7 +171,6 @@ PROGRAMS = (
     boil,
     boil.but("dead", kinds.DEAD_BY_BIAS.at("hidden"), act=F.relu, change=biased(-200.0, "hidden")),
     boil_look,
-    boil_look.but("alike", kinds.SYMMETRIC.at("embed", "layers*", "hidden", "head"), draw=constant(0.05)),
     boil_pairs,
     boil_pairs.but(
         "weights-large", kinds.LARGE_WEIGHTS.at("embed", "layers*", "hidden", "head"), draw=normal(2.0), norm=None

@@ -16,9 +16,7 @@ from benchmarks.faults.build import (
     adam,
     adamw,
     annealed,
-    constant,
     forgetful,
-    frozen,
     lion,
     nadam,
     norm_clipped,
@@ -277,7 +275,6 @@ PROGRAMS = (
     cup,
     cup.but("body-detached", kinds.DETACHED.at(*BODY), cut=True),
     cup_plain,
-    cup_plain.but("alike", kinds.SYMMETRIC.at(*BODY, "join", "leave"), draw=constant(0.02)),
     flat,
     flow,
     flow.but(
@@ -292,6 +289,5 @@ PROGRAMS = (
     ),
     larger,
     larger.but("large", kinds.LARGE_WEIGHTS.at("convs*", "out"), draw=normal(1.0)),
-    larger.but("convolutions-frozen", kinds.FROZEN.at("convs*"), change=frozen("convs"), width=2),
     larger_elu,
 )

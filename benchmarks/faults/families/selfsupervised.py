@@ -14,13 +14,11 @@ from benchmarks.faults.build import (
     adam,
     adamw,
     annealed,
-    biased,
     constant,
     frozen,
     lion,
     normal,
     of_a_copy,
-    of_the_last,
     sgd,
     warmed,
 )
@@ -159,10 +157,7 @@ BODY = ("body*", "norms*")
 
 PROGRAMS = (
     simclr,
-    simclr.but("rate-high", kinds.RATE_HIGH, optimizer=adam(10.0)),
-    simclr.but("dead", kinds.DEAD_BY_BIAS.at("body*"), norm=None, change=biased(-30.0, "body.1")),
     simclr_cool,
-    simclr_cool.but("sigmoid-10", kinds.SIGMOID_DEPTH.at("body*"), act=torch.sigmoid, norm=None, depth=10),
     simclr_cool.but("body-detached", kinds.DETACHED.at(*BODY), cut=True),
     simclr_cool.but("body-frozen", kinds.FROZEN.at(*BODY), change=frozen("body")),
     simclr_sgd,
@@ -171,5 +166,4 @@ PROGRAMS = (
     twins.but("alike", kinds.SYMMETRIC.at("body*", "project*"), draw=constant(0.02)),
     twins.but("copy", kinds.WRONG_PARAMETERS, optimizer=of_a_copy(adamw(3e-3))),
     spread,
-    spread.but("project-only", kinds.WRONG_PARAMETERS.at(*BODY), optimizer=of_the_last(lion(1e-3), 6)),
 )

@@ -1,4 +1,4 @@
-"""Networks whose answer does not depend on the order of what they are given: pools, attention, recurrence."""
+"""Networks whose answer does not depend on the order of what they are given: pools and attention."""
 
 from __future__ import annotations
 
@@ -19,10 +19,8 @@ from benchmarks.faults.build import (
     lion,
     nadam,
     norm_clipped,
-    normal,
     of_a_copy,
     of_the_last,
-    rmsprop,
     sgd,
     squared_error,
     warmed,
@@ -132,21 +130,6 @@ class Look(nn.Module):
         return self.second(h + self.down(F.relu(self.up(h))))
 
 
-class Janossy(nn.Module):
-    """A GRU over the points in a few orders, whose answers are averaged (Murphy et al. 2019)."""
-
-    def __init__(self, width: int = 32, orders: int = 2) -> None:
-        super().__init__()
-        self.cell = nn.GRU(2, width, batch_first=True)
-        self.head = nn.Sequential(nn.Linear(width, width), nn.ELU(), nn.Linear(width, 4))
-        self.orders = orders
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(batch, points, 2) to logits."""
-        turned = [self.cell(x[:, torch.randperm(tasks.POINTS)])[0][:, -1] for _ in range(self.orders)]
-        return self.head(torch.stack(turned).mean(0))
-
-
 healthy = healthy_of("sets", network=DeepSets, task=tasks.clouds, optimizer=adam(5e-3), steps=300)
 SPREAD: dict[str, Any] = {
     "inputs": 1,
@@ -175,14 +158,12 @@ spread_look = healthy(
     steps=150,
     **SPREAD,
 )
-orders = healthy("janossy", 0.5, 0.25, network=Janossy, optimizer=rmsprop(5e-3), steps=200)
 
 PROGRAMS = (
     averaged,
     averaged.but("each-detached", kinds.DETACHED.at("each*"), cut=True, width=16),
     largest,
     spread,
-    spread.but("unit-normal", kinds.SATURATED.at("each*", "whole"), draw=normal(6.0)),
     spread.but("head-only", kinds.WRONG_PARAMETERS.at("each*", "whole"), optimizer=of_the_last(nadam(3e-3), 2)),
     spread_soft,
     spread_soft.but("alike", kinds.SYMMETRIC.at("each*", "whole", "head"), draw=constant(0.05)),
@@ -191,5 +172,4 @@ PROGRAMS = (
     transformer,
     transformer.but("rate-high", kinds.RATE_HIGH, optimizer=adam(0.5)),
     spread_look,
-    orders,
 )

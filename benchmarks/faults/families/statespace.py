@@ -16,7 +16,6 @@ from benchmarks.faults.build import (
     adam,
     adamw,
     annealed,
-    frozen,
     lion,
     nadam,
     norm_clipped,
@@ -295,6 +294,5 @@ PROGRAMS = (
     ),
     causal,
     chained,
-    chained.but("reader-frozen", kinds.FROZEN.at("embed", "read*"), change=frozen("embed", "read")),
     chained_rnn,
 )
