@@ -15,6 +15,7 @@ from benchmarks.faults.build import (
     adam,
     adamw,
     biased,
+    constant,
     explained,
     frozen,
     huber,
@@ -22,7 +23,7 @@ from benchmarks.faults.build import (
     nadam,
     norm_clipped,
     normal,
-    of_the_last,
+    of_a_copy,
     one_cycle,
     rmsprop,
     squared_error,
@@ -163,14 +164,11 @@ PROGRAMS = (
     pairs,
     pairs.but("slipped", kinds.SHUFFLED_LABELS, task=lambda: tasks.off_by_one(tasks.molecules(), 0.6, 4), watched=150),
     gated,
-    gated.but(
-        "head-only",
-        kinds.WRONG_PARAMETERS.at("embed", "layers*", "hidden"),
-        optimizer=of_the_last(norm_clipped(rmsprop(3e-3), 1.0), 2),
-    ),
     boil,
+    boil.but("copy", kinds.WRONG_PARAMETERS, optimizer=of_a_copy(one_cycle(adam(1e-3), 1e-2, 150))),
     boil.but("dead", kinds.DEAD_BY_BIAS.at("hidden"), act=F.relu, change=biased(-200.0, "hidden")),
     boil_look,
+    boil_look.but("alike", kinds.SYMMETRIC.at("embed", "layers*", "hidden", "head"), draw=constant(0.05)),
     boil_pairs,
     boil_pairs.but(
         "weights-large", kinds.LARGE_WEIGHTS.at("embed", "layers*", "hidden", "head"), draw=normal(2.0), norm=None
