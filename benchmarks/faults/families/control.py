@@ -213,10 +213,10 @@ healthy = healthy_of(
 )
 SHOWN: dict[str, Any] = {"task": shown, "metric": copied}
 
-drawn = healthy("reinforce", 0.2, 0.0, loss=reinforce, unsure=True, optimizer=adam(5e-3))
+drawn = healthy("reinforce", 0.67, 0.0, loss=reinforce, unsure=True, optimizer=adam(5e-3))
 critic = healthy(
     "actor-critic",
-    0.2,
+    0.67,
     0.0,
     loss=actor_critic,
     unsure=True,
@@ -224,21 +224,21 @@ critic = healthy(
     act=F.elu,
     optimizer=norm_clipped(rmsprop(3e-3), 1.0),
 )
-plan = healthy("through-the-motion", 0.3, 0.0, act=F.silu, batch_size=32)
+plan = healthy("through-the-motion", 0.67, 0.0, act=F.silu, batch_size=32)
 plan_bounded = healthy(
     "through-the-motion-bounded",
-    0.3,
+    0.68,
     0.0,
     bounded=True,
     norm=True,
     act=F.relu,
     optimizer=norm_clipped(sgd(0.05, momentum=0.9), 1.0),
 )
-shown_l1 = healthy("imitation-l1", 0.7, 0.0, loss=imitated, act=F.relu, optimizer=adamw(3e-3), **SHOWN)
+shown_l1 = healthy("imitation-l1", 0.74, 0.0, loss=imitated, act=F.relu, optimizer=adamw(3e-3), **SHOWN)
 shown_wide = healthy(
-    "imitation-tanh-256", 0.7, 0.0, loss=squared_error, bounded=True, batch_size=256, optimizer=nadam(5e-3), **SHOWN
+    "imitation-tanh-256", 0.74, 0.0, loss=squared_error, bounded=True, batch_size=256, optimizer=nadam(5e-3), **SHOWN
 )
-dear = healthy("twin-critics", 0.2, 0.0, network=Twin, loss=twins, optimizer=adam(3e-3), steps=300)
+dear = healthy("twin-critics", 0.67, 0.0, network=Twin, loss=twins, optimizer=adam(3e-3), steps=300)
 
 PROGRAMS = (
     drawn,

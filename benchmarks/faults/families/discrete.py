@@ -187,10 +187,10 @@ spiking = healthy(
 both = healthy(
     "signs-of-signs", 0.75, 0.1, act=HardSign.apply, norm=nn.BatchNorm1d, width=192, optimizer=nadam(5e-3), steps=200
 )
-book = healthy("code-book", 0.3, 0.0, optimizer=adam(3e-3), **BOOK)
+book = healthy("code-book", 0.41, 0.0, optimizer=adam(3e-3), **BOOK)
 book_small = healthy(
     "code-book-silu",
-    0.3,
+    0.48,
     0.0,
     groups=16,
     codes=8,
@@ -200,8 +200,8 @@ book_small = healthy(
     optimizer=norm_clipped(adamw(5e-3), 1.0),
     **BOOK,
 )
-choices = healthy("soft-choices", 0.25, 0.0, optimizer=adam(5e-3), **DRAWN)
-choices_hard = healthy("hard-choices-relu", 0.2, 0.0, hard=True, act=F.relu, heat=0.7, optimizer=rmsprop(2e-3), **DRAWN)
+choices = healthy("soft-choices", 0.45, 0.0, optimizer=adam(5e-3), **DRAWN)
+choices_hard = healthy("hard-choices-relu", 0.39, 0.0, hard=True, act=F.relu, heat=0.7, optimizer=rmsprop(2e-3), **DRAWN)
 
 PROGRAMS = (
     binary,

@@ -171,17 +171,17 @@ healthy = healthy_of(
     steps=150,
 )
 
-euler = healthy("euler", 0.7, 0.0)
+euler = healthy("euler", 0.71, 0.0)
 runge = healthy(
-    "runge-kutta", 0.7, 0.0, method="rk4", parts=1, act=F.softplus, task=tasks.predators, loss=later_matters_less
+    "runge-kutta", 0.72, 0.0, method="rk4", parts=1, act=F.softplus, task=tasks.predators, loss=later_matters_less
 )
 relu = healthy(
-    "euler-relu-clipped", 0.7, 0.0, act=F.relu, depth=3, optimizer=norm_clipped(rmsprop(3e-3), 1.0), batch_size=32
+    "euler-relu-clipped", 0.73, 0.0, act=F.relu, depth=3, optimizer=norm_clipped(rmsprop(3e-3), 1.0), batch_size=32
 )
-koopman = healthy("koopman", 0.6, 0.0, network=Koopman, optimizer=adamw(5e-3), steps=200)
+koopman = healthy("koopman", 0.74, 0.0, network=Koopman, optimizer=adamw(5e-3), steps=200)
 koopman_tanh = healthy(
     "koopman-tanh-cycle",
-    0.5,
+    0.7,
     0.0,
     network=Koopman,
     act=torch.tanh,
@@ -189,13 +189,13 @@ koopman_tanh = healthy(
     optimizer=one_cycle(adam(1e-3), 1e-2, 200),
     steps=200,
 )
-jumps = healthy("gru-jumps", 0.6, 0.0, network=Jumps, optimizer=norm_clipped(adam(1e-2), 1.0))
+jumps = healthy("gru-jumps", 0.74, 0.0, network=Jumps, optimizer=norm_clipped(adam(1e-2), 1.0))
 jumps_lstm = healthy(
-    "rnn-jumps-huber", 0.6, 0.0, network=Jumps, cell="RNNCell", loss=huber, optimizer=adam(3e-3), batch_size=128
+    "rnn-jumps-huber", 0.71, 0.0, network=Jumps, cell="RNNCell", loss=huber, optimizer=adam(3e-3), batch_size=128
 )
-once = healthy("at-once", 0.7, 0.0, network=AtOnce, optimizer=adam(3e-3))
+once = healthy("at-once", 0.74, 0.0, network=AtOnce, optimizer=adam(3e-3))
 once_lion = healthy(
-    "at-once-lion", 0.6, 0.0, network=AtOnce, act=F.elu, task=tasks.predators, optimizer=lion(1e-3), batch_size=256
+    "at-once-lion", 0.72, 0.0, network=AtOnce, act=F.elu, task=tasks.predators, optimizer=lion(1e-3), batch_size=256
 )
 
 PROGRAMS = (

@@ -225,7 +225,7 @@ CURVES: dict[str, Any] = {
 nearest = healthy("nearest", 0.85, 0.25)
 cosine = healthy("cosine-lion", 0.85, 0.25, how="cosine", act=F.gelu, norm=True, optimizer=lion(3e-4))
 related = healthy(
-    "related", 0.75, 0.25, how="related", norm=True, act=F.leaky_relu, optimizer=warmed(adamw(3e-3), 20), steps=200
+    "related", 0.78, 0.25, how="related", norm=True, act=F.leaky_relu, optimizer=warmed(adamw(3e-3), 20), steps=200
 )
 stepped = healthy("stepped", 0.75, 0.25, optimizer=adam(5e-3), steps=80, **STEPPED)
 stepped_first = healthy(
@@ -239,9 +239,9 @@ stepped_first = healthy(
     steps=80,
     **STEPPED,
 )
-process = healthy("process", 0.4, 0.0, optimizer=norm_clipped(adam(5e-3), 1.0), **CURVES)
+process = healthy("process", 0.6, 0.0, optimizer=norm_clipped(adam(5e-3), 1.0), **CURVES)
 process_look = healthy(
-    "process-attentive", 0.4, 0.0, look=True, act=F.silu, optimizer=annealed(nadam(5e-3), 400), **CURVES
+    "process-attentive", 0.59, 0.0, look=True, act=F.silu, optimizer=annealed(nadam(5e-3), 400), **CURVES
 )
 
 LAYERS = ("layers*", "norms*")

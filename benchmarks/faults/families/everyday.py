@@ -124,7 +124,7 @@ tumours_batch = healthy(
 )
 patients = healthy(
     "patients-huber",
-    0.3,
+    0.43,
     0.0,
     widths=(24,),
     act=F.softplus,
@@ -134,7 +134,7 @@ patients = healthy(
 )
 patients_cosh = healthy(
     "patients-log-cosh",
-    0.3,
+    0.38,
     0.0,
     widths=(16, 16),
     act=torch.tanh,

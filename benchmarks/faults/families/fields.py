@@ -200,20 +200,20 @@ healthy = healthy_of(
 PITCHES: dict[str, Any] = {"network": Hyper, "task": tasks.families_of_waves}
 INTEGRALS: dict[str, Any] = {"network": Operator, "task": tasks.operators}
 
-fourier = healthy("fourier", 0.6, 0.0)
+fourier = healthy("fourier", 0.74, 0.0)
 fourier_gelu = healthy(
     "fourier-gelu-cosine",
-    0.6,
+    0.74,
     0.0,
     depth=3,
     act=F.gelu,
     optimizer=annealed(adamw(5e-3, weight_decay=0.01), 250),
     batch_size=256,
 )
-siren = healthy("siren", 0.6, 0.0, network=Siren, optimizer=adam(1e-3))
+siren = healthy("siren", 0.73, 0.0, network=Siren, optimizer=adam(1e-3))
 siren_steep = healthy(
     "siren-slope",
-    0.6,
+    0.72,
     0.0,
     network=Siren,
     width=32,
@@ -221,10 +221,10 @@ siren_steep = healthy(
     loss=with_slope,
     optimizer=norm_clipped(adam(2e-3), 1.0),
 )
-hyper = healthy("hypernetwork", 0.6, 0.0, optimizer=adam(5e-3), **PITCHES)
+hyper = healthy("hypernetwork", 0.73, 0.0, optimizer=adam(5e-3), **PITCHES)
 hyper_sgd = healthy(
     "hypernetwork-silu",
-    0.6,
+    0.7,
     0.0,
     act=F.silu,
     inner=6,
@@ -232,14 +232,14 @@ hyper_sgd = healthy(
     batch_size=128,
     **PITCHES,
 )
-operator = healthy("operator", 0.7, 0.0, loss=relative, optimizer=adam(3e-3), **INTEGRALS)
+operator = healthy("operator", 0.73, 0.0, loss=relative, optimizer=adam(3e-3), **INTEGRALS)
 operator_tanh = healthy(
-    "operator-tanh-3", 0.7, 0.0, depth=3, act=torch.tanh, optimizer=warmed(nadam(3e-3), 30), **INTEGRALS
+    "operator-tanh-3", 0.72, 0.0, depth=3, act=torch.tanh, optimizer=warmed(nadam(3e-3), 30), **INTEGRALS
 )
-radial = healthy("radial", 0.6, 0.0, network=Radial, optimizer=adam(2e-2))
-splines = healthy("splines", 0.5, 0.0, network=Splines, optimizer=adam(1e-2))
+radial = healthy("radial", 0.72, 0.0, network=Radial, optimizer=adam(2e-2))
+splines = healthy("splines", 0.7, 0.0, network=Splines, optimizer=adam(1e-2))
 splines_sgd = healthy(
-    "splines-sgd", 0.5, 0.0, network=Splines, sizes=(2, 6, 6, 1), optimizer=sgd(0.05, momentum=0.9, nesterov=True)
+    "splines-sgd", 0.69, 0.0, network=Splines, sizes=(2, 6, 6, 1), optimizer=sgd(0.05, momentum=0.9, nesterov=True)
 )
 
 PROGRAMS = (

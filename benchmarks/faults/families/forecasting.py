@@ -217,11 +217,11 @@ healthy = healthy_of(
     steps=200,
 )
 
-linear = healthy("linear", 0.7, 0.0, network=Linear, optimizer=adam(1e-2))
-beats = healthy("beats", 0.7, 0.0)
+linear = healthy("linear", 0.74, 0.0, network=Linear, optimizer=adam(1e-2))
+beats = healthy("beats", 0.74, 0.0)
 beats_sgd = healthy(
     "beats-elu-sgd",
-    0.7,
+    0.73,
     0.0,
     act=F.elu,
     blocks=2,
@@ -229,27 +229,27 @@ beats_sgd = healthy(
     optimizer=norm_clipped(sgd(0.03, momentum=0.9, nesterov=True), 1.0),
     batch_size=32,
 )
-dilated = healthy("dilated", 0.7, 0.0, network=Dilated, optimizer=adamw(5e-3))
+dilated = healthy("dilated", 0.73, 0.0, network=Dilated, optimizer=adamw(5e-3))
 dilated_cycle = healthy(
     "dilated-gelu-cycle",
-    0.7,
+    0.73,
     0.0,
     network=Dilated,
     act=F.gelu,
     loss=absolute,
     optimizer=one_cycle(adam(1e-3), 1e-2, 200),
 )
-written = healthy("gru-written", 0.6, 0.0, network=Written, optimizer=norm_clipped(adam(1e-2), 1.0))
+written = healthy("gru-written", 0.73, 0.0, network=Written, optimizer=norm_clipped(adam(1e-2), 1.0))
 written_lstm = healthy(
-    "lstm-written", 0.6, 0.0, network=Written, cell="LSTM", optimizer=annealed(nadam(1e-2), 200), batch_size=128
+    "lstm-written", 0.73, 0.0, network=Written, cell="LSTM", optimizer=annealed(nadam(1e-2), 200), batch_size=128
 )
 patches = healthy(
-    "patches", 0.7, 0.0, network=Patches, dropout=0.1, optimizer=warmed(adamw(3e-3, weight_decay=0.05), 30)
+    "patches", 0.74, 0.0, network=Patches, dropout=0.1, optimizer=warmed(adamw(3e-3, weight_decay=0.05), 30)
 )
-reservoir = healthy("reservoir", 0.6, 0.0, network=Reservoir, optimizer=adam(2e-2))
-bands = healthy("bands", 0.7, 0.0, network=Bands, loss=pinball, optimizer=rmsprop(2e-3))
+reservoir = healthy("reservoir", 0.71, 0.0, network=Reservoir, optimizer=adam(2e-2))
+bands = healthy("bands", 0.72, 0.0, network=Bands, loss=pinball, optimizer=rmsprop(2e-3))
 bands_tanh = healthy(
-    "bands-tanh-adagrad", 0.65, 0.0, network=Bands, act=torch.tanh, dropout=0.0, loss=pinball, optimizer=adagrad(0.03)
+    "bands-tanh-adagrad", 0.71, 0.0, network=Bands, act=torch.tanh, dropout=0.0, loss=pinball, optimizer=adagrad(0.03)
 )
 
 PROGRAMS = (

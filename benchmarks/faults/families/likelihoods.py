@@ -222,10 +222,10 @@ WAYS: dict[str, Any] = {
 }
 FRIEDMAN: dict[str, Any] = {"task": data.friedman, "inputs": 10, "metric": finite}
 
-stays = healthy("cox", 0.65, 0.5, **STAYS)
-spans = healthy("hazards-dropout", 0.65, 0.5, dropout=0.2, act=F.elu, optimizer=nadam(3e-3), **SPANS)
-scales = healthy("weibull-norm", 0.65, 0.5, norm=True, act=F.silu, optimizer=norm_clipped(adamw(3e-3), 1.0), **SCALES)
-claims = healthy("gamma", 0.4, 0.0, act=torch.tanh, optimizer=norm_clipped(adam(5e-3), 5.0), **CLAIMS)
+stays = healthy("cox", 0.72, 0.5, **STAYS)
+spans = healthy("hazards-dropout", 0.69, 0.5, dropout=0.2, act=F.elu, optimizer=nadam(3e-3), **SPANS)
+scales = healthy("weibull-norm", 0.71, 0.5, norm=True, act=F.silu, optimizer=norm_clipped(adamw(3e-3), 1.0), **SCALES)
+claims = healthy("gamma", 0.43, 0.0, act=torch.tanh, optimizer=norm_clipped(adam(5e-3), 5.0), **CLAIMS)
 claims_tweedie = healthy(
     "tweedie-adagrad",
     0.4,
@@ -236,14 +236,14 @@ claims_tweedie = healthy(
     batch_size=32,
     **(CLAIMS | {"loss": tweedie}),
 )
-ways = healthy("mixture", 0.3, 0.0, act=torch.tanh, optimizer=adam(5e-3), **WAYS)
+ways = healthy("mixture", 1.02, 0.0, act=torch.tanh, optimizer=adam(5e-3), **WAYS)
 ways_deep = healthy(
-    "mixture-mish-3", 0.3, 0.0, act=F.mish, depth=3, optimizer=annealed(rmsprop(2e-3), 250), batch_size=128, **WAYS
+    "mixture-mish-3", 0.65, 0.0, act=F.mish, depth=3, optimizer=annealed(rmsprop(2e-3), 250), batch_size=128, **WAYS
 )
 bayes = healthy(
-    "doubtful-weights", 0.5, 0.0, network=Bayes, loss=bound, optimizer=adam(1e-2), **(FRIEDMAN | {"steps": 300})
+    "doubtful-weights", 0.65, 0.0, network=Bayes, loss=bound, optimizer=adam(1e-2), **(FRIEDMAN | {"steps": 300})
 )
-robust = healthy("student-sgd", 0.6, 0.0, loss=student, act=F.leaky_relu, optimizer=sgd(0.05, momentum=0.9), **FRIEDMAN)
+robust = healthy("student-sgd", 0.67, 0.0, loss=student, act=F.leaky_relu, optimizer=sgd(0.05, momentum=0.9), **FRIEDMAN)
 
 PROGRAMS = (
     stays,

@@ -120,19 +120,19 @@ def ordinal(model: nn.Module, batch: Any) -> Tensor:
 healthy = healthy_of("molecules", network=Graph, task=tasks.molecules, optimizer=adam(5e-3), steps=150)
 BOIL: dict[str, Any] = {"outputs": 1, "task": tasks.boiling, "loss": squared_error, "metric": explained}
 
-summed = healthy("summed", 0.5, 0.25)
+summed = healthy("summed", 0.67, 0.25)
 pairs = healthy(
-    "pairs-ordinal", 0.6, 0.25, how="pair", norm=nn.LayerNorm, act=F.silu, loss=ordinal, optimizer=adamw(5e-3)
+    "pairs-ordinal", 0.7, 0.25, how="pair", norm=nn.LayerNorm, act=F.silu, loss=ordinal, optimizer=adamw(5e-3)
 )
 gated = healthy(
-    "gated-states", 0.5, 0.25, how="gru", norm=None, act=torch.tanh, depth=3, optimizer=norm_clipped(rmsprop(3e-3), 1.0)
+    "gated-states", 0.54, 0.25, how="gru", norm=None, act=torch.tanh, depth=3, optimizer=norm_clipped(rmsprop(3e-3), 1.0)
 )
 boil = healthy(
-    "boiling-summed", 0.6, 0.0, shortcut=True, act=F.gelu, optimizer=one_cycle(adam(1e-3), 1e-2, 150), **BOIL
+    "boiling-summed", 0.73, 0.0, shortcut=True, act=F.gelu, optimizer=one_cycle(adam(1e-3), 1e-2, 150), **BOIL
 )
 boil_look = healthy(
     "boiling-looked-at",
-    0.5,
+    0.61,
     0.0,
     how="look",
     norm=nn.LayerNorm,
@@ -145,7 +145,7 @@ boil_look = healthy(
 )
 boil_pairs = healthy(
     "boiling-pairs-deep",
-    0.6,
+    0.72,
     0.0,
     how="pair",
     norm=nn.LayerNorm,

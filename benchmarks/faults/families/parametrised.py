@@ -168,7 +168,7 @@ weight_sgd = healthy(
 )
 spectral = healthy(
     "spectral-norm-friedman",
-    0.5,
+    0.63,
     0.0,
     make=parametrizations.spectral_norm,
     act=F.silu,
@@ -214,7 +214,7 @@ fixup = healthy(
 )
 scaled = healthy(
     "layer-scale-friedman",
-    0.6,
+    0.7,
     0.0,
     network=Nothing,
     how="scale",

@@ -152,7 +152,7 @@ NEVER: dict[str, Any] = {"task": tasks.never_seen, "loss": usual}
 fraud = healthy("fraud-weighted", 0.85, 0.5)
 fraud_focal = healthy(
     "fraud-focal",
-    0.85,
+    0.86,
     0.5,
     loss=focal,
     act=F.gelu,
@@ -186,10 +186,10 @@ tail_class = healthy(
     batch_size=32,
     **TAIL,
 )
-narrow = healthy("never-seen-narrow", 0.7, 0.5, network=Narrow, optimizer=adam(3e-3), **NEVER)
+narrow = healthy("never-seen-narrow", 0.82, 0.5, network=Narrow, optimizer=adam(3e-3), **NEVER)
 narrow_noise = healthy(
     "never-seen-noise",
-    0.7,
+    0.81,
     0.5,
     network=Narrow,
     act=torch.tanh,

@@ -224,7 +224,7 @@ FLOW: dict[str, Any] = {"loss": matched, "metric": flow_told}
 TORN: dict[str, Any] = {"task": torn, "inputs": 2, "timed": False, "metric": restored}
 SMALL: dict[str, Any] = {"network": Larger, "task": small, "metric": restored}
 
-cup = healthy("noise-cup", 0.5, 0.0)
+cup = healthy("noise-cup", 0.53, 0.0)
 cup_plain = healthy(
     "noise-cup-huber",
     0.5,
@@ -234,7 +234,7 @@ cup_plain = healthy(
     loss=denoised(F.smooth_l1_loss),
     optimizer=warmed(norm_clipped(adamw(3e-3), 1.0), 20),
 )
-flat = healthy("velocity-flat", 0.35, 0.0, network=Flat, optimizer=adamw(5e-3), steps=400, **VELOCITY)
+flat = healthy("velocity-flat", 0.21, 0.0, network=Flat, optimizer=adamw(5e-3), steps=400, **VELOCITY)
 flow = healthy("flow-cup", 0.35, 0.0, optimizer=annealed(adam(5e-3), 200), batch_size=32, steps=200, **FLOW)
 flow_flat = healthy(
     "flow-flat-lion",
@@ -247,19 +247,19 @@ flow_flat = healthy(
     steps=400,
     **FLOW,
 )
-filled = healthy("filled-in", 0.5, 0.0, loss=charbonnier, act=F.relu, optimizer=nadam(3e-3), **TORN)
+filled = healthy("filled-in", 0.57, 0.0, loss=charbonnier, act=F.relu, optimizer=nadam(3e-3), **TORN)
 filled_sgd = healthy(
     "filled-in-sgd",
-    0.5,
+    0.58,
     0.0,
     loss=lambda m, b: F.mse_loss(m(b[0]), b[1]),
     optimizer=sgd(0.02, momentum=0.9, nesterov=True),
     **TORN,
 )
-larger = healthy("larger", 0.3, 0.0, loss=charbonnier, optimizer=adam(3e-3), **SMALL)
+larger = healthy("larger", 0.54, 0.0, loss=charbonnier, optimizer=adam(3e-3), **SMALL)
 larger_elu = healthy(
     "larger-not-added",
-    0.3,
+    0.49,
     0.0,
     loss=lambda m, b: F.l1_loss(m(b[0]), b[1]),
     plain=False,

@@ -140,12 +140,12 @@ SPREAD: dict[str, Any] = {
 }
 
 averaged = healthy("mean", 0.6, 0.25, depth=3)
-largest = healthy("max-sgd", 0.6, 0.25, pool="max", act=F.gelu, optimizer=sgd(0.1, momentum=0.9, nesterov=True))
+largest = healthy("max-sgd", 0.62, 0.25, pool="max", act=F.gelu, optimizer=sgd(0.1, momentum=0.9, nesterov=True))
 spread = healthy("spread-sum", 0.7, 0.0, pool="sum", act=torch.tanh, optimizer=nadam(3e-3), **SPREAD)
 spread_soft = healthy("spread-logsumexp", 0.7, 0.0, pool="soft", act=F.silu, optimizer=adamw(5e-3), **SPREAD)
-pointnet = healthy("pointnet", 0.6, 0.25, network=PointNet, optimizer=adamw(5e-3), steps=150)
+pointnet = healthy("pointnet", 0.68, 0.25, network=PointNet, optimizer=adamw(5e-3), steps=150)
 transformer = healthy(
-    "set-transformer", 0.6, 0.25, network=SetTransformer, optimizer=warmed(adam(3e-3), 20), batch_size=32, steps=150
+    "set-transformer", 0.63, 0.25, network=SetTransformer, optimizer=warmed(adam(3e-3), 20), batch_size=32, steps=150
 )
 spread_look = healthy(
     "spread-set-transformer-shared",

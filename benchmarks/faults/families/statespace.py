@@ -232,19 +232,19 @@ SUMS: dict[str, Any] = {
     "steps": 200,
 }
 
-diagonal = healthy("diagonal", 0.6, 0.25)
+diagonal = healthy("diagonal", 0.72, 0.25)
 diagonal_sums = healthy("diagonal-sums", 0.5, 0.0, act=F.silu, optimizer=annealed(adamw(1e-2), 200), **SUMS)
-selective = healthy("selective", 0.6, 0.25, mix=Selective, act=nn.Identity(), optimizer=adamw(5e-3), batch_size=32)
+selective = healthy("selective", 0.73, 0.25, mix=Selective, act=nn.Identity(), optimizer=adamw(5e-3), batch_size=32)
 selective_sums = healthy(
-    "selective-sums", 0.5, 0.0, mix=Selective, act=nn.Identity(), optimizer=norm_clipped(lion(1e-3), 1.0), **SUMS
+    "selective-sums", 0.67, 0.0, mix=Selective, act=nn.Identity(), optimizer=norm_clipped(lion(1e-3), 1.0), **SUMS
 )
 linear = healthy(
-    "linear-attention", 0.55, 0.25, mix=lambda width: LinearAttention(width, True), optimizer=warmed(adam(5e-3), 20)
+    "linear-attention", 0.63, 0.25, mix=lambda width: LinearAttention(width, True), optimizer=warmed(adam(5e-3), 20)
 )
-shifted = healthy("gated-along", 0.7, 0.25, mix=Shifted, optimizer=adamw(3e-3), layers=3)
+shifted = healthy("gated-along", 0.8, 0.25, mix=Shifted, optimizer=adamw(3e-3), layers=3)
 both = healthy(
     "lstm-both",
-    0.7,
+    0.81,
     0.25,
     mix=Both,
     norm=None,
@@ -255,17 +255,17 @@ both = healthy(
 )
 causal = healthy(
     "convolved",
-    0.7,
+    0.81,
     0.25,
     mix=lambda width: Causal(width, True),
     act=nn.Identity(),
     optimizer=sgd(0.3, momentum=0.9, nesterov=True),
     steps=250,
 )
-chained = healthy("chained", 0.7, 0.25, network=Chained, loss=whole_rows, metric=best_rows, optimizer=nadam(5e-3))
+chained = healthy("chained", 0.81, 0.25, network=Chained, loss=whole_rows, metric=best_rows, optimizer=nadam(5e-3))
 chained_rnn = healthy(
     "chained-rnn",
-    0.65,
+    0.81,
     0.25,
     network=Chained,
     cell="RNN",
