@@ -17,7 +17,6 @@ from benchmarks.faults.build import (
     norm_clipped,
     rmsprop,
     scaled,
-    sgd,
     warmed,
 )
 from benchmarks.faults.recipe import healthy_of
@@ -34,21 +33,19 @@ class Convolved(nn.Module):
         depth: int = 3,
         act: Callable[[Tensor], Tensor] = F.relu,
         norm: bool = True,
-        shortcut: bool = False,
         cut: bool = False,
     ) -> None:
         super().__init__()
         self.convs = nn.ModuleList(nn.Conv1d(width if i else tasks.BANDS, width, 3, padding=1) for i in range(depth))
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) if norm else nn.Identity() for _ in range(depth))
         self.say = nn.Linear(width, CLASSES)
-        self.act, self.shortcut, self.cut = act, shortcut, cut
+        self.act, self.cut = act, cut
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, frames, bands) to (batch, frames, classes) logits."""
         h = x.mT
         for conv, norm in zip(self.convs, self.norms, strict=True):
-            new = self.act(norm(conv(h)))
-            h = h + new if self.shortcut and new.shape == h.shape else new
+            h = self.act(norm(conv(h)))
         return self.say((h.detach() if self.cut else h).mT)
 
 
@@ -137,16 +134,6 @@ healthy = healthy_of(
 )
 
 convolved = healthy("convolutions", 0.6, 0.2)
-ahead = healthy(
-    "convolutions-shortcut-sgd",
-    0.6,
-    0.2,
-    depth=5,
-    shortcut=True,
-    act=F.silu,
-    optimizer=sgd(0.1, momentum=0.9),
-    steps=250,
-)
 heard = healthy("gru", 0.6, 0.2, network=Heard, optimizer=adam(1e-2))
 stacked = healthy(
     "lstm-2", 0.5, 0.2, network=Heard, cell="LSTM", layers=2, dropout=0.1, optimizer=norm_clipped(adamw(1e-2), 5.0)
@@ -160,7 +147,6 @@ PROGRAMS = (
     convolved,
     convolved.but("rate-high", kinds.RATE_HIGH, optimizer=adam(5.0)),
     convolved.but("convolutions-detached", kinds.DETACHED.at(*CONVS), cut=True),
-    ahead,
     heard,
     heard.but("no-logarithm", kinds.WRONG_HEAD, loss=ctc_of_probabilities),
     stacked,

@@ -201,7 +201,9 @@ book_small = healthy(
     **BOOK,
 )
 choices = healthy("soft-choices", 0.45, 0.0, optimizer=adam(5e-3), **DRAWN)
-choices_hard = healthy("hard-choices-relu", 0.39, 0.0, hard=True, act=F.relu, heat=0.7, optimizer=rmsprop(2e-3), **DRAWN)
+choices_hard = healthy(
+    "hard-choices-relu", 0.39, 0.0, hard=True, act=F.relu, heat=0.7, optimizer=rmsprop(2e-3), **DRAWN
+)
 
 PROGRAMS = (
     binary,

@@ -243,7 +243,9 @@ ways_deep = healthy(
 bayes = healthy(
     "doubtful-weights", 0.65, 0.0, network=Bayes, loss=bound, optimizer=adam(1e-2), **(FRIEDMAN | {"steps": 300})
 )
-robust = healthy("student-sgd", 0.67, 0.0, loss=student, act=F.leaky_relu, optimizer=sgd(0.05, momentum=0.9), **FRIEDMAN)
+robust = healthy(
+    "student-sgd", 0.67, 0.0, loss=student, act=F.leaky_relu, optimizer=sgd(0.05, momentum=0.9), **FRIEDMAN
+)
 
 PROGRAMS = (
     stays,

@@ -125,7 +125,14 @@ pairs = healthy(
     "pairs-ordinal", 0.7, 0.25, how="pair", norm=nn.LayerNorm, act=F.silu, loss=ordinal, optimizer=adamw(5e-3)
 )
 gated = healthy(
-    "gated-states", 0.54, 0.25, how="gru", norm=None, act=torch.tanh, depth=3, optimizer=norm_clipped(rmsprop(3e-3), 1.0)
+    "gated-states",
+    0.54,
+    0.25,
+    how="gru",
+    norm=None,
+    act=torch.tanh,
+    depth=3,
+    optimizer=norm_clipped(rmsprop(3e-3), 1.0),
 )
 boil = healthy(
     "boiling-summed", 0.73, 0.0, shortcut=True, act=F.gelu, optimizer=one_cycle(adam(1e-3), 1e-2, 150), **BOIL
