@@ -133,13 +133,13 @@ healthy = healthy_of(
     steps=150,
 )
 
-convolved = healthy("convolutions", 0.6, 0.2)
-heard = healthy("gru", 0.6, 0.2, network=Heard, optimizer=adam(1e-2))
+convolved = healthy("convolutions", 0.8, 0.2)
+heard = healthy("gru", 0.79, 0.2, network=Heard, optimizer=adam(1e-2))
 stacked = healthy(
-    "lstm-2", 0.5, 0.2, network=Heard, cell="LSTM", layers=2, dropout=0.1, optimizer=norm_clipped(adamw(1e-2), 5.0)
+    "lstm-2", 0.79, 0.2, network=Heard, cell="LSTM", layers=2, dropout=0.1, optimizer=norm_clipped(adamw(1e-2), 5.0)
 )
-plain = healthy("rnn-rmsprop", 0.5, 0.2, network=Heard, cell="RNN", optimizer=norm_clipped(rmsprop(3e-3), 1.0))
-mixed = healthy("convolution-attention", 0.5, 0.2, network=Mixed, optimizer=warmed(adamw(5e-3), 20))
+plain = healthy("rnn-rmsprop", 0.79, 0.2, network=Heard, cell="RNN", optimizer=norm_clipped(rmsprop(3e-3), 1.0))
+mixed = healthy("convolution-attention", 0.79, 0.2, network=Mixed, optimizer=warmed(adamw(5e-3), 20))
 
 CONVS = ("convs*", "norms*")
 
