@@ -9,8 +9,9 @@ BIN := $(VENV)/bin
 demo: $(VENV)/.installed-demo
 	@$(BIN)/headwater demo
 
+# One process per core, four at most: each loads torch. What waits at the end is shared out again.
 test: $(VENV)/.installed-dev
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/.installed-dev
 	@$(BIN)/ruff check .
