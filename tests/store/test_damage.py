@@ -20,7 +20,18 @@ from headwater.store.columns import GROUPS
 from headwater.store.frames import HEADER, MAGIC, MAX_PAYLOAD, Damaged, Frame, Kind, packed, scan
 from headwater.store.layout import FORMAT, RUN_FILE, checked, segment_name, with_checksum
 from headwater.store.payloads import STEP, PayloadError, unpack_json, unpack_step
-from tests.store.recording import COLUMN, SITES, assert_right, begun, expected, kill, record, small_logs, steps_of
+from tests.store.recording import (
+    COLUMN,
+    SITES,
+    assert_right,
+    begun,
+    expected,
+    kill,
+    no_thread,
+    record,
+    small_logs,
+    steps_of,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -29,10 +40,11 @@ GOLDEN = Path(__file__).parent / "golden"
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs that nobody changes: ``log``, killed with nothing sealed, and ``sealed``, over three logs."""
     folder = tmp_path_factory.mktemp("runs")
-    writer = begun(folder / "log")
-    record(writer, range(6))
-    writer.scalars(2, {"val_loss": 0.5})
-    writer.event(3, "event.nonfinite", {"elements": 2}, is_alarm=True)
+    with no_thread():
+        writer = begun(folder / "log")
+        record(writer, range(6))
+        writer.scalars(2, {"val_loss": 0.5})
+        writer.event(3, "event.nonfinite", {"elements": 2}, is_alarm=True)
     kill(writer)
     with small_logs(16):
         writer = begun(folder / "sealed")
