@@ -4,7 +4,8 @@
 
 A training of 61 sites is recorded on every one of 2,000 steps. The file is written by ``headwater report`` in a process
 of its own, start included; the flow map is redrawn in Chromium, software rendering, 1,440 pixels wide; the live page is
-``hw.watch(ui=True)``, its clock running from the end of the first step to the first picture on the screen.
+``hw.watch(ui=True)``, its clock running from the end of the first step to the first picture on the screen, and from the
+call to the address on stderr.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def record(run: Path, steps: int, ui: bool = False) -> Any:
     torch.manual_seed(0)
     model = nn.Sequential(*[nn.Sequential(nn.Linear(32, 32), nn.Tanh()) for _ in range(30)], nn.Linear(32, 4))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    began = time.perf_counter()
     with hw.watch(model, optimizer, run=run, every=1, quiet=True, ui=ui) as watch:
+        entered_s = time.perf_counter() - began  # its address is printed by now
         for _ in range(steps):
             x = torch.randn(64, 32)
             optimizer.zero_grad()

@@ -11,6 +11,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import headwater as hw
+import headwater.diagnosis  # or the first view comes without a verdict
 from headwater.recorded.viewing import course_of
 from headwater.records import InputError
 from headwater.report.view import view_of
@@ -109,3 +110,37 @@ def test_what_is_no_run_is_refused_in_one_line(tmp_path: Path, make: object) -> 
     make(tmp_path / "x")  # type: ignore[operator]
     with pytest.raises(InputError, match="no run, and no folder with runs"):
         Shelf(tmp_path / "x")
+
+
+FIRST_VIEWS = """
+import sys
+from pathlib import Path
+from headwater.server.following import Following
+following = Following(Path(sys.argv[1]))
+for _ in range(3):
+    name, view = following.next() or ("", {})
+    print(name, view.get("verdict"), len(view.get("first", [])), "scipy" in sys.modules)
+"""
+
+
+def test_numbers_are_shown_before_the_rules_are_loaded_and_the_verdict_follows(tmp_path: Path) -> None:
+    """Loading them takes half a second, which a page would be blank for."""
+    import torch
+    from torch import nn
+
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with hw.watch(model, optimizer, run=tmp_path / "a", every=1, quiet=True):
+        for _ in range(3):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(torch.randn(8, 4)), torch.zeros(8, dtype=torch.long)).backward()
+            optimizer.step()
+    command = [sys.executable, "-c", FIRST_VIEWS, str(tmp_path / "a")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, second, third = done.stdout.splitlines()
+    assert first == "view None 3 False"
+    assert second.split()[0] == "view"
+    assert second.split()[1] in ("healthy", "findings", "cannot_tell")
+    assert second.split()[2:] == ["3", "True"]
+    assert third == " None 0 True", "and then nothing has come"

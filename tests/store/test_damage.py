@@ -18,7 +18,7 @@ from headwater.records import InputError
 from headwater.store import Recording
 from headwater.store.columns import GROUPS
 from headwater.store.frames import HEADER, MAGIC, MAX_PAYLOAD, Damaged, Frame, Kind, packed, scan
-from headwater.store.layout import FORMAT, RUN_FILE, checked, segment_name, with_checksum
+from headwater.store.layout import FORMAT, RUN_FILE, SegmentName, checked, with_checksum
 from headwater.store.payloads import STEP, PayloadError, unpack_json, unpack_step
 from tests.store.recording import (
     COLUMN,
@@ -240,7 +240,7 @@ def test_another_programs_parquet_is_named_and_passed_over(runs: Path, tmp_path:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({"x": [1, 2]}), sink)
     data = sink.getvalue().to_pybytes()
-    (folder / segment_name(9, zlib.crc32(data))).write_bytes(data)
+    (folder / str(SegmentName(9, 9, zlib.crc32(data)))).write_bytes(data)
     run = Recording(tmp_path / "a")
     assert ["another program's Parquet" in damage.why for damage in run.damage] == [True]
     assert_right(run, list(range(40)))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from headwater.store.columns import GROUPS
 from headwater.store.frames import HEADER, MAGIC, MAX_PAYLOAD, Kind, packed
-from headwater.store.layout import FORMAT, LEVELS
+from headwater.store.layout import FORMAT, GATHERED, LEVELS, MOST_GATHERED
 from headwater.store.log import _AHEAD, _MOST_AHEAD
 from headwater.store.payloads import MAX_DEPTH, MAX_NAME, MAX_ROWS, STEP
 from headwater.store.retention import AFTER, BEFORE
@@ -38,6 +38,9 @@ def test_page_has_the_numbers_of_the_code() -> None:
     assert f"The {BEFORE} recorded steps before" in TEXT
     assert BEFORE == AFTER
     assert all(f"sites-{level}/" in TEXT for level in LEVELS)
+    assert MOST_GATHERED == 8
+    assert "of up to eight logs in one file" in TEXT
+    assert GATHERED == LEVELS[1:]
     for kind in Kind:
         assert f"{kind.value} `{kind.name}`" in TEXT
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,6 +112,12 @@ class LogFile:
                 table = step.tables[group]
                 out[: len(table), index] = table[:rows, place]
         return out
+
+    def losses(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """The loss of each step, and whether it was told at all: one that was told may be NaN."""
+        told = [step.loss is not None for step in self.steps]
+        values = [math.nan if step.loss is None else step.loss for step in self.steps]
+        return np.array(values, np.float64), np.array(told, bool)
 
     def step_numbers(self) -> NDArray[np.int64]:
         return np.array([step.step for step in self.steps], np.int64)
