@@ -40,7 +40,7 @@ def test_page_has_the_numbers_of_the_code() -> None:
     assert all(f"sites-{level}/" in TEXT for level in LEVELS)
     assert MOST_GATHERED == 8
     assert "of up to eight logs in one file" in TEXT
-    assert GATHERED == LEVELS[1:]
+    assert LEVELS[1:] == GATHERED
     for kind in Kind:
         assert f"{kind.value} `{kind.name}`" in TEXT
 
