@@ -579,6 +579,25 @@ def test_only_the_user_may_read_unless_the_group_shares(tmp_path: Path, umask: i
             assert mode == (folder if path.is_dir() else file), path
 
 
+def test_a_folder_of_ours_that_somebody_else_has_made_is_not_used(tmp_path: Path) -> None:
+    """S11: in a folder that all may write to, a link in the place of a start, and whatever else was put there."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    (shared / start_name(1, 0)).symlink_to(victim)
+    (shared / start_name(2, 0)).mkdir(mode=0o777)
+    writer = begun(shared)
+    record(writer, range(3))
+    writer.close()
+    assert writer.folder.name == start_name(3, 0)
+    assert writer.folder.stat().st_mode & 0o777 == 0o700
+    assert list(victim.iterdir()) == []
+    assert list((shared / start_name(2, 0)).iterdir()) == []
+    assert steps_of(Recording(shared)) == [0, 1, 2]
+
+
 def test_a_temporary_file_that_lies_there_already_is_not_written_through(tmp_path: Path) -> None:
     """S11: somebody else's link in the place of ours leads nowhere."""
     (tmp_path / "a").mkdir()

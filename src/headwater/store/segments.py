@@ -31,7 +31,7 @@ KEY = b"headwater"
 _NUMBERS = frozenset(name for columns in GROUPS.values() for name in columns) | {"loss", "value"}
 _SMALL = 1 << 20  # bytes up to which a file's are kept
 _MAX_BYTES = 1 << 30  # of one file; ours have a tenth
-_MAX_CELLS = 1 << 28  # of one column, before it is allocated
+_MAX_CELLS = 1 << 25  # of one column: 256 MiB, before they are allocated
 
 
 class ForeignError(ValueError):
