@@ -20,6 +20,7 @@ import pytest
 
 from headwater.records import InputError
 from headwater.store import Recording, Writer
+from headwater.store import writer as writer_module
 from headwater.store.columns import SITES as SITE_COLUMNS
 from headwater.store.layout import LOG_SUFFIX, START_FILE, start_name
 from headwater.store.ring import Ring
@@ -318,6 +319,22 @@ def test_row_4_a_disk_that_hangs_stalls_the_training_once(tmp_path: Path, monkey
     hangs.clear()
     writer.close()
     assert steps_of(Recording(tmp_path / "a")) == list(range(24))
+
+
+def test_row_4_a_disk_that_is_quick_again_is_written_to_in_the_trainings_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with no_thread():
+        writer = begun(tmp_path / "a")
+        writer._note_time(time.monotonic() - 1.0)
+        assert record(writer, range(3)) == [], "it takes long: a thread of ours does it"
+        writer._keeper.turn()
+        assert record(writer, range(3, 4)) == []
+        monkeypatch.setattr(writer_module, "_DISTRUST_S", 0.0)
+        writer._keeper.turn()
+        assert record(writer, range(4, 9)) == [4, 5, 6, 7, 8]
+        writer.close()
+    assert_right(Recording(tmp_path / "a"), list(range(9)))
 
 
 def scenario(path: Path, disk: FaultyDisk) -> list[int] | None:

@@ -24,7 +24,7 @@ from headwater.store.log import Log
 from headwater.store.logfile import no_rows
 from headwater.store.payloads import MAX_ROWS, Table, pack_json, step_size
 from headwater.store.ring import Ring, Waiting
-from headwater.store.starting import begin_run, begin_start
+from headwater.store.starting import begin_run, begin_start, cannot_record
 from headwater.store.step_frames import Pieces, StepFrames
 
 LOG_BYTES = 64 << 20
@@ -34,6 +34,7 @@ LOG_STEPS = 4096
 _ALIGNED = 256  # recorded steps that a log holds a multiple of, so that a row of a rollup speaks for as many
 _RETRY_S = 1.0
 _MAX_STALL_S = 0.25  # of one write in the training thread; after one that took longer, a thread of ours writes
+_DISTRUST_S = 10.0  # and goes on to, until none has taken so long for that time
 _SCHEMA_BYTES = 1 << 20
 _STEP = Kind.STEP
 
@@ -79,6 +80,7 @@ class Writer:
         self._step_frames = StepFrames()
         self._retry_at = 0.0
         self._writes_elsewhere = False
+        self._stalled_at = 0.0
         self._is_closed = False
         self._is_inert = False
         self.trouble = ""
@@ -86,7 +88,10 @@ class Writer:
         self.on_trouble: Any = None  # told once when recording stops, and once when it goes on
         begin_run(self._disk, self._path, self._info)
         self.folder = begin_start(self._disk, self._path, rank, start)
-        self._log = self._open_log(1)
+        try:
+            self._log = self._open_log(1)
+        except OSError as error:
+            raise cannot_record(self._path, error) from error
         self._keeper = Keeper(self, self._disk, budget)
         self._keeper.start()
         _writers.add(self)
@@ -209,8 +214,7 @@ class Writer:
             return False
         finally:
             self._log_lock.release()
-        if time.monotonic() - started > _MAX_STALL_S:
-            self._writes_elsewhere = True
+        self._note_time(started)
         if kind is _STEP:
             log.steps += 1
             if log.length >= LOG_BYTES or log.steps >= LOG_STEPS:
@@ -257,14 +261,24 @@ class Writer:
             if not self._ring:
                 return False
             waiting = self._ring.pop()
+        started = time.monotonic()
         try:
             self._log.append((waiting.data,), len(waiting.data))
         except OSError:
             with self._lock:
                 self._ring.give_back(waiting)
             raise
+        self._note_time(started)
         self._log.steps += waiting.kind is Kind.STEP
         return True
+
+    def _note_time(self, started: float) -> None:
+        """Where a write took too long, the training's thread does without for a while."""
+        now = time.monotonic()
+        if now - started > _MAX_STALL_S:
+            self._writes_elsewhere, self._stalled_at = True, now
+        elif self._writes_elsewhere and now - self._stalled_at > _DISTRUST_S:
+            self._writes_elsewhere = False
 
     def _write_gap(self) -> None:
         """Say which frames were given up."""
