@@ -325,6 +325,7 @@ def test_payloads_of_anybody_with_a_right_checksum_break_nothing(runs: Path, tmp
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_payloads_of_anybody_many_times(runs: Path, tmp_path: Path) -> None:
     check_fuzz(runs, tmp_path, 20_000)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1 << 20  # kB

@@ -90,6 +90,7 @@ def test_row_1_kill_loses_no_acknowledged_step(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_row_1_two_hundred_kills(tmp_path: Path) -> None:
     check_kills(tmp_path, 200)
 
@@ -377,6 +378,7 @@ def test_rows_3_and_4_any_call_may_fail_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_rows_3_and_4_every_single_call_may_fail_once(tmp_path: Path) -> None:
     check_every_call(tmp_path, stride=1)
 

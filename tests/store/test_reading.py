@@ -374,6 +374,7 @@ def test_not_measured_is_null_to_other_programs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_one_statistic_of_a_million_steps_is_read_in_a_fifth_of_a_second(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "a")
     writer.add_rows("sites", [{"name": str(n), "order": n} for n in range(8)])
