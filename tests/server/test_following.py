@@ -1,6 +1,8 @@
 """What a page is sent: all of it, then what comes; the pieces together are the whole."""
 
+import asyncio
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +18,7 @@ from headwater.recorded.viewing import course_of
 from headwater.records import InputError
 from headwater.report.view import view_of
 from headwater.report.view.packing import unpacked
+from headwater.server import following as following_module
 from headwater.server.following import Following
 from headwater.server.shelf import Shelf
 from headwater.store import Writer
@@ -144,3 +147,30 @@ def test_numbers_are_shown_before_the_rules_are_loaded_and_the_verdict_follows(t
     assert second.split()[1] in ("healthy", "findings", "cannot_tell")
     assert second.split()[2:] == ["3", "True"]
     assert third == " None 0 True", "and then nothing has come"
+
+
+def test_run_that_is_deleted_is_told_without_its_place_and_shown_again_once_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following_module, "EVERY_S", 0.02)
+    run = tmp_path / "a"
+    grow(run, 5)
+
+    async def heard() -> list[str]:
+        said = []
+        async for event in following_module.events(run):
+            said.append(event)
+            if len(said) == 1:
+                shutil.rmtree(run)
+            if len(said) == 2:
+                grow(run, 7)
+            if event.startswith("event: view") and len(said) > 1:
+                return said
+        return said
+
+    first, trouble, *_, last = asyncio.run(asyncio.wait_for(heard(), 60))
+    assert first.startswith("event: view")
+    assert trouble.startswith("event: trouble")
+    assert "No such file or directory" in trouble
+    assert str(tmp_path) not in trouble
+    assert json.loads(last.split("data: ")[1])["first"] == list(range(7))

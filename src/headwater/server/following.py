@@ -82,7 +82,7 @@ async def events(path: Path) -> AsyncIterator[str]:
         try:
             found = await asyncio.to_thread(following.next)
         except (HeadwaterError, OSError) as error:
-            yield _event("trouble", {"text": f"{path.name}: {error}"})
+            yield _event("trouble", {"text": _said(error, path)})
             await asyncio.sleep(5 * EVERY_S)
             following = Following(path)
             continue
@@ -93,6 +93,13 @@ async def events(path: Path) -> AsyncIterator[str]:
             said_s = time.monotonic()
             yield ": still here\n\n"
         await asyncio.sleep(EVERY_S)
+
+
+def _said(error: Exception, path: Path) -> str:
+    """What is wrong, without where the run lies on this machine."""
+    if isinstance(error, OSError):
+        return f"{path.name}: {error.strerror or type(error).__name__}"
+    return str(error).replace(str(path), path.name)
 
 
 def _event(name: str, data: dict[str, Any]) -> str:

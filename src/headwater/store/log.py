@@ -60,7 +60,7 @@ class Log:
         try:
             written = self._disk.write_all(self.descriptor, pieces)
             if written != size:
-                raise OSError(errno.ENOSPC, f"{written} of {size} bytes were written")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # what a short write says by its number alone
         except OSError:
             self.is_torn = True
             self.cut()
