@@ -134,7 +134,7 @@ def test_row_2_zeros_behind_the_last_frame_are_room_that_was_laid_ahead(tmp_path
         record(writer, range(5))
         writer._keeper.turn()
         end = writer._log.length
-        assert writer._log.path.stat().st_size > end + 64 * 1000
+        assert writer._log.path.stat().st_size >= end + 4 * end
         acknowledged = record(writer, range(5, 9))
         assert writer._log.path.stat().st_size > writer._log.length > end, "they lie where room was made for them"
     kill(writer)

@@ -12,6 +12,7 @@ from headwater.store.disk import Bytes, Disk
 from headwater.store.layout import file_mode
 
 _AHEAD = 256  # frames that find their place made; more are laid when a quarter is left: less than one step in a hundred
+_GROWTH = 4  # but at most so many for each that there is: what a short run leaves behind is small
 _MOST_AHEAD = 8 << 20  # bytes
 _ZEROS = bytes(64 << 10)
 """What is laid ahead at once: the kernel keeps in larger units what is written in larger ones, and to write into a
@@ -82,7 +83,8 @@ class Log:
             OSError: If there is no room, or the file is not at its place any more.
         """
         self.wants_room_at = _NEVER
-        wanted = min(_AHEAD * self.length // max(1, self.steps), _MOST_AHEAD)
+        frames = min(_AHEAD, _GROWTH * self.steps)
+        wanted = min(frames * self.length // max(1, self.steps), _MOST_AHEAD)
         descriptor = self._disk.open_end(self.path)
         try:
             ours = os.fstat(self.descriptor)
