@@ -4,7 +4,8 @@
 
 A training of 61 sites is recorded on every one of 2,000 steps. The file is written by ``headwater report`` in a process
 of its own, start included; the flow map is redrawn in Chromium, software rendering, 1,440 pixels wide; the live page is
-``hw.watch(ui=True)``, its clock running from the end of the first step to the first picture on the screen.
+``hw.watch(ui=True)``, its clock running from the end of the first step to the first picture on the screen;
+``address_s`` is from the beginning of the ``with`` to the address.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
         result["report_s"] = statistics.median(seconds_of_report(run, page) for _ in range(3))
         result["report_bytes"] = page.stat().st_size
         chromium = shutil.which("chromium")
+        result["address_s"] = statistics.median(seconds_to_address(Path(folder, f"ui{n}")) for n in range(3))
         if chromium is not None:
             result |= in_browser(chromium, page, Path(folder, "live"))
     say(str({name: value for name, value in result.items() if name != "machine"}))
@@ -70,6 +72,16 @@ def seconds_of_report(run: Path, page: Path) -> float:
         [sys.executable, "-m", "headwater", "report", str(run), "-o", str(page)], check=True, stderr=subprocess.DEVNULL
     )
     return time.perf_counter() - began
+
+
+def seconds_to_address(run: Path) -> float:
+    """From the beginning of a watch to the address of its page."""
+    model = nn.Linear(4, 4)
+    watch = hw.watch(model, torch.optim.SGD(model.parameters(), lr=0.1), run=run, quiet=True, ui=True)
+    began = time.perf_counter()
+    with watch:
+        assert watch.url is not None
+        return time.perf_counter() - began
 
 
 def in_browser(chromium: str, page: Path, live: Path) -> dict[str, float]:

@@ -3,8 +3,9 @@
     python -m benchmarks.store [--quick] [--out FOLDER]
 
 Each peer writes the same numbers the way its own documentation says, into a folder of its own, in a process of its
-own; what is timed is the call in the training's thread. After every step the thread computes for a few milliseconds,
-as a training would, so that writers that work in the background get their turn. The peers take turns in rounds; a
+own; what is timed is the call in the training's thread, from an array that holds the numbers. ``between`` is written
+between computations of a few milliseconds, as in a training: the processor's caches hold something else, and writers
+that work in the background get their turn. ``in_a_row`` is one step after the other. The peers take turns in rounds; a
 figure is the median over rounds. ``read`` is one statistic of 1e6 recorded steps at 2,000 points, opened anew.
 """
 
@@ -23,50 +24,45 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.options import parser, save, say
+from headwater.store.columns import SITES as COLUMNS
 
 SITES, STATISTICS = 200, 16
 STEPS, QUICK_STEPS = 1000, 100
 ROUNDS = 5
-PAUSE_S = 0.005
+PAUSES_S = {"between": 0.005, "in_a_row": 0.0}
 READ_STEPS, QUICK_READ_STEPS = 1_000_000, 20_000
 READ_SITES = 8
 
-Write = Callable[[int, Any], None]
+Write = Callable[[int, Any], object]
+Close = Callable[[], object]
 NAMES = [f"layer.{site}" for site in range(SITES)]
 
 
-def headwater(folder: str) -> tuple[Write, Callable[[], None]]:
-    """As ``hw.watch`` does it; 11 of the columns of sites stay unmeasured."""
+def headwater(folder: str) -> tuple[Write, Close]:
+    """As ``hw.watch`` does it."""
     from headwater.store import Writer
-    from headwater.store.columns import SITES as COLUMNS
 
     writer = Writer(Path(folder, "run"))
     writer.add_rows("sites", [{"name": name, "order": order} for order, name in enumerate(NAMES)])
-    table = np.full((SITES, len(COLUMNS)), np.nan)
-
-    def write(step: int, values: Any) -> None:
-        table[:, :STATISTICS] = values
-        writer.step(step, {"sites": table}, 1.0)
-
-    return write, writer.close
+    return lambda step, table: writer.step(step, {"sites": table}, 1.0), writer.close
 
 
-def tensorboard(folder: str) -> tuple[Write, Callable[[], None]]:
+def tensorboard(folder: str) -> tuple[Write, Close]:
     """``SummaryWriter.add_scalar`` for each number."""
     from torch.utils.tensorboard import SummaryWriter
 
     writer = SummaryWriter(folder)
     tags = [[f"{name}/{number}" for number in range(STATISTICS)] for name in NAMES]
 
-    def write(step: int, values: Any) -> None:
-        for row, row_tags in zip(values.tolist(), tags, strict=True):
+    def write(step: int, table: Any) -> None:
+        for row, row_tags in zip(table[:, :STATISTICS].tolist(), tags, strict=True):
             for value, tag in zip(row, row_tags, strict=True):
                 writer.add_scalar(tag, value, step)
 
     return write, writer.close
 
 
-def wandb(folder: str) -> tuple[Write, Callable[[], None]]:
+def wandb(folder: str) -> tuple[Write, Close]:
     """``run.log`` of one dictionary, offline."""
     import wandb as package
 
@@ -74,7 +70,7 @@ def wandb(folder: str) -> tuple[Write, Callable[[], None]]:
     return _one_dictionary(lambda data, step: run.log(data, step=step)), run.finish
 
 
-def trackio(folder: str) -> tuple[Write, Callable[[], None]]:
+def trackio(folder: str) -> tuple[Write, Close]:
     """``trackio.log`` of one dictionary, local."""
     import os
 
@@ -87,23 +83,23 @@ def trackio(folder: str) -> tuple[Write, Callable[[], None]]:
 
 def _one_dictionary(log: Callable[[dict[str, float], int], object]) -> Write:
     tags = [f"{name}/{number}" for name in NAMES for number in range(STATISTICS)]
-    return lambda step, values: log(dict(zip(tags, values.reshape(-1).tolist(), strict=True)), step) and None
+    return lambda step, table: log(dict(zip(tags, table[:, :STATISTICS].ravel().tolist(), strict=True)), step)
 
 
 PEERS = {"headwater": headwater, "tensorboard": tensorboard, "wandb": wandb, "trackio": trackio}
 
 
-def measure(peer: str, steps: int) -> dict[str, float]:
+def measure(peer: str, steps: int, pause_s: float) -> dict[str, float]:
     """Percentiles of a peer's call, in milliseconds, and what it left on disk, in bytes per step."""
-    values = np.random.default_rng(0).random((SITES, STATISTICS))
-    taken = []
+    table, random, taken = np.full((SITES, len(COLUMNS)), np.nan), np.random.default_rng(0), []
     with tempfile.TemporaryDirectory() as folder:
         write, close = PEERS[peer](folder)
         for step in range(steps + 20):
+            table[:, :STATISTICS] = random.random((SITES, STATISTICS))
             started = time.perf_counter()
-            write(step, values + step)
+            write(step, table)
             taken.append((time.perf_counter() - started) * 1e3)
-            _compute()
+            _compute(pause_s)
         close()
         size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
     kept = np.array(taken[20:])  # the first ones open files and learn names
@@ -111,10 +107,10 @@ def measure(peer: str, steps: int) -> dict[str, float]:
     return {"p50_ms": p50, "p99_ms": p99, "p999_ms": p999, "max_ms": float(kept.max()), "bytes_per_step": size / steps}
 
 
-def _compute() -> None:
+def _compute(seconds: float) -> None:
     """What a training does between two steps: arithmetic, which has the caches for itself."""
-    matrix = np.ones((256, 256), np.float32)
-    ends = time.perf_counter() + PAUSE_S
+    matrix: Any = np.ones((256, 256), np.float32)
+    ends = time.perf_counter() + seconds
     while time.perf_counter() < ends:
         matrix = matrix @ matrix / 256
 
@@ -122,7 +118,6 @@ def _compute() -> None:
 def read_ms(steps: int) -> dict[str, float]:
     """Milliseconds until one statistic of a long run is there, its folder opened anew."""
     from headwater.store import Recording, Writer
-    from headwater.store.columns import SITES as COLUMNS
 
     with tempfile.TemporaryDirectory() as folder:
         writer = Writer(Path(folder, "run"))
@@ -147,16 +142,14 @@ def main(arguments: list[str] | None = None) -> None:
     peers = [peer for peer in PEERS if find_spec(peer) is not None]
     for missing in PEERS.keys() - set(peers):
         say(f"{missing} is not installed, and left out")
-    rounds: dict[str, list[dict[str, float]]] = {peer: [] for peer in peers}
+    rounds: dict[str, dict[str, list[dict[str, float]]]] = {how: {peer: [] for peer in peers} for how in PAUSES_S}
     for number in range(1 if given.quick else ROUNDS):
-        for peer in peers[number % len(peers) :] + peers[: number % len(peers)]:
-            done = _in_a_process(peer, steps)
-            rounds[peer].append(done)
-            say(f"{peer}: p50 {done['p50_ms']:.3f} ms, p99 {done['p99_ms']:.3f} ms")
-    written = {
-        peer: {name: statistics.median(one[name] for one in found) for name in found[0]}
-        for peer, found in rounds.items()
-    }
+        for how, pause_s in PAUSES_S.items():
+            for peer in peers[number % len(peers) :] + peers[: number % len(peers)]:
+                done = _in_a_process(peer, steps, pause_s)
+                rounds[how][peer].append(done)
+                say(f"{how} {peer}: p50 {done['p50_ms']:.3f} ms, p99 {done['p99_ms']:.3f} ms")
+    written = {how: {peer: _medians(found) for peer, found in by_peer.items()} for how, by_peer in rounds.items()}
     read = read_ms(QUICK_READ_STEPS if given.quick else READ_STEPS)
     say(f"one statistic of {read['steps']:,.0f} steps: {read['median_ms']:.0f} ms")
     result = {"machine": described, "sites": SITES, "statistics": STATISTICS, "steps": steps, "write": written}
@@ -167,8 +160,9 @@ def _medians(rounds: list[dict[str, float]]) -> dict[str, float]:
     return {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
 
 
-def _in_a_process(peer: str, steps: int) -> dict[str, float]:
-    code = f"import json; from benchmarks.store import measure; print('RESULT', json.dumps(measure({peer!r}, {steps})))"
+def _in_a_process(peer: str, steps: int, pause_s: float) -> dict[str, float]:
+    measured = f"measure({peer!r}, {steps}, {pause_s})"
+    code = f"import json; from benchmarks.store import measure; print('RESULT', json.dumps({measured}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
     found: dict[str, float] = json.loads(line.removeprefix("RESULT "))

@@ -89,6 +89,7 @@ class Watch:
         self._stop_on = frozenset(stop_on)
         self._quiet = quiet
         self._lines = 0
+        self._troubles = 0
         self.should_stop = False
         """Whether an alarm named in ``stop_on`` was raised; the loop may ask, and end itself."""
         self._optimizers = optimizers
@@ -325,7 +326,11 @@ class Watch:
 
     def _note_trouble(self, why: str) -> None:
         """Recording has stopped because of the disk, or (``""``) goes on."""
-        self._note(Message("event.recording_stopped", {"why": why}) if why else Message("event.recording_resumed", {}))
+        message = Message("event.recording_stopped", {"why": why}) if why else Message("event.recording_resumed", {})
+        self._note(message)
+        self._troubles += 1
+        if not self._quiet and self._troubles <= _MAX_LINES:
+            self._write_line("alarm.line", Event(self.steps, message))
 
     def _close_run(self) -> None:
         kept = self._kept
@@ -518,12 +523,14 @@ class Watch:
     def _print(self, event: Event) -> None:
         """One line on stderr; where there are many alarms, those after the first few are in the record only."""
         self._lines += 1
-        if self._lines > _MAX_LINES:
-            return
+        if self._lines <= _MAX_LINES:
+            self._write_line("alarm.last_line" if self._lines == _MAX_LINES else "alarm.line", event)
+
+    def _write_line(self, id: str, event: Event) -> None:
         from headwater.i18n import text
 
         values: dict[str, Value] = {"step": event.step, "message": str(event.message)}
-        line = text("alarm.last_line" if self._lines == _MAX_LINES else "alarm.line", values)
+        line = text(id, values)
         with suppress(OSError, ValueError, AttributeError):  # a stderr that is closed or gone
             sys.stderr.write(line + "\n")
 

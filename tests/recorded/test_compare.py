@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 import headwater as hw
-from headwater.recorded.compare import align, compare
+from headwater.i18n import text
+from headwater.recorded.compare import _SCALES, _SHARES, align, compare
+from headwater.records import Message
 from headwater.records.site import Site
+from headwater.report.words import Words
 from headwater.store import Writer
 from headwater.store.columns import SITES
 
@@ -110,3 +113,15 @@ def test_a_run_without_steps_is_compared_by_its_sites_alone(tmp_path: Path) -> N
     Writer(tmp_path / "a").close()
     found = compare(hw.open_run(tmp_path / "a"), synthetic(tmp_path / "b", ["x"]))
     assert (found.aligned, found.only_b, found.last_step, found.differences) == (0, ("x",), None, ())
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_differences_are_told_in_the_words_of_the_language(language: str) -> None:
+    values = {"site": "1", "a": "x", "b": "y", "value_a": 0.5, "value_b": 0.25, "decades": 1.0} | dict.fromkeys(
+        ("sites", "aligned", "step"), 1
+    )
+    for ids, message in ((_SCALES, "compare.scale"), (_SHARES, "compare.share")):
+        for id_ in ids:
+            said = Words.of(language).say(Message(message, {"statistic": id_, **values}))
+            assert id_ not in said
+            assert text(f"statistic.{id_}", {}, language) in said

@@ -1,6 +1,8 @@
 """What a page is sent: all of it, then what comes; the pieces together are the whole."""
 
+import asyncio
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -11,10 +13,12 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import headwater as hw
+import headwater.diagnosis  # or the first view comes without a verdict
 from headwater.recorded.viewing import course_of
 from headwater.records import InputError
 from headwater.report.view import view_of
 from headwater.report.view.packing import unpacked
+from headwater.server import following as following_module
 from headwater.server.following import Following
 from headwater.server.shelf import Shelf
 from headwater.store import Writer
@@ -109,3 +113,64 @@ def test_what_is_no_run_is_refused_in_one_line(tmp_path: Path, make: object) -> 
     make(tmp_path / "x")  # type: ignore[operator]
     with pytest.raises(InputError, match="no run, and no folder with runs"):
         Shelf(tmp_path / "x")
+
+
+FIRST_VIEWS = """
+import sys
+from pathlib import Path
+from headwater.server.following import Following
+following = Following(Path(sys.argv[1]))
+for _ in range(3):
+    name, view = following.next() or ("", {})
+    print(name, view.get("verdict"), len(view.get("first", [])), "scipy" in sys.modules)
+"""
+
+
+def test_numbers_are_shown_before_the_rules_are_loaded_and_the_verdict_follows(tmp_path: Path) -> None:
+    """Loading them takes half a second, which a page would be blank for."""
+    import torch
+    from torch import nn
+
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with hw.watch(model, optimizer, run=tmp_path / "a", every=1, quiet=True):
+        for _ in range(3):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(torch.randn(8, 4)), torch.zeros(8, dtype=torch.long)).backward()
+            optimizer.step()
+    command = [sys.executable, "-c", FIRST_VIEWS, str(tmp_path / "a")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, second, third = done.stdout.splitlines()
+    assert first == "view None 3 False"
+    assert second.split()[0] == "view"
+    assert second.split()[1] in ("healthy", "findings", "cannot_tell")
+    assert second.split()[2:] == ["3", "True"]
+    assert third == " None 0 True", "and then nothing has come"
+
+
+def test_run_that_is_deleted_is_told_without_its_place_and_shown_again_once_it_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following_module, "EVERY_S", 0.02)
+    run = tmp_path / "a"
+    grow(run, 5)
+
+    async def heard() -> list[str]:
+        said = []
+        async for event in following_module.events(run):
+            said.append(event)
+            if len(said) == 1:
+                shutil.rmtree(run)
+            if len(said) == 2:
+                grow(run, 7)
+            if event.startswith("event: view") and len(said) > 1:
+                return said
+        return said
+
+    first, trouble, *_, last = asyncio.run(asyncio.wait_for(heard(), 60))
+    assert first.startswith("event: view")
+    assert trouble.startswith("event: trouble")
+    assert "No such file or directory" in trouble
+    assert str(tmp_path) not in trouble
+    assert json.loads(last.split("data: ")[1])["first"] == list(range(7))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from headwater.store import Recording, Writer
 from headwater.store import keeper as keeper_module
 from headwater.store import writer as writer_module
 from headwater.store.columns import GROUPS, Group
-from headwater.store.disk import Disk
+from headwater.store.disk import Bytes, Disk
 from headwater.store.layout import START_FILE, checked, with_checksum, write_whole
 from headwater.store.payloads import Table
 
@@ -125,7 +125,7 @@ class FaultyDisk(Disk):
         self._call("create")
         return super().create(path, mode)
 
-    def write(self, descriptor: int, data: bytes | bytearray | memoryview) -> int:
+    def write(self, descriptor: int, data: Bytes) -> int:
         self._call("write")
         view = memoryview(data)
         if self.short is not None:
@@ -136,6 +136,13 @@ class FaultyDisk(Disk):
             view = view[: self.room]
             self.room -= len(view)
         return super().write(descriptor, view) if len(view) else 0
+
+    def write_all(self, descriptor: int, pieces: Sequence[Bytes]) -> int:
+        return self.write(descriptor, b"".join(pieces))
+
+    def open_end(self, path: Path) -> int:
+        self._call("open_end")
+        return super().open_end(path)
 
     def truncate(self, descriptor: int, length: int) -> None:
         self._call("truncate")

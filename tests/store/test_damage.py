@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import resource
@@ -18,9 +19,21 @@ from headwater.records import InputError
 from headwater.store import Recording
 from headwater.store.columns import GROUPS
 from headwater.store.frames import HEADER, MAGIC, MAX_PAYLOAD, Damaged, Frame, Kind, packed, scan
-from headwater.store.layout import FORMAT, RUN_FILE, checked, segment_name, with_checksum
+from headwater.store.layout import FORMAT, RUN_FILE, SegmentName, checked, with_checksum
 from headwater.store.payloads import STEP, PayloadError, unpack_json, unpack_step
-from tests.store.recording import COLUMN, SITES, assert_right, begun, expected, kill, record, small_logs, steps_of
+from headwater.store.segments import KEY
+from tests.store.recording import (
+    COLUMN,
+    SITES,
+    assert_right,
+    begun,
+    expected,
+    kill,
+    no_thread,
+    record,
+    small_logs,
+    steps_of,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -29,10 +42,11 @@ GOLDEN = Path(__file__).parent / "golden"
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs that nobody changes: ``log``, killed with nothing sealed, and ``sealed``, over three logs."""
     folder = tmp_path_factory.mktemp("runs")
-    writer = begun(folder / "log")
-    record(writer, range(6))
-    writer.scalars(2, {"val_loss": 0.5})
-    writer.event(3, "event.nonfinite", {"elements": 2}, is_alarm=True)
+    with no_thread():
+        writer = begun(folder / "log")
+        record(writer, range(6))
+        writer.scalars(2, {"val_loss": 0.5})
+        writer.event(3, "event.nonfinite", {"elements": 2}, is_alarm=True)
     kill(writer)
     with small_logs(16):
         writer = begun(folder / "sealed")
@@ -228,7 +242,7 @@ def test_another_programs_parquet_is_named_and_passed_over(runs: Path, tmp_path:
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table({"x": [1, 2]}), sink)
     data = sink.getvalue().to_pybytes()
-    (folder / segment_name(9, zlib.crc32(data))).write_bytes(data)
+    (folder / str(SegmentName(9, 9, zlib.crc32(data)))).write_bytes(data)
     run = Recording(tmp_path / "a")
     assert ["another program's Parquet" in damage.why for damage in run.damage] == [True]
     assert_right(run, list(range(40)))
@@ -311,9 +325,74 @@ def test_payloads_of_anybody_with_a_right_checksum_break_nothing(runs: Path, tmp
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_payloads_of_anybody_many_times(runs: Path, tmp_path: Path) -> None:
     check_fuzz(runs, tmp_path, 20_000)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1 << 20  # kB
+
+
+def test_a_kept_step_that_unpacks_without_end_is_none(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(runs / "log", tmp_path / "a")
+    flows = next((tmp_path / "a").glob("start-*")) / "flows"
+    flows.mkdir()
+    monkeypatch.setattr("headwater.store.start._MAX_FLOW", 1 << 20)
+    (flows / "first.json.gz").write_bytes(gzip.compress(b'{"a": "' + b"x" * (2 << 20) + b'"}'))
+    (flows / "last.json.gz").write_bytes(gzip.compress(b'{"a": "' + b"x" * (1 << 19) + b'"}'))
+    run = Recording(tmp_path / "a")
+    assert run.flow_data("first") is None
+    assert run.flow_data("last") is not None, "and one of an honest size is read"
+
+
+def test_a_segment_that_unpacks_without_end_is_refused_before_it_is_read(runs: Path, tmp_path: Path) -> None:
+    """2^26 equal numbers take a few kB."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    shutil.copytree(runs / "sealed", tmp_path / "a")
+    folder = next((tmp_path / "a").glob("start-*")) / "steps"
+    count = 1 << 26
+    sink = pa.BufferOutputStream()
+    facts = json.dumps({"format": 1, "table": "steps"})
+    schema = pa.schema([("step", pa.int64())], {KEY: facts})
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        part = pa.table({"step": np.zeros(1 << 22, np.int64)}, schema=schema)
+        for _ in range(count >> 22):
+            writer.write_table(part)
+    data = sink.getvalue().to_pybytes()
+    assert len(data) < 1 << 20
+    (folder / str(SegmentName(9, 9, zlib.crc32(data)))).write_bytes(data)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run = Recording(tmp_path / "a")
+    assert steps_of(run) == list(range(40))
+    assert [damage.why for damage in run.damage] == [f"{count} rows of 0 sites"]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 << 10
+
+
+@pytest.mark.parametrize("type", ["string", "float32", "list<item: double>"])
+def test_a_column_of_another_type_is_told_and_not_read(runs: Path, tmp_path: Path, type: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    shutil.copytree(runs / "sealed", tmp_path / "a")
+    folder = next((tmp_path / "a").glob("start-*")) / "steps"
+    old = min(folder.iterdir())
+    table = pq.read_table(old)
+    other = {"string": ["x"], "float32": np.zeros(1, np.float32), "list<item: double>": [[1.0]]}[type]
+    column = pa.concat_arrays([pa.array(other)] * table.num_rows)
+    metadata = {KEY: pq.read_schema(old).metadata[KEY]}
+    changed = table.set_column(table.column_names.index("loss"), "loss", column).replace_schema_metadata(metadata)
+    sink = pa.BufferOutputStream()
+    pq.write_table(changed, sink)
+    data = sink.getvalue().to_pybytes()
+    old.unlink()
+    new = folder / str(SegmentName(1, 1, zlib.crc32(data)))
+    new.write_bytes(data)
+    run = Recording(tmp_path / "a")
+    assert run.scalars()["loss"].steps.tolist() == list(range(16, 40))
+    assert [damage.file for damage in run.damage] == [str(new.relative_to(tmp_path / "a"))]
+    assert "column loss is of type" in run.damage[0].why
 
 
 def test_links_out_of_a_run_are_not_followed(runs: Path, tmp_path: Path) -> None:

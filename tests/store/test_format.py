@@ -9,7 +9,8 @@ from pathlib import Path
 
 from headwater.store.columns import GROUPS
 from headwater.store.frames import HEADER, MAGIC, MAX_PAYLOAD, Kind, packed
-from headwater.store.layout import FORMAT, LEVELS
+from headwater.store.layout import FORMAT, GATHERED, LEVELS, MOST_GATHERED
+from headwater.store.log import _AHEAD, _MOST_AHEAD
 from headwater.store.payloads import MAX_DEPTH, MAX_NAME, MAX_ROWS, STEP
 from headwater.store.retention import AFTER, BEFORE
 from headwater.store.ring import CAPACITY
@@ -32,10 +33,14 @@ def test_page_has_the_numbers_of_the_code() -> None:
     assert f"at most {MAX_PAYLOAD >> 20} MiB" in TEXT
     assert f"({LOG_BYTES >> 20} MiB or {LOG_STEPS:,} steps)" in TEXT
     assert f"in memory ({CAPACITY >> 20} MiB)" in TEXT
+    assert f"(as much as {_AHEAD} steps\ntake, at most {_MOST_AHEAD >> 20} MiB)" in TEXT
     assert f"JSON depth ({MAX_DEPTH}), names ({MAX_NAME} bytes), rows ({MAX_ROWS:,})" in TEXT
     assert f"The {BEFORE} recorded steps before" in TEXT
     assert BEFORE == AFTER
     assert all(f"sites-{level}/" in TEXT for level in LEVELS)
+    assert MOST_GATHERED == 8
+    assert "of up to eight logs in one file" in TEXT
+    assert LEVELS[1:] == GATHERED
     for kind in Kind:
         assert f"{kind.value} `{kind.name}`" in TEXT
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -12,8 +15,10 @@ from headwater.records import InputError
 from headwater.store import Recording, Writer
 from headwater.store.columns import GROUPS, SITES
 from headwater.store.disk import Disk
+from headwater.store.layout import level_folder
 from headwater.store.retention import make_room
 from headwater.store.rollup import rolled_up
+from headwater.store.segments import Segment
 from tests.store.recording import COLUMN, begun, expected, no_thread, record, small_logs, steps_of
 
 
@@ -218,6 +223,114 @@ def test_a_run_keeps_to_its_budget_by_itself(tmp_path: Path) -> None:
     assert steps_of(Recording(tmp_path / "a")) == list(range(6000))
 
 
+# Long runs
+
+
+def many_logs(path: Path, logs: int = 20, steps: int = 16) -> list[int]:
+    """A run over many logs, whose sites grow by one on the way."""
+    with small_logs(steps), no_thread():
+        writer = begun(path)
+        for log in range(logs):
+            assert record(writer, range(log * steps, (log + 1) * steps)) == list(range(log * steps, (log + 1) * steps))
+            writer._keeper.turn()
+        writer.close()
+        assert not writer._keeper.problems
+    return list(range(logs * steps))
+
+
+def test_coarse_rollups_of_many_logs_lie_in_few_files(tmp_path: Path) -> None:
+    steps = many_logs(tmp_path / "a")
+    folder = tmp_path / "a" / "start-0001.rank-0"
+    for level, files in ((1, 20), (16, 20), (256, 3), (4096, 3)):
+        assert len(list((folder / level_folder("sites", level)).iterdir())) == files
+    run = Recording(tmp_path / "a")
+    assert len(run) == len(steps)
+    assert not run.damage
+    points, values = run.read(COLUMN, max_points=2, reduce="max")
+    ends = [*points[1:].tolist(), len(steps)]
+    assert values.tolist() == [[expected(end - 1, row) for end in ends] for row in range(3)]
+    assert run.read(COLUMN, max_points=2, reduce="min")[1][0].tolist() == [expected(int(step)) for step in points]
+
+
+def test_a_long_run_is_read_from_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many_logs(tmp_path / "a", logs=40)
+    opened: list[str] = []
+    begin = Segment.__init__
+
+    def counted(self: Segment, path: Path) -> None:
+        opened.append(path.parent.name)
+        begin(self, path)
+
+    monkeypatch.setattr(Segment, "__init__", counted)
+    Recording(tmp_path / "a").read(COLUMN, max_points=1)
+    assert len(opened) <= 2 * 40 / 8 + 4, opened
+
+
+def test_sites_that_come_later_are_unknown_in_the_logs_before(tmp_path: Path) -> None:
+    with small_logs(4), no_thread():
+        writer = begun(tmp_path / "a")
+        record(writer, range(4))
+        writer._keeper.turn()
+        writer.add_rows("sites", [{"name": "new", "order": 9}])
+        for step in range(4, 12):
+            assert writer.step(step, {"sites": np.full((4, len(SITES)), float(step))})
+        writer._keeper.turn()
+        writer.close()
+    assert len(list((tmp_path / "a" / "start-0001.rank-0" / "sites-256").iterdir())) == 1
+    values = Recording(tmp_path / "a").read(COLUMN, max_points=1)[1]
+    assert values[3].tolist() == [11.0]
+    assert np.isnan(Recording(tmp_path / "a").read(COLUMN, sites=["new"], stop=4)[1]).all()
+
+
+def test_a_gathered_file_that_is_damaged_is_made_again_from_the_steps(tmp_path: Path) -> None:
+    many_logs(tmp_path / "a", logs=10)
+    wanted = Recording(tmp_path / "a").read(COLUMN, max_points=2)
+    folder = tmp_path / "a" / "start-0001.rank-0" / "sites-256"
+    first = min(folder.iterdir())
+    data = bytearray(first.read_bytes())
+    data[len(data) // 2] ^= 1
+    first.write_bytes(data)
+    run = Recording(tmp_path / "a")
+    points, values = run.read(COLUMN, max_points=2)
+    assert [damage.file for damage in run.damage] == [f"start-0001.rank-0/sites-256/{first.name}"]
+    np.testing.assert_array_equal(points, wanted[0])
+    np.testing.assert_array_equal(values, wanted[1])
+
+
+def test_a_file_that_is_gathered_while_it_is_read_is_looked_for_again(tmp_path: Path) -> None:
+    with small_logs(16), no_thread():
+        writer = begun(tmp_path / "a")
+        record(writer, range(32))
+        writer._keeper.turn()
+        run = Recording(tmp_path / "a")
+        record(writer, range(32, 48))
+        writer._keeper.turn()  # what the reader has found is gone
+        assert run.read(COLUMN, max_points=1)[1].tolist() == [[expected(47, row)] for row in range(3)]
+        writer.close()
+
+
+def test_sealing_and_reading_import_no_pandas(tmp_path: Path) -> None:
+    """It is installed here, takes a second, and the one process is the training's."""
+    code = f"""
+import sys
+from pathlib import Path
+from tests.store.recording import begun, record
+from headwater.store import Recording
+writer = begun(Path({str(tmp_path / "a")!r}))
+record(writer, range(40))
+writer.scalars(3, {{"lr": 0.1}})
+writer.event(3, "event.nonfinite", {{"elements": 1}}, is_alarm=True)
+writer.close()
+run = Recording(Path({str(tmp_path / "a")!r}))
+run.read("activation_rms", max_points=5), run.scalars(), run.events(), run.course(), run.loss_of_steps(), run.damage
+assert "pyarrow" in sys.modules
+assert "pandas" not in sys.modules
+"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
 # Other programs
 
 
@@ -261,6 +374,7 @@ def test_not_measured_is_null_to_other_programs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_one_statistic_of_a_million_steps_is_read_in_a_fifth_of_a_second(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "a")
     writer.add_rows("sites", [{"name": str(n), "order": n} for n in range(8)])

@@ -257,21 +257,24 @@ def test_a_run_without_a_whole_step_says_what_it_has(tmp_path: Path) -> None:
         hw.open_run(tmp_path / "a").report()
 
 
-def test_a_disk_that_fails_is_an_event_and_the_training_goes_on(tmp_path: Path) -> None:
+def test_a_disk_that_fails_is_told_and_the_training_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = plain_mlp("tanh")
     optimizer = momentum(model.parameters())
     with hw.watch(model, optimizer, every=1, run=tmp_path / "a") as watch:
         train(model, optimizer, vectors(), cross_entropy, 2, watch)
         os.ftruncate(watch._kept.writer._log.descriptor, watch._kept.writer._log.length)  # type: ignore[union-attr]
-        real = watch._kept.writer._disk.write  # type: ignore[union-attr]
-        watch._kept.writer._disk.write = _full  # type: ignore[union-attr, method-assign, assignment]
+        real = watch._kept.writer._disk.write_all  # type: ignore[union-attr]
+        watch._kept.writer._disk.write_all = _full  # type: ignore[union-attr, method-assign, assignment]
         losses = train(model, optimizer, vectors(), cross_entropy, 3, watch)
-        watch._kept.writer._disk.write = real  # type: ignore[union-attr, method-assign]
+        watch._kept.writer._disk.write_all = real  # type: ignore[union-attr, method-assign]
         assert all(torch.isfinite(loss) for loss in losses)
     ids = [event.message.id for event in watch.events]
     assert ids[0] == "event.recording_stopped"
     assert "event.recording_resumed" in ids
     assert len(hw.open_run(tmp_path / "a")) == 5
+    told = capsys.readouterr().err
+    assert "Nothing is being recorded: No space left on device. The training goes on." in told
+    assert "Recording goes on." in told
 
 
 def _full(descriptor: int, data: Any) -> int:

@@ -69,11 +69,18 @@ class Words:
 
         A report of a newer version may hold ids we do not know: it should open all the same.
         """
-        values = {key: _shown(key, value) for key, value in message.values.items()}
+        values = {key: self._shown(key, value) for key, value in message.values.items()}
         try:
             return clean(text(message.id, values, self.language))
         except (KeyError, ValueError, TypeError):
             return clean(message.id)
+
+    def _shown(self, key: str, value: Value) -> Value:
+        if key == "statistic" and isinstance(value, str):
+            return self.statistic(value)
+        if isinstance(value, str) and key != "symptoms":  # a list of ids, each of which has a name of its own
+            return shorten(clean(value), NAME_CELLS)
+        return _Readable(value) if isinstance(value, float) else value
 
     def name(self, message_id: str, raw: str) -> str:
         """The text of ``message_id``, or ``raw`` itself if the catalogue has none."""
@@ -214,9 +221,3 @@ def best_prescription(diagnosis: Diagnosis, proof: Proof | None) -> Prescription
     offered = [prescription for finding in diagnosis.findings for prescription in finding.prescriptions]
     proven = [prescription for prescription in offered if proof and prescription.remedies == proof.remedies]
     return next(iter(proven or offered), None)
-
-
-def _shown(key: str, value: Value) -> Value:
-    if isinstance(value, str) and key != "symptoms":  # a list of ids, each of which has a name of its own
-        return shorten(clean(value), NAME_CELLS)
-    return _Readable(value) if isinstance(value, float) else value

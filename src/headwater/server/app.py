@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headwater.i18n import LANGUAGES
+from headwater.i18n.catalog import catalog
 from headwater.report.view.page import live_shell, script, style
 from headwater.server.address import require_packages
-from headwater.server.following import events
 from headwater.server.guard import TOKEN_HEADER, App, Guard, Session
 from headwater.server.shelf import Shelf
 
@@ -54,6 +56,8 @@ def application(shelf: Shelf, session: Session, language: str | None = None) -> 
         return JSONResponse([{"id": run.id, "name": run.name} for run in shelf.runs()])
 
     async def followed(request: Request) -> Response:
+        from headwater.server.following import events
+
         path = shelf.path(request.path_params["id"])
         if path is None:
             return PlainTextResponse("404: no such run.\n", status_code=404)
@@ -79,7 +83,15 @@ def serve(root: Path, sock: socket.socket, session: Session, language: str | Non
         session: Whose token opens the page.
         language: Of the page at first.
     """
-    server(application(Shelf(root), session, language)).run(sockets=[sock])
+    running = server(application(Shelf(root), session, language))
+    threading.Thread(target=_load_what_a_run_needs, daemon=True).start()
+    running.run(sockets=[sock])
+
+
+def _load_what_a_run_needs() -> None:
+    """While the browser is still busy with the page's own files. Not the rules: what was measured is shown before."""
+    for known in LANGUAGES:
+        catalog(known)
 
 
 def server(app: App) -> uvicorn.Server:

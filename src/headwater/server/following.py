@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -36,11 +37,12 @@ class Following:
         self._kept: object = None
         self._appended = 0
         self._judged_s = 0.0
+        self._owes_verdict = False
 
     def next(self) -> tuple[str, dict[str, Any]] | None:
         """The next event's name and data; ``None`` if nothing has come."""
-        if self._run is None:
-            return self._whole()
+        if self._run is None or self._owes_verdict:
+            return self._whole(judged=self._run is not None or _can_judge_at_once())
         update = self._run.follow(self._cursor, FOLLOWED)
         changed = len(update.steps) or update.events or update.scalars or update.state.name != self._state
         if update.sites_changed or self._appended + len(update.steps) > MOST_APPENDED:
@@ -53,17 +55,23 @@ class Following:
         self._appended += len(update.steps)
         return "more", view_of(course_since(self._run, update)).to_dict()
 
-    def _whole(self) -> tuple[str, dict[str, Any]]:
+    def _whole(self, judged: bool = True) -> tuple[str, dict[str, Any]]:
+        self._owes_verdict = not judged
         self._run = self._run or open_run(self._path)
         update = self._run.follow(None, ())  # where the next will begin; what is read below was read up to there
         self._cursor, self._state, self._appended = update.cursor, update.state.name, 0
         self._kept, self._judged_s = self._kept_now(), time.monotonic()
-        return "view", view_of(course_of(self._run)).to_dict()
+        return "view", view_of(course_of(self._run, judged=judged)).to_dict()
 
     def _kept_now(self) -> object:
         """Which steps are kept as a whole, that a diagnosis rests on."""
         assert self._run is not None
         return [(name, (self._run.flow_data(name) or {}).get("step")) for name in ("last", "broke")]
+
+
+def _can_judge_at_once() -> bool:
+    """Whether the rules are loaded already: that takes longer than a page may be blank, and the numbers go first."""
+    return hasattr(sys.modules.get("headwater.diagnosis"), "diagnose")
 
 
 async def events(path: Path) -> AsyncIterator[str]:
@@ -74,7 +82,7 @@ async def events(path: Path) -> AsyncIterator[str]:
         try:
             found = await asyncio.to_thread(following.next)
         except (HeadwaterError, OSError) as error:
-            yield _event("trouble", {"text": f"{path.name}: {error}"})
+            yield _event("trouble", {"text": _said(error, path)})
             await asyncio.sleep(5 * EVERY_S)
             following = Following(path)
             continue
@@ -85,6 +93,13 @@ async def events(path: Path) -> AsyncIterator[str]:
             said_s = time.monotonic()
             yield ": still here\n\n"
         await asyncio.sleep(EVERY_S)
+
+
+def _said(error: Exception, path: Path) -> str:
+    """What is wrong, without where the run lies on this machine."""
+    if isinstance(error, OSError):
+        return f"{path.name}: {error.strerror or type(error).__name__}"
+    return str(error).replace(str(path), path.name)
 
 
 def _event(name: str, data: dict[str, Any]) -> str:

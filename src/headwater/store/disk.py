@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-_OPEN = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+Bytes = bytes | bytearray | memoryview
+"""What can be written; arrays are handed on as the bytes they consist of, without a copy."""
+
+_OURS = os.O_WRONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_GATHERS = hasattr(os, "writev")
 
 
 class Disk:
     """The calls, as they are."""
 
     def create(self, path: Path, mode: int) -> int:
-        """Open a file that is not there yet, to append to."""
-        return os.open(path, _OPEN, mode)
+        """Open a file that is not there yet, to write from its beginning."""
+        return os.open(path, _OURS | os.O_CREAT | os.O_EXCL, mode)
 
-    def write(self, descriptor: int, data: bytes | bytearray | memoryview) -> int:
-        """Append; gives how many bytes were taken."""
+    def open_end(self, path: Path) -> int:
+        """Open a file that is there, to add to its end, wherever that is by then."""
+        return os.open(path, _OURS | os.O_APPEND)
+
+    def write(self, descriptor: int, data: Bytes) -> int:
+        """Write on; gives how many bytes were taken."""
         return os.write(descriptor, data)
 
+    def write_all(self, descriptor: int, pieces: Sequence[Bytes]) -> int:
+        """Write on, several pieces by one call; gives how many bytes were taken."""
+        if _GATHERS:
+            return os.writev(descriptor, pieces)
+        return os.write(descriptor, b"".join(pieces))
+
     def truncate(self, descriptor: int, length: int) -> None:
-        """Cut a file back."""
+        """Cut a file back, and write on from there."""
         os.ftruncate(descriptor, length)
+        os.lseek(descriptor, length, os.SEEK_SET)
 
     def sync(self, descriptor: int) -> None:
         """Wait until a file's bytes are on the disk."""

@@ -14,7 +14,7 @@ from enum import IntEnum
 
 MAGIC = b"\x89HWf"
 HEADER = struct.Struct("<4sHHIIQ")  # magic, kind, zero, length of the payload, CRC-32, number
-_CHECKED = struct.Struct("<HHIQ")  # of the header, what the checksum is over
+CHECKED = struct.Struct("<HHIQ")  # of the header, what the checksum is over
 MAX_PAYLOAD = 64 << 20
 """Bytes. A header that claims more is taken for damage before anything is allocated."""
 
@@ -62,10 +62,10 @@ class Damaged:
 
 def checksum(kind: int, number: int, payload: bytes | bytearray | memoryview) -> int:
     """CRC-32 of a frame's header and payload."""
-    return zlib.crc32(payload, zlib.crc32(_CHECKED.pack(kind, 0, len(payload), number)))
+    return zlib.crc32(payload, zlib.crc32(CHECKED.pack(kind, 0, len(payload), number)))
 
 
-def header(kind: int, number: int, payload: bytes | bytearray | memoryview) -> bytes:
+def header(kind: int, number: int, payload: bytes) -> bytes:
     """The bytes in front of a payload."""
     return HEADER.pack(MAGIC, kind, 0, len(payload), checksum(kind, number, payload), number)
 

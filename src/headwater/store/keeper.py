@@ -96,6 +96,7 @@ class Keeper:
     def turn(self, ends: bool = False) -> None:
         """Do once what there is to do."""
         self._attempt(self._writer.catch_up)
+        self._attempt(self._lay_ahead)
         self._attempt(self._write_flows)
         if ends or time.monotonic() - self._beaten >= BEAT_S:
             self._beaten = time.monotonic()
@@ -141,6 +142,11 @@ class Keeper:
         if state == "ended":
             os.close(self._heart)
             self._heart = -1
+
+    def _lay_ahead(self) -> None:
+        log = self._writer._log
+        if log.length >= log.wants_room_at and not self._ends.is_set():
+            log.lay_ahead()
 
     def _write_flows(self) -> None:
         while self._flows:

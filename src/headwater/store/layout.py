@@ -8,7 +8,7 @@ import sys
 import zlib
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from headwater.store.disk import Disk
 from headwater.store.payloads import PayloadError, pack_json, unpack_json
@@ -30,11 +30,16 @@ QUARANTINE_FOLDER = "quarantine"
 LOG_SUFFIX = ".hwlog"
 LEVELS = (16, 256, 4096)
 """Recorded steps that a row of a rollup speaks for."""
+GATHERED = (256, 4096)
+"""Levels at which the rows of several logs lie in one file, or a long run would be read from a thousand files."""
+MOST_GATHERED = 8
+"""Logs of one such file; it is written anew with each of them."""
 
 _MAX_JSON = 64 << 20
+_MOST_LOGS = 1024  # of one segment, whatever its name claims
 _START_NAME = re.compile(r"start-(\d{4,9})\.rank-(\d{1,9})")
 _LOG_NAME = re.compile(r"log-(\d{6,12})\.hwlog")
-_SEGMENT_NAME = re.compile(r"(\d{6,12})-([0-9a-f]{8})\.parquet")
+_SEGMENT_NAME = re.compile(r"(\d{6,12})-(?:(\d{6,12})-)?([0-9a-f]{8})\.parquet")
 
 
 def start_name(number: int, rank: int) -> str:
@@ -57,15 +62,31 @@ def log_of(name: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def segment_name(number: int, crc: int) -> str:
-    """A segment carries the checksum of its bytes in its name: Parquet has none over its footer."""
-    return f"{number:06d}-{crc:08x}.parquet"
+class SegmentName(NamedTuple):
+    """What the name of a segment says.
+
+    Attributes:
+        first: The number of the log that was sealed into it, the first one of several.
+        last: The last one.
+        crc: The checksum of its bytes: Parquet has none over its footer.
+    """
+
+    first: int
+    last: int
+    crc: int
+
+    def __str__(self) -> str:
+        several = f"{self.last:06d}-" if self.last != self.first else ""
+        return f"{self.first:06d}-{several}{self.crc:08x}.parquet"
 
 
-def segment_of(name: str) -> tuple[int, int] | None:
-    """The number of the log that was sealed into it, and the checksum of its bytes."""
+def segment_of(name: str) -> SegmentName | None:
+    """What a file's name says, if it is that of a segment."""
     found = _SEGMENT_NAME.fullmatch(name)
-    return (int(found[1]), int(found[2], 16)) if found else None
+    if not found:
+        return None
+    first, last = int(found[1]), int(found[2] or found[1])
+    return SegmentName(first, last, int(found[3], 16)) if 0 <= last - first < _MOST_LOGS else None
 
 
 def level_folder(table: str, level: int) -> str:

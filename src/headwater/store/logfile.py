@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,8 +65,8 @@ class LogFile:
     last_number: int = -1
     _read_to: int = 0
 
-    def refresh(self) -> bool:
-        """Read what has been written since; gives whether there was anything.
+    def refresh(self) -> None:
+        """Read what has been written since.
 
         Raises:
             OSError: If the file is gone or cannot be read.
@@ -75,7 +76,7 @@ class LogFile:
         with os.fdopen(descriptor, "rb") as file:
             size = os.fstat(descriptor).st_size
             if size <= self._read_to:
-                return False
+                return
             file.seek(self._read_to)
             data = memoryview(file.read(min(_MOST, size - self._read_to)))
         base, self.tail = self._read_to, None
@@ -84,10 +85,13 @@ class LogFile:
                 self._take(piece, base)
                 self._read_to = base + piece.stop
             elif piece.stop == len(data) and base + piece.stop == size:
-                self.tail = Damage(self.path.name, base + piece.start, size, "torn")
+                # Zeros at the end are where frames are going to be; of one that was torn they are left out.
+                told = len(bytes(data[piece.start :]).rstrip(b"\0"))
+                self.tail = (
+                    Damage(self.path.name, base + piece.start, base + piece.start + told, "torn") if told else None
+                )
             else:
                 self.damage.append(Damage(self.path.name, base + piece.start, base + piece.stop, "checksum"))
-        return bool(len(data))
 
     def tables(self, group: Group) -> Table:
         """All steps' tables as one array, steps by rows by columns."""
@@ -108,6 +112,12 @@ class LogFile:
                 table = step.tables[group]
                 out[: len(table), index] = table[:rows, place]
         return out
+
+    def losses(self) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """The loss of each step, and whether it was told at all: one that was told may be NaN."""
+        told = [step.loss is not None for step in self.steps]
+        values = [math.nan if step.loss is None else step.loss for step in self.steps]
+        return np.array(values, np.float64), np.array(told, bool)
 
     def step_numbers(self) -> NDArray[np.int64]:
         return np.array([step.step for step in self.steps], np.int64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import struct
 from dataclasses import dataclass
@@ -49,15 +48,6 @@ class Step:
 def step_size(rows: dict[Group, int]) -> int:
     """Bytes of a recorded step's payload."""
     return STEP.size + sum(8 * rows[group] * len(columns) for group, columns in GROUPS.items())
-
-
-def pack_step_head(
-    into: bytearray | memoryview, step: int, time: float, loss: float | None, tables: dict[Group, Table]
-) -> None:
-    """Write what stands in front of the tables."""
-    shapes = [size for group in GROUPS for size in tables[group].shape]
-    shapes[1] |= HAS_LOSS if loss is not None else 0
-    STEP.pack_into(into, 0, step, time, math.nan if loss is None else loss, *shapes)
 
 
 def unpack_step(payload: memoryview) -> Step:

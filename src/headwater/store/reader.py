@@ -3,49 +3,28 @@
 from __future__ import annotations
 
 import os
-import socket
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headwater.records import Event, InputError, Message, Site
+from headwater.records import Event, InputError, Site
 from headwater.records.codec import decode
 from headwater.store.columns import COURSE, GROUPS, Group
-from headwater.store.layout import FORMAT, LEVELS, RUN_FILE, NewerFormatError, checked, read_small, start_of
+from headwater.store.events import event_of
+from headwater.store.following import Update, update_since
+from headwater.store.layout import FORMAT, RUN_FILE, NewerFormatError, checked, read_small, start_of
 from headwater.store.logfile import Damage
 from headwater.store.payloads import PayloadError, Table
-from headwater.store.rollup import rolled_up
+from headwater.store.reading import Axis, Reduce, Wanted, read_points, steps_before, thinned
 from headwater.store.segments import Clock
 from headwater.store.start import Piece, Start
-from headwater.store.starting import boot_id, process_started
+from headwater.store.state import State, is_alive, state_of
 
-Reduce = Literal["min", "max", "mean", "last"]
-Axis = Literal["step", "seq", "time"]
-
-STALE_S = 15.0
-"""Seconds without a heartbeat, which comes once a second, after which a run on another machine counts as broken."""
-
-
-@dataclass(frozen=True)
-class State:
-    """Whether a run goes on.
-
-    Attributes:
-        name: ``running``, ``ended``, or ``broken``: no end was written, and nobody writes any more.
-        reason: Of the end, as it was written.
-        heartbeat: When the writer was last known to live, seconds since 1970, ``None`` if it never said so.
-        trouble: Why nothing is being written at the moment, such as ``ENOSPC``.
-    """
-
-    name: Literal["running", "ended", "broken"]
-    reason: str = ""
-    heartbeat: float | None = None
-    trouble: str = ""
+_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -68,31 +47,6 @@ class Curve:
         return Curve(
             *(np.concatenate([getattr(part, name) for part in parts]) for name in ("steps", "times", "values"))
         )
-
-
-@dataclass(frozen=True)
-class Update:
-    """What has come since the last time one looked.
-
-    Attributes:
-        cursor: For the next call of ``follow``.
-        steps: Recorded steps from there on.
-        values: Per statistic of sites, sites by steps.
-        loss: Of each step, NaN where it was not told.
-        events: What happened.
-        scalars: By name, pairs of step and value.
-        sites_changed: Whether there are sites that were not there before: ``sites`` is to be asked again.
-        state: As it is now.
-    """
-
-    cursor: str
-    steps: NDArray[np.int64]
-    values: dict[str, Table]
-    loss: NDArray[np.float64]
-    events: tuple[Event, ...]
-    scalars: dict[str, list[tuple[int, float]]]
-    sites_changed: bool
-    state: State
 
 
 class Recording:
@@ -155,24 +109,14 @@ class Recording:
         torn = []
         for start in self.starts:
             tail = start.tail()
-            if tail is not None and not _alive(start):
+            if tail is not None and not is_alive(start):
                 torn.append(Damage(f"{start.folder.name}/{tail.file}", tail.start, tail.stop, tail.why))
         return [*self.damage_of_run, *(d for start in self.starts for d in start.damage(met)), *torn]
 
     @property
     def state(self) -> State:
         """Whether the run goes on, by its last start."""
-        if not self.starts:
-            return State("broken")
-        start = self.starts[-1]
-        beat = start.heartbeat
-        last = beat.get("time")
-        heartbeat = float(last) if isinstance(last, (int, float)) else None
-        end = start.end
-        if end is not None:
-            return State("ended", str(end["values"].get("reason", "")), heartbeat)
-        name: Literal["running", "broken"] = "running" if _alive(start) else "broken"
-        return State(name, "", heartbeat, str(beat.get("trouble", "")) if name == "running" else "")
+        return state_of(self.starts[-1] if self.starts else None)
 
     @property
     def sites(self) -> list[Site]:
@@ -232,7 +176,9 @@ class Recording:
         Raises:
             InputError: If there is no such statistic or site.
         """
-        return self._read("sites", statistic, sites, start, stop, max_points, reduce, axis)
+        return self._read(
+            Wanted("sites", statistic, self._chosen("sites", sites), start, stop, max_points, reduce), axis
+        )
 
     def read_parameters(
         self,
@@ -246,7 +192,8 @@ class Recording:
         axis: Axis = "step",
     ) -> tuple[NDArray[Any], Table]:
         """As :meth:`read`, of the parameters; one of :attr:`parameter_statistics`."""
-        return self._read("parameters", statistic, parameters, start, stop, max_points, reduce, axis)
+        rows = self._chosen("parameters", parameters)
+        return self._read(Wanted("parameters", statistic, rows, start, stop, max_points, reduce), axis)
 
     def scalars(self) -> dict[str, Curve]:
         """Losses and whatever else was logged, by name; ``loss`` is that of the recorded steps."""
@@ -265,19 +212,9 @@ class Recording:
 
     def sequence(self) -> NDArray[np.int64]:
         """The number of each recorded step, counted through all starts; what is damaged leaves a hole."""
-        offsets = self._offsets()
+        offsets = steps_before(self.starts)
         clocks = [start.clock(piece).ordinal + offsets[start.number] for start in self.starts for piece in start.pieces]
         return np.concatenate(clocks) if clocks else np.empty(0, np.int64)
-
-    def _offsets(self) -> dict[int, int]:
-        """How many steps were recorded before each start, what is damaged included."""
-        found: dict[int, int] = {}
-        total = 0
-        for start in self.starts:
-            found[start.number] = total
-            clocks = [start.clock(piece) for piece in start.pieces[-2:]]  # the last log may have none yet
-            total += max((int(clock.ordinal[-1]) + 1 for clock in clocks if len(clock)), default=0)
-        return found
 
     def loss_of_steps(self) -> list[float | None]:
         """The loss of each recorded step, ``None`` where it was not told."""
@@ -309,11 +246,11 @@ class Recording:
 
     def events(self) -> tuple[Event, ...]:
         """What happened, oldest first, gaps among it."""
-        return tuple(_event(entry) for start in self.starts for entry in start.events())
+        return tuple(event_of(entry) for start in self.starts for entry in start.events())
 
     def alarms(self) -> tuple[Event, ...]:
         """Of the events those that were alarms."""
-        return tuple(_event(entry) for start in self.starts for entry in start.events() if entry["alarm"])
+        return tuple(event_of(entry) for start in self.starts for entry in start.events() if entry["alarm"])
 
     def flow_data(self, name: str) -> dict[str, Any] | None:
         """What a kept step showed (``first``, ``last`` or ``broke``) of the last start that kept one, as JSON."""
@@ -331,125 +268,16 @@ class Recording:
             statistics: Of the sites, which are of interest.
         """
         self.refresh()
-        number, done, seen_events, seen_scalars, seen_sites = _cursor(since)
-        names = self.site_names
-        clocks: list[Clock] = []
-        values: dict[str, list[Table]] = {statistic: [] for statistic in statistics}
-        losses: list[NDArray[np.float64]] = []
-        events: list[Event] = []
-        scalars: dict[str, list[tuple[int, float]]] = {}
-        for start in self.starts:
-            if start.number < number:
-                continue
-            if start.number > number:
-                number, done, seen_events, seen_scalars = start.number, 0, 0, 0
-            done = self._new_steps(start, done, names, clocks, values, losses)
-            happened = start.events()
-            events += [_event(entry) for entry in happened[seen_events:]]
-            seen_events = len(happened)
-            seen_scalars = _new_scalars(start, seen_scalars, scalars)
-        clock = Clock.joined(clocks)
-        return Update(
-            cursor=f"{number}.{done}.{seen_events}.{seen_scalars}.{len(names)}",
-            steps=clock.step,
-            values={name: _side_by_side(parts, len(names)) for name, parts in values.items()},
-            loss=np.concatenate(losses) if losses else np.empty(0),
-            events=tuple(events),
-            scalars=scalars,
-            sites_changed=len(names) != seen_sites,
-            state=self.state,
-        )
+        return update_since(self.starts, self.site_names, self.state, since, statistics)
 
-    def _new_steps(
-        self,
-        start: Start,
-        done: int,
-        names: list[str],
-        clocks: list[Clock],
-        values: dict[str, list[Table]],
-        losses: list[NDArray[np.float64]],
-    ) -> int:
-        """Add a start's steps from the ordinal ``done`` on; gives the ordinal behind the last one."""
-        places = self._places(start, "sites", names)
-        for piece in start.pieces:
-            clock = start.clock(piece)
-            new = clock.ordinal >= done
-            if not new.any():
-                continue
-            level = start.level_there(piece, "sites", 1)
-            clocks.append(clock.taken(new))
-            told = start.losses(piece)[0]
-            losses.append(told[new] if len(told) == len(new) else np.full(int(new.sum()), np.nan))
-            for statistic, parts in values.items():
-                if level != 1:
-                    parts.append(np.full((len(names), int(new.sum())), np.nan))
-                    continue
-                column = start.column(piece, "sites", 1, statistic, "last")
-                parts.append(_placed(column[:, new], places, len(names)))
-            done = int(clock.ordinal[-1]) + 1
-        return done
-
-    def _read(
-        self,
-        group: Group,
-        statistic: str,
-        rows: Sequence[str] | None,
-        start: int | None,
-        stop: int | None,
-        max_points: int | None,
-        reduce: Reduce,
-        axis: Axis,
-    ) -> tuple[NDArray[Any], Table]:
-        if statistic not in GROUPS[group]:
-            raise InputError(f"no statistic {statistic!r} of {group}; there are {', '.join(GROUPS[group])}.")
-        if reduce not in ("min", "max", "mean", "last"):
-            raise InputError(f"reduce={reduce!r} is none of min, max, mean and last.")
-        names = self._chosen(group, rows)
-        level = self._level(start, stop, max_points)
-        offsets = self._offsets()
-        clocks: list[Clock] = []
-        parts: list[Table] = []
-        for begun in self.starts:
-            places = self._places(begun, group, names)
-            for piece in begun.pieces:
-                there = begun.level_there(piece, group, level)
-                if there is None:
-                    continue
-                clock = begun.clock(piece, there, group)
-                wanted = _between(clock, start, stop, there)
-                if not wanted.any():
-                    continue
-                column = begun.column(piece, group, there, statistic, reduce)
-                if there < level:  # the rollup is damaged or gone: it is made again
-                    runs = np.flatnonzero(np.diff(clock.ordinal // level, prepend=-1))
-                    clock, column = clock.taken(runs), rolled_up(column.T, runs)[reduce].T
-                    wanted = _between(clock, start, stop, level)
-                if there > level:
-                    clock, column = _with_pinned(clock, column, there, begun.pinned(piece, group, statistic))
-                    wanted = _between(clock, start, stop, there)
-                clocks.append(clock.taken(wanted).later(offsets[begun.number]))
-                parts.append(_placed(column[:, wanted], places, len(names)))
-        clock = Clock.joined(clocks)
-        values = _side_by_side(parts, len(names))
+    def _read(self, wanted: Wanted, axis: Axis) -> tuple[NDArray[Any], Table]:
+        for _ in range(_TRIES):
+            clock, values = read_points(self.starts, wanted)
+            if not any(start.is_outdated for start in self.starts):
+                break
+            self.refresh()  # while it was read, files were gathered in larger ones
         points = {"step": clock.step, "seq": clock.ordinal, "time": clock.time}[axis]
-        return _thinned(points, values, max_points, reduce)
-
-    def _level(self, start: int | None, stop: int | None, max_points: int | None) -> int:
-        """The finest level that has not many more points than wanted, which are then joined further."""
-        if max_points is None:
-            return 1
-        if max_points < 1:
-            raise InputError(f"max_points counts points from 1, got {max_points}.")
-        count = len(self)
-        if start is not None or stop is not None:
-            count = 0
-            for begun in self.starts:
-                for piece in begun.pieces:
-                    count += int(_between(begun.clock(piece), start, stop, 1).sum())
-        for level in (1, *LEVELS):
-            if count / level <= 4 * max_points:
-                return level
-        return LEVELS[-1]
+        return thinned(points, values, wanted)
 
     def _rows(self, group: Group) -> list[dict[str, Any]]:
         """Rows of all starts, each name once, in the order of execution."""
@@ -471,11 +299,6 @@ class Recording:
             if name not in known:
                 raise InputError(f"no {group[:-1]} {name!r} in {self.path.name}; there are {', '.join(names[:8])}.")
         return chosen
-
-    def _places(self, start: Start, group: Group, names: list[str]) -> NDArray[np.int64]:
-        """For each name its row in a start's tables, -1 if it has none."""
-        rows = {row["name"]: place for place, row in enumerate(start.rows(group))}
-        return np.array([rows.get(name, -1) for name in names], np.int64)
 
     def _read_info(self) -> dict[str, Any]:
         if not self.path.is_dir():
@@ -505,15 +328,6 @@ def _newer(path: Path, what: str) -> str:
     return f"{path} was written by a newer headwater ({what}, this one reads {FORMAT}): pip install -U headwater."
 
 
-def _alive(start: Start) -> bool:
-    """Whether the process still writes: on this machine the process itself says so, elsewhere its heartbeat."""
-    who, beat = start.who, start.heartbeat
-    if who.get("host") == socket.gethostname() and who.get("boot") == boot_id() and who.get("pid_started"):
-        return process_started(int(who.get("pid", 0))) == who["pid_started"]
-    last = beat.get("time")
-    return isinstance(last, (int, float)) and time.time() - last < STALE_S
-
-
 def _site(row: dict[str, Any], order: int) -> Site:
     try:
         return decode(Site, {"op": "", "kind": "other", "module": "", **row, "order": order})
@@ -524,77 +338,6 @@ def _site(row: dict[str, Any], order: int) -> Site:
 def _order(row: dict[str, Any]) -> float:
     order = row.get("order")
     return order if isinstance(order, (int, float)) else 0
-
-
-def _event(entry: dict[str, Any]) -> Event:
-    return Event(entry["step"], Message(entry["id"], entry["values"]))
-
-
-def _between(clock: Clock, start: int | None, stop: int | None, level: int) -> NDArray[np.bool_]:
-    """Which points lie in the range; at a coarser level those that may reach into it."""
-    wanted = np.ones(len(clock), bool)
-    if stop is not None:
-        wanted &= clock.step < stop
-    if start is not None:
-        last = clock.step if level == 1 else np.append(clock.step[1:] - 1, np.iinfo(np.int64).max)
-        wanted &= last >= start
-    return wanted
-
-
-def _with_pinned(clock: Clock, column: Table, level: int, pinned: tuple[Clock, Table] | None) -> tuple[Clock, Table]:
-    """Single steps in place of the runs that they make up, where they were kept."""
-    if pinned is None or len(pinned[1]) != len(column):
-        return clock, column
-    single, values = pinned
-    runs, counts = np.unique(single.ordinal // level, return_counts=True)
-    whole = runs[counts == level]
-    rest = ~np.isin(clock.ordinal // level, whole)
-    both = Clock.joined([clock.taken(rest), single])
-    order = np.argsort(both.ordinal, kind="stable")
-    return both.taken(order), np.concatenate([column[:, rest], values], axis=1)[:, order]
-
-
-def _placed(column: Table, places: NDArray[np.int64], count: int) -> Table:
-    """A start's rows in the order asked for."""
-    out = np.full((count, column.shape[1]), np.nan)
-    there = (places >= 0) & (places < len(column))
-    out[there] = column[places[there]]
-    return out
-
-
-def _side_by_side(parts: list[Table], rows: int) -> Table:
-    return np.concatenate(parts, axis=1) if parts else np.empty((rows, 0))
-
-
-def _thinned(points: NDArray[Any], values: Table, max_points: int | None, reduce: Reduce) -> tuple[NDArray[Any], Table]:
-    """Join neighbours until there are few enough."""
-    if max_points is None or len(points) <= max_points:
-        return points, values
-    starts = np.arange(0, len(points), -(-len(points) // max_points))
-    return points[starts], rolled_up(values.T, starts)[reduce].T
-
-
-def _new_scalars(start: Start, seen: int, into: dict[str, list[tuple[int, float]]]) -> int:
-    """Add what a start has logged from the row ``seen`` on; gives how many rows there are."""
-    behind = 0
-    for piece in start.pieces:
-        logged = start.scalars(piece)
-        first = max(0, seen - behind)
-        rows = logged.codes[first:].tolist(), logged.steps[first:].tolist(), logged.values[first:].tolist()
-        for code, step, value in zip(*rows, strict=True):
-            into.setdefault(logged.names[code], []).append((step, value))
-        behind += len(logged)
-    return behind
-
-
-def _cursor(since: str | None) -> tuple[int, int, int, int, int]:
-    if since is None:
-        return 0, 0, 0, 0, -1
-    try:
-        number, done, events, scalars, sites = (int(part) for part in since.split("."))
-    except ValueError:
-        raise InputError(f"since={since!r} is no cursor that follow() gave.") from None
-    return number, done, events, scalars, sites
 
 
 __all__ = ["Axis", "Curve", "Piece", "Recording", "Reduce", "State", "Update"]

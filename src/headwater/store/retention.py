@@ -75,7 +75,7 @@ def _oldest_first(run: Path, level: int) -> list[dict[Group, _File]]:
                 if named is not None:
                     with suppress(OSError):
                         size = (folder / name).stat().st_size
-                        found.setdefault((start[0], named[0], start[1]), {})[group] = _File(folder / name, size)
+                        found.setdefault((start[0], named.last, start[1]), {})[group] = _File(folder / name, size)
     if not found:
         return []
     newest = max(key[:2] for key in found)
@@ -86,7 +86,7 @@ def _pin(disk: Disk, path: Path, group: Group) -> int:
     """Write the steps around alarms in a place of their own; gives how many bytes that takes."""
     number = segment_of(path.name)
     assert number is not None
-    alarms = _alarms(path.parent.parent, number[0])
+    alarms = _alarms(path.parent.parent, number.first)
     if not alarms:
         return 0
     segment = Segment(path)
@@ -103,11 +103,11 @@ def _pin(disk: Disk, path: Path, group: Group) -> int:
     floats = [
         name for name in table.column_names if name not in ("site", "parameter", "ordinal", "step", "number", "time")
     ]
-    facts = {**segment.facts, "count": int(wanted.sum()), "pinned": True}
+    facts = {**segment.facts, "count": int(wanted.sum()), "logs": [], "pinned": True}
     folder = path.parent.parent / pinned_folder(group)
     metadata = {key: value for key, value in (table.schema.metadata or {}).items() if key != KEY}
     kept = table.take(rows).replace_schema_metadata(metadata)
-    return write_segment(disk, folder, number[0], kept, facts, floats).stat().st_size
+    return write_segment(disk, folder, number[:2], kept, facts, floats).stat().st_size
 
 
 def _alarms(start: Path, number: int) -> list[int]:
@@ -115,7 +115,7 @@ def _alarms(start: Path, number: int) -> list[int]:
     folder = start / "events"
     for name in os.listdir(folder) if folder.is_dir() else ():
         named = segment_of(name)
-        if named is not None and named[0] == number:
+        if named is not None and named.first == number:
             rows = Segment(folder / name).table().select(["step", "alarm"]).to_pylist()
             steps = [row["step"] for row in rows if row["alarm"]]
             return steps if len(steps) <= 2 * _ALARMS else steps[:_ALARMS] + steps[-_ALARMS:]

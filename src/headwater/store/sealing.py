@@ -9,13 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headwater.store.arrow import booleans, cells, counted, repeated, texts, timestamps
 from headwater.store.columns import COURSE, ROLLED, Group
 from headwater.store.disk import Disk
-from headwater.store.layout import LEVELS, QUARANTINE_FOLDER, folder_mode, level_folder, log_of, write_whole
+from headwater.store.gathering import Rows, gathered
+from headwater.store.layout import (
+    GATHERED,
+    LEVELS,
+    QUARANTINE_FOLDER,
+    folder_mode,
+    level_folder,
+    log_of,
+    write_whole,
+)
 from headwater.store.logfile import Damage, LogFile
 from headwater.store.payloads import Table
 from headwater.store.rollup import rolled_up
-from headwater.store.segments import REDUCTIONS, Clock, cells, repeated, timestamps, write_segment
+from headwater.store.scalars import scalars_of
+from headwater.store.segments import REDUCTIONS, Clock, LogPart, write_segment
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,9 +45,10 @@ def seal(disk: Disk, path: Path) -> None:
     folder = path.parent
     _remove_leftovers(disk, folder, number)
     clock = clock_of(log)
+    outgrown: list[Path] = []
     for group in ROLLED:
         if log.rows[group] and len(clock):
-            _seal_group(disk, folder, number, log, group, clock)
+            outgrown += _seal_group(disk, folder, number, log, group, clock)
     _write(disk, folder / "steps", number, steps_table(log, clock), {"table": "steps"}, ["loss", *COURSE])
     if log.scalars:
         _write(disk, folder / "scalars", number, scalars_table(log.scalars), {"table": "scalars"}, ["value"])
@@ -46,6 +58,9 @@ def seal(disk: Disk, path: Path) -> None:
     for damage in [*log.damage, *([log.tail] if log.tail else [])]:
         _quarantine(disk, path, damage)
     disk.unlink(path)
+    for file in outgrown:
+        with suppress(OSError):
+            disk.unlink(file)
     disk.sync_folder(folder)
 
 
@@ -63,14 +78,13 @@ def scalars_table(scalars: list[dict[str, Any]]) -> pa.Table:
     """A row per number."""
     import pyarrow as pa
 
-    rows = [(entry["step"], entry["time"], name, value) for entry in scalars for name, value in entry["values"].items()]
-    steps, times, names, values = zip(*rows, strict=True) if rows else ((), (), (), ())
+    told = scalars_of(scalars)
     return pa.table(
         {
-            "step": pa.array(steps, pa.int64()),
-            "time": timestamps(np.array(times, np.float64)),
-            "name": pa.array(names, pa.string()).dictionary_encode(),
-            "value": pa.array(values, pa.float64()),
+            "step": counted(told.steps),
+            "time": timestamps(told.times),
+            "name": repeated(told.names, told.codes),
+            "value": cells(told.values, np.ones(len(told), bool)),  # one that was logged as NaN is NaN
         }
     )
 
@@ -81,11 +95,11 @@ def events_table(events: list[dict[str, Any]]) -> pa.Table:
 
     return pa.table(
         {
-            "step": pa.array([event["step"] for event in events], pa.int64()),
+            "step": counted(np.array([event["step"] for event in events], np.int64)),
             "time": timestamps(np.array([event["time"] for event in events], np.float64)),
-            "id": pa.array([event["id"] for event in events], pa.string()),
-            "values": pa.array([json.dumps(event["values"]) for event in events], pa.string()),
-            "alarm": pa.array([event["alarm"] for event in events], pa.bool_()),
+            "id": texts([event["id"] for event in events]),
+            "values": texts([json.dumps(event["values"]) for event in events]),
+            "alarm": booleans([event["alarm"] for event in events]),
         }
     )
 
@@ -96,36 +110,39 @@ def end_event(end: dict[str, Any]) -> dict[str, Any]:
     return {"step": 0, "time": float(end.get("time", 0.0)), "id": "event.end", "values": values, "alarm": False}
 
 
-def _seal_group(disk: Disk, folder: Path, number: int, log: LogFile, group: Group, clock: Clock) -> None:
+def _seal_group(disk: Disk, folder: Path, number: int, log: LogFile, group: Group, clock: Clock) -> list[Path]:
+    """Write one log's steps and rollups; gives the files whose rows have gone into larger ones."""
     names = [row["name"] for row in log.rows[group]]
     columns = log.columns[group]
     values = log.tables(group)  # steps, rows, columns
     by_row = np.moveaxis(values, 0, 1)
-    _write_group(disk, folder, number, group, 1, names, clock, {c: by_row[..., i] for i, c in enumerate(columns)})
+    part = LogPart(number, len(clock), len(clock))
+    single = Rows(names, clock, {column: by_row[..., place] for place, column in enumerate(columns)}, [part])
+    write_rows(disk, folder, group, 1, single)
+    outgrown: list[Path] = []
     for level in LEVELS:
         starts = np.flatnonzero(np.diff(clock.ordinal // level, prepend=-1))
         reduced = rolled_up(values, starts)
-        numbers = {
+        rollups = {
             f"{column}.{how}": np.ascontiguousarray(reduced[how][..., place].T)
             for place, column in enumerate(columns)
             for how in REDUCTIONS
         }
-        _write_group(disk, folder, number, group, level, names, clock.taken(starts), numbers)
+        rows = Rows(names, clock.taken(starts), rollups, [part._replace(rows=len(starts))])
+        if level in GATHERED:
+            rows, gone = gathered(folder / level_folder(group, level), rows)
+            outgrown += gone
+        write_rows(disk, folder, group, level, rows)
+    return outgrown
 
 
-def _write_group(
-    disk: Disk,
-    folder: Path,
-    number: int,
-    group: Group,
-    level: int,
-    names: list[str],
-    clock: Clock,
-    columns: dict[str, Table],
-) -> None:
-    table = group_table(group, names, clock, columns)
-    facts = {"table": group, "level": level, "rows": names, "count": len(clock)}
-    _write(disk, folder / level_folder(group, level), number, table, facts, list(columns))
+def write_rows(disk: Disk, folder: Path, group: Group, level: int, rows: Rows) -> None:
+    """Write rows of sites, or parameters, as one segment."""
+    table = group_table(group, rows.names, rows.clock, rows.columns)
+    parts = [list(part) for part in rows.parts]
+    facts = {"format": 1, "table": group, "level": level, "rows": rows.names, "count": len(rows.clock), "logs": parts}
+    logs = rows.parts[0].number, rows.parts[-1].number
+    write_segment(disk, folder / level_folder(group, level), logs, table, facts, list(rows.columns))
 
 
 def group_table(group: Group, names: list[str], clock: Clock, columns: dict[str, Table]) -> pa.Table:
@@ -141,10 +158,10 @@ def group_table(group: Group, names: list[str], clock: Clock, columns: dict[str,
 
     count, rows = len(clock), len(names)
     data: dict[str, Any] = {
-        "site" if group == "sites" else "parameter": repeated(names, count),
-        "ordinal": pa.array(np.tile(clock.ordinal, rows)),
-        "step": pa.array(np.tile(clock.step, rows)),
-        "number": pa.array(np.tile(clock.number, rows)),
+        "site" if group == "sites" else "parameter": repeated(names, np.repeat(np.arange(rows), count)),
+        "ordinal": counted(np.tile(clock.ordinal, rows)),
+        "step": counted(np.tile(clock.step, rows)),
+        "number": counted(np.tile(clock.number, rows)),
         "time": timestamps(np.tile(clock.time, rows)),
     }
     return pa.table(data | {name: cells(values) for name, values in columns.items()})
@@ -156,23 +173,23 @@ def steps_table(log: LogFile, clock: Clock) -> pa.Table:
 
     return pa.table(
         {
-            "ordinal": pa.array(clock.ordinal),
-            "step": pa.array(clock.step),
-            "number": pa.array(clock.number),
+            "ordinal": counted(clock.ordinal),
+            "step": counted(clock.step),
+            "number": counted(clock.number),
             "time": timestamps(clock.time),
-            "loss": pa.array([step.loss for step in log.steps], pa.float64()),
+            "loss": cells(*log.losses()),
         }
         | {name: cells(log.column("course", name)) for name in COURSE}
     )
 
 
 def _write(disk: Disk, folder: Path, number: int, table: pa.Table, facts: dict[str, Any], floats: list[str]) -> None:
-    write_segment(disk, folder, number, table, {"format": 1, **facts}, floats)
+    write_segment(disk, folder, (number, number), table, {"format": 1, **facts}, floats)
 
 
 def _remove_leftovers(disk: Disk, folder: Path, number: int) -> None:
     """Of a sealing that was interrupted."""
-    for path in folder.glob(f"*/{number:06d}-*.parquet"):
+    for path in (*folder.glob(f"*/{number:06d}-*.parquet"), *folder.glob(f"*/*-{number:06d}-*.parquet")):
         with suppress(FileNotFoundError):
             disk.unlink(path)
 

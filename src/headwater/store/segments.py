@@ -12,13 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headwater.store.arrow import integers, numbers
+from headwater.store.columns import GROUPS
 from headwater.store.disk import Disk
-from headwater.store.layout import FORMAT, NewerFormatError, folder_mode, segment_name, segment_of, write_whole
+from headwater.store.layout import FORMAT, NewerFormatError, SegmentName, folder_mode, segment_of, write_whole
 from headwater.store.payloads import MAX_ROWS, PayloadError, Table
 
 if TYPE_CHECKING:
@@ -26,9 +28,10 @@ if TYPE_CHECKING:
 
 REDUCTIONS = ("min", "max", "mean", "last")
 KEY = b"headwater"
+_NUMBERS = frozenset(name for columns in GROUPS.values() for name in columns) | {"loss", "value"}
 _SMALL = 1 << 20  # bytes up to which a file's are kept
 _MAX_BYTES = 1 << 30  # of one file; ours have a tenth
-_MAX_CELLS = 1 << 28  # of one column, before it is allocated
+_MAX_CELLS = 1 << 25  # of one column: 256 MiB, before they are allocated
 
 
 class ForeignError(ValueError):
@@ -72,14 +75,14 @@ class Clock:
 
 
 def write_segment(
-    disk: Disk, folder: Path, number: int, table: pa.Table, facts: dict[str, Any], floats: list[str]
+    disk: Disk, folder: Path, logs: tuple[int, int], table: pa.Table, facts: dict[str, Any], floats: list[str]
 ) -> Path:
     """Write a table as one segment, in one piece.
 
     Args:
         disk: Makes the calls.
         folder: Of the table and level; made if it is not there.
-        number: Of the log.
+        logs: Numbers of the first and the last log whose rows it has.
         table: With ordinary columns.
         facts: Kept beside the schema.
         floats: Columns of float64, whose bytes are stored plane by plane.
@@ -101,32 +104,28 @@ def write_segment(
         row_group_size=max(1, table.num_rows),
     )
     data = memoryview(sink.getvalue())
-    path = folder / segment_name(number, zlib.crc32(data))
+    path = folder / str(SegmentName(*logs, zlib.crc32(data)))
     write_whole(disk, path, data)
     return path
 
 
-def cells(values: NDArray[np.float64]) -> pa.Array:
-    """Numbers as a column, NaN as null."""
+def _fits(field: pa.Field) -> bool:
+    """Whether a column has the type that ours have; of one that we do not know any type will do."""
     import pyarrow as pa
 
-    return pa.array(values.reshape(-1), pa.float64(), from_pandas=True)
+    if field.name in ("ordinal", "step", "number"):
+        return field.type == pa.int64()
+    if field.name == "time":
+        return field.type == pa.timestamp("us", tz="UTC")
+    return field.name.partition(".")[0] not in _NUMBERS or field.type == pa.float64()
 
 
-def repeated(names: Sequence[str], times: int) -> pa.Array:
-    """Names as a column, each so many times."""
-    import pyarrow as pa
+class LogPart(NamedTuple):
+    """What a segment has of a log: how many rows per site, and how many recorded steps those speak for."""
 
-    places = np.repeat(np.arange(len(names), dtype=np.int32), times)
-    return pa.DictionaryArray.from_arrays(places, pa.array(list(names), pa.string()))
-
-
-def timestamps(seconds: NDArray[np.float64]) -> pa.Array:
-    """Times as a column, in microseconds, UTC."""
-    import pyarrow as pa
-
-    micros = np.round(np.nan_to_num(seconds) * 1e6).astype(np.int64)
-    return pa.array(micros, pa.timestamp("us", tz="UTC"))
+    number: int
+    rows: int
+    steps: int
 
 
 class Segment:
@@ -148,7 +147,7 @@ class Segment:
         if named is None:
             raise ForeignError(path.name)
         self.path = path
-        self.number, crc = named
+        crc = named.crc
         size = path.stat().st_size
         if size > _MAX_BYTES or path.is_symlink():
             raise PayloadError(f"larger than {_MAX_BYTES:,} bytes, or a link")
@@ -161,8 +160,12 @@ class Segment:
             self.names: list[str] = [str(name) for name in self.facts.get("rows", ())]
             self.count = int(self.facts.get("count", 0))
             version = int(self.facts["format"])
+            self.logs = [LogPart(*map(int, entry)) for entry in self.facts.get("logs", ())]
+            misfit = next((field for field in self._kept.schema_arrow if not _fits(field)), None)
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise ForeignError(f"another program's Parquet: {error}") from error
+        if misfit is not None:
+            raise PayloadError(f"column {misfit.name} is of type {misfit.type}")
         if version > FORMAT:
             raise NewerFormatError(f"format {version}")
         self.columns = tuple(self._kept.schema_arrow.names)
@@ -171,6 +174,8 @@ class Segment:
             raise PayloadError(f"{self.rows} rows of {len(self.names)} sites")
         if self.names and self.rows != len(self.names) * self.count:
             raise PayloadError(f"{self.rows} rows of {len(self.names)} sites and {self.count} steps")
+        if self.logs and (min(self.logs)[1] < 0 or sum(part.rows for part in self.logs) != self.count):
+            raise PayloadError(f"{self.count} steps that its logs do not add up to")
         if self._small is None:
             self._kept.close()
 
@@ -180,15 +185,29 @@ class Segment:
         table = self._read(["ordinal", "step", "number", "time"])
         count = self.count if self.names else table.num_rows
         table = table.slice(0, count)
-        ordinal, step, number = (table[name].to_numpy().astype(np.int64) for name in table.column_names[:3])
-        return Clock(ordinal, step, number, table["time"].cast("int64").to_numpy() / 1e6)
+        ordinal, step, number = (integers(table[name]) for name in table.column_names[:3])
+        return Clock(ordinal, step, number, integers(table["time"]) / 1e6)
 
     def column(self, name: str) -> Table:
         """One column, rows by steps; NaN for null."""
         if name not in self.columns:
             return np.full((len(self.names), self.count), np.nan)
-        values = self._read([name])[name].to_numpy()
-        return np.asarray(values, np.float64).reshape(len(self.names), self.count)
+        return numbers(self._read([name])[name]).reshape(len(self.names), self.count)
+
+    def part(self, log: int) -> slice:
+        """Which of its steps come from a log; all, where it has only those of one."""
+        if not self.logs:
+            return slice(None)
+        before = 0
+        for part in self.logs:
+            if part.number == log:
+                return slice(before, before + part.rows)
+            before += part.rows
+        return slice(0, 0)
+
+    def steps_of(self, log: int) -> int | None:
+        """How many recorded steps of a log it speaks for, ``None`` if it does not say."""
+        return next((part.steps for part in self.logs if part.number == log), None)
 
     def table(self) -> pa.Table:
         """All of it."""

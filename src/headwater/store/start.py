@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import math
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,15 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headwater.store.arrow import are_known, integers, numbers
 from headwater.store.columns import COURSE, GROUPS, ROLLED, Group
 from headwater.store.keeper import WATCH_FILE
 from headwater.store.layout import (
     FLOWS_FOLDER,
+    GATHERED,
     HEARTBEAT_FILE,
     LEVELS,
     ROWS_FILE,
     START_FILE,
     NewerFormatError,
+    SegmentName,
     checked,
     level_folder,
     log_of,
@@ -32,6 +34,7 @@ from headwater.store.layout import (
 from headwater.store.logfile import Damage, LogFile
 from headwater.store.payloads import PayloadError, Table
 from headwater.store.rollup import rolled_up
+from headwater.store.scalars import Scalars, scalars_of
 from headwater.store.sealing import clock_of, end_event
 from headwater.store.segments import Clock, ForeignError, Segment
 
@@ -63,42 +66,6 @@ class Piece:
     files: dict[str, Path] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Scalars:
-    """Numbers that were logged by name, in order.
-
-    Attributes:
-        steps: Optimizer steps taken before.
-        times: Seconds since 1970.
-        codes: Of the names, their places in ``names``.
-        names: Each once.
-        values: NaN and Inf as they were.
-    """
-
-    steps: NDArray[np.int64]
-    times: NDArray[np.float64]
-    codes: NDArray[np.int32]
-    names: tuple[str, ...]
-    values: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-
-def scalars_of(entries: list[dict[str, Any]]) -> Scalars:
-    """Of what a log holds."""
-    rows = [(entry["step"], entry["time"], name, value) for entry in entries for name, value in entry["values"].items()]
-    places: dict[str, int] = {}
-    codes = [places.setdefault(name, len(places)) for _, _, name, _ in rows]
-    return Scalars(
-        np.array([row[0] for row in rows], np.int64),
-        np.array([row[1] for row in rows], np.float64),
-        np.array(codes, np.int32),
-        tuple(places),
-        np.array([row[3] for row in rows], np.float64),
-    )
-
-
 class Start:
     """Reads one start's folder; :meth:`refresh` finds what has come since.
 
@@ -120,6 +87,8 @@ class Start:
         self._scalars: dict[Path, Scalars] = {}
         self._events: dict[Path, list[dict[str, Any]]] = {}
         self._rows: dict[Group, list[dict[str, Any]]] | None = None
+        self.is_outdated = False
+        """Whether a file is gone that was there: rows were gathered in a larger one, or made room."""
 
     def refresh(self) -> None:
         """Look again. A log that vanishes meanwhile has been sealed: look once more."""
@@ -144,16 +113,22 @@ class Start:
             pieces[number].log = log
         for number in set(self._logs) - set(logs):
             del self._logs[number]
+        found: list[tuple[SegmentName, str, Path]] = []
         for table in TABLES:
             folder = self.folder / table
             if not folder.is_dir() or folder.is_symlink():
                 continue
             for path in folder.iterdir():
                 named = segment_of(path.name)
-                if named is not None and named[0] not in logs:
-                    pieces.setdefault(named[0], Piece(named[0])).files[table] = path
+                if named is not None:
+                    found.append((named, table, path))
+        for named, table, path in sorted(found):  # of two files that have a log's rows, the larger one
+            for number in range(named.first, named.last + 1):
+                if number not in logs:
+                    pieces.setdefault(number, Piece(number)).files[table] = path
         self.pieces = [pieces[number] for number in sorted(pieces)]
         self._rows = None
+        self.is_outdated = False
 
     # What is known of it
 
@@ -199,9 +174,9 @@ class Start:
         for piece in self.pieces:
             if piece.log is not None:
                 found += piece.log.damage
-            for path in piece.files.values():
-                segment = self._segments.get(path) if met else self._open(path)
-                found += [segment] if isinstance(segment, Damage) else []
+        for path in dict.fromkeys(path for piece in self.pieces for path in piece.files.values()):
+            segment = self._segments.get(path) if met else self._open(path)
+            found += [segment] if isinstance(segment, Damage) else []
         return [Damage(f"{self.folder.name}/{d.file}", d.start, d.stop, d.why) for d in found]
 
     def tail(self) -> Damage | None:
@@ -219,7 +194,7 @@ class Start:
         for table in ("steps", group) if level == 1 else (level_folder(group, level),):
             segment = self.segment(piece, table)
             if segment is not None:
-                return segment.clock
+                return segment.clock.taken(segment.part(piece.number))
         return Clock.joined([])
 
     def level_there(self, piece: Piece, group: Group, wanted: int) -> int | None:
@@ -252,7 +227,7 @@ class Start:
                 self._columns_size = 0
             self._columns[key] = values
             self._columns_size += values.nbytes
-        return self._columns[key]
+        return self._columns[key][:, segment.part(piece.number)]
 
     def pinned(self, piece: Piece, group: Group, statistic: str) -> tuple[Clock, Table] | None:
         """The steps around alarms, where the others of a piece have gone to make room."""
@@ -263,20 +238,23 @@ class Start:
         """Steps in a piece."""
         if piece.log is not None:
             return len(piece.log.steps)
+        for group in ROLLED:  # one file speaks for several pieces, and is likely to be read from next
+            rollup = self.segment(piece, level_folder(group, GATHERED[0]))
+            steps = rollup.steps_of(piece.number) if rollup is not None else None
+            if steps is not None:
+                return steps
         segment = self.segment(piece, "steps")
         return segment.rows if segment is not None else len(self.clock(piece))
 
     def losses(self, piece: Piece) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """The loss of each step, and whether it was told at all: one that was told may be NaN."""
         if piece.log is not None:
-            told = [step.loss is not None for step in piece.log.steps]
-            values = [math.nan if step.loss is None else step.loss for step in piece.log.steps]
-            return np.array(values, np.float64), np.array(told, bool)
+            return piece.log.losses()
         segment = self.segment(piece, "steps")
         if segment is None:
             return np.empty(0), np.empty(0, bool)
-        column = segment.table()["loss"].combine_chunks()
-        return np.asarray(column.to_numpy(zero_copy_only=False), np.float64), column.is_valid().to_numpy(False)
+        column = segment.table()["loss"]
+        return numbers(column), are_known(column)
 
     def course(self, piece: Piece) -> dict[str, NDArray[np.float64]]:
         """What each step showed of all parameters together, by name."""
@@ -286,7 +264,7 @@ class Start:
         if segment is None:
             return {name: np.empty(0) for name in COURSE}
         table = segment.table()
-        return {name: np.asarray(table[name].to_numpy(), np.float64) for name in COURSE if name in table.column_names}
+        return {name: numbers(table[name]) for name in COURSE if name in table.column_names}
 
     def scalars(self, piece: Piece) -> Scalars:
         """What was logged in a piece, in order."""
@@ -298,13 +276,14 @@ class Start:
             return scalars_of([])
         if path not in self._scalars:
             table = segment.table()
-            names = table["name"].combine_chunks()
+            names = table["name"].to_pylist()
+            places = {name: place for place, name in enumerate(dict.fromkeys(names))}
             self._scalars[path] = Scalars(
-                table["step"].to_numpy(),
-                table["time"].cast("int64").to_numpy() / 1e6,
-                names.indices.to_numpy(),
-                tuple(names.dictionary.to_pylist()),
-                np.asarray(table["value"].to_numpy(), np.float64),
+                integers(table["step"]),
+                integers(table["time"]) / 1e6,
+                np.array([places[name] for name in names], np.int32),
+                tuple(places),
+                numbers(table["value"]),
             )
         return self._scalars[path]
 
@@ -321,7 +300,7 @@ class Start:
             return []
         if path not in self._events:
             table = segment.table()
-            times = (table["time"].cast("int64").to_numpy() / 1e6).tolist()
+            times = (integers(table["time"]) / 1e6).tolist()
             rows = table.select(["step", "id", "values", "alarm"]).to_pylist()
             self._events[path] = [
                 {**row, "time": time, "values": json.loads(row["values"])}
@@ -357,6 +336,7 @@ class Start:
             try:
                 self._segments[path] = Segment(path)
             except FileNotFoundError:
+                self.is_outdated = True
                 return Damage(f"{path.parent.name}/{path.name}", 0, 0, "gone")
             except (OSError, PayloadError, ForeignError, NewerFormatError) as error:
                 size = path.stat().st_size if path.exists() else 0
@@ -377,11 +357,11 @@ class Start:
         found: dict[Group, list[dict[str, Any]]] = {group: [] for group in GROUPS}
         kept = self._small(ROWS_FILE).get("rows", {})
         for group in ROLLED:
-            candidates: list[list[dict[str, Any]]] = [kept.get(group, [])] if isinstance(kept, dict) else []
-            for piece in self.pieces:
-                if piece.log is not None:
-                    candidates.append(piece.log.rows[group])
-                    continue
+            told = kept.get(group, []) if isinstance(kept, dict) else []
+            candidates: list[list[dict[str, Any]]] = [told]
+            sealed = [piece for piece in self.pieces if piece.log is None]
+            candidates += [piece.log.rows[group] for piece in self.pieces if piece.log is not None]
+            for piece in sealed[-1:] if told else sealed:  # what was told, was told before the last one was sealed
                 for level in (*LEVELS[::-1], 1):
                     segment = self.segment(piece, level_folder(group, level))
                     if segment is not None:

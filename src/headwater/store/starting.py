@@ -60,7 +60,7 @@ def begin_run(disk: Disk, path: Path, info: Mapping[str, Any]) -> None:
         }
         write_whole(disk, path / RUN_FILE, with_checksum(data))
     except OSError as error:
-        raise InputError(_why(path, error)) from error
+        raise cannot_record(path, error) from error
 
 
 def begin_start(disk: Disk, path: Path, rank: int, number: int | None) -> Path:
@@ -79,7 +79,7 @@ def begin_start(disk: Disk, path: Path, rank: int, number: int | None) -> Path:
         folder = _claimed(disk, path, rank, number)
         write_whole(disk, folder / START_FILE, with_checksum(_who(rank)))
     except OSError as error:
-        raise InputError(_why(path, error)) from error
+        raise cannot_record(path, error) from error
     return folder
 
 
@@ -154,8 +154,9 @@ def _make_folders(disk: Disk, path: Path) -> None:
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
 
 
-def _why(path: Path, error: OSError) -> str:
-    return (
+def cannot_record(path: Path, error: OSError) -> InputError:
+    """What is said where the disk does not let a run begin."""
+    return InputError(
         f"no run can be recorded in {path} ({error.strerror or error}): choose another folder, as in "
         'hw.watch(model, optimizer, run="/somewhere/else/a"), or run=None to record nothing.'
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from headwater.store.arrow import counted
 from headwater.store.columns import COURSE, GROUPS, Group
 from headwater.store.reader import Recording
 from headwater.store.sealing import events_table, group_table, scalars_table, steps_table
@@ -26,14 +27,12 @@ def tables(run: Recording, kind: Kind) -> Iterator[pa.Table]:
         run: Opened.
         kind: Which table. Single steps of sites that made room are left out; their rollups stand beside.
     """
-    import pyarrow as pa
-
     for start in run.starts:
         for piece in start.pieces:
             table = _table(start, piece, kind)
             if table is not None and table.num_rows:
                 plain = table.replace_schema_metadata(None)
-                yield plain.add_column(0, "start", pa.array(np.full(table.num_rows, start.number, np.int64)))
+                yield plain.add_column(0, "start", counted(np.full(table.num_rows, start.number)))
 
 
 def _table(start: Start, piece: Piece, kind: Kind) -> pa.Table | None:

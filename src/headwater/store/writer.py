@@ -13,20 +13,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from headwater.records import HeadwaterError, InputError
 from headwater.records.codec import encode
 from headwater.store.columns import GROUPS, Group
 from headwater.store.disk import Disk
-from headwater.store.frames import HEADER, MAX_PAYLOAD, Kind, header, packed
+from headwater.store.frames import MAX_PAYLOAD, Kind, packed
 from headwater.store.keeper import Keeper
 from headwater.store.layout import FORMAT, log_name
 from headwater.store.log import Log
 from headwater.store.logfile import no_rows
-from headwater.store.payloads import MAX_ROWS, Table, pack_json, pack_step_head, step_size
+from headwater.store.payloads import MAX_ROWS, Table, pack_json, step_size
 from headwater.store.ring import Ring, Waiting
-from headwater.store.starting import begin_run, begin_start
+from headwater.store.starting import begin_run, begin_start, cannot_record
+from headwater.store.step_frames import Pieces, StepFrames
 
 LOG_BYTES = 64 << 20
 """From so many bytes on, a log is closed and sealed; at half as many a reader that comes late would have less to read,
@@ -35,7 +34,9 @@ LOG_STEPS = 4096
 _ALIGNED = 256  # recorded steps that a log holds a multiple of, so that a row of a rollup speaks for as many
 _RETRY_S = 1.0
 _MAX_STALL_S = 0.25  # of one write in the training thread; after one that took longer, a thread of ours writes
+_DISTRUST_S = 10.0  # and goes on to, until none has taken so long for that time
 _SCHEMA_BYTES = 1 << 20
+_STEP = Kind.STEP
 
 
 class Writer:
@@ -67,7 +68,6 @@ class Writer:
     ) -> None:
         self._disk = disk or Disk()
         self._clock = clock
-        self._pid: int | None = os.getpid()
         self._path = Path(path)
         self._info = dict(info or {})
         self._rank = rank
@@ -77,16 +77,21 @@ class Writer:
         self._number = 0
         self._ordinal = 0
         self._rows = no_rows()
-        self._buffer = bytearray()
+        self._step_frames = StepFrames()
         self._retry_at = 0.0
         self._writes_elsewhere = False
+        self._stalled_at = 0.0
         self._is_closed = False
+        self._is_inert = False
         self.trouble = ""
         """Why nothing is being written at the moment; empty while all is well."""
         self.on_trouble: Any = None  # told once when recording stops, and once when it goes on
         begin_run(self._disk, self._path, self._info)
         self.folder = begin_start(self._disk, self._path, rank, start)
-        self._log = self._open_log(1)
+        try:
+            self._log = self._open_log(1)
+        except OSError as error:
+            raise cannot_record(self._path, error) from error
         self._keeper = Keeper(self, self._disk, budget)
         self._keeper.start()
         _writers.add(self)
@@ -102,7 +107,7 @@ class Writer:
     @property
     def is_ours(self) -> bool:
         """Whether this is the process that records, and it has not ended."""
-        return self._pid == os.getpid() and not self._is_closed
+        return not (self._is_inert or self._is_closed)
 
     # What is recorded
 
@@ -142,22 +147,10 @@ class Writer:
         """
         if not self.is_ours:
             return False
-        known = {group: tables.get(group, _EMPTY[group]) for group in GROUPS}
-        size = step_size({group: len(table) for group, table in known.items()})
         with self._lock:
-            if len(self._buffer) != HEADER.size + size:
-                self._buffer = bytearray(HEADER.size + size)
-            view = memoryview(self._buffer)
-            payload = view[HEADER.size :]
-            pack_step_head(payload, step, self._clock(), loss, known)
-            place = size
-            for table in reversed(known.values()):
-                place -= table.nbytes
-                np.frombuffer(payload, np.float64, table.size, place).reshape(table.shape)[:] = table
-            view[: HEADER.size] = header(Kind.STEP, self._number, payload)
+            pieces, size = self._step_frames.pieces(self._number, step, self._clock(), loss, tables)
             self._ordinal += 1
-            written = self._put(Kind.STEP, view, step)
-        return written
+            return self._put(_STEP, pieces, size, step)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> bool:
         """Record numbers by name: losses of data held out, metrics, learning rates."""
@@ -203,36 +196,46 @@ class Writer:
             return self._append(kind, pack_json(data), step, is_alarm)
 
     def _append(self, kind: Kind, payload: bytes, step: int = 0, is_alarm: bool = False) -> bool:
-        return self._put(kind, packed(kind, self._number, payload), step, is_alarm)
+        frame = packed(kind, self._number, payload)
+        return self._put(kind, (frame,), len(frame), step, is_alarm)
 
-    def _put(self, kind: Kind, frame: bytes | memoryview, step: int, is_alarm: bool = False) -> bool:
+    def _put(self, kind: Kind, pieces: Pieces, size: int, step: int, is_alarm: bool = False) -> bool:
         """Write a frame, or keep it for later; called with the lock held."""
         self._number += 1
-        if self._ring and not self._writes_elsewhere and time.monotonic() >= self._retry_at:
-            self._ring.add(Waiting(kind, bytes(frame), step, is_alarm))
-            return self.catch_up()
         if self._ring or self._writes_elsewhere or not self._log_lock.acquire(blocking=False):
-            self._ring.add(Waiting(kind, bytes(frame), step, is_alarm))
-            self._keeper.wake()
-            return False
+            return self._put_later(kind, pieces, step, is_alarm)
+        log = self._log
         started = time.monotonic()
         try:
-            self._log.append(frame)
+            log.append(pieces, size)
         except OSError as error:
-            self._ring.add(Waiting(kind, bytes(frame), step, is_alarm))
+            self._ring.add(Waiting(kind, b"".join(pieces), step, is_alarm))
             self._suspend(error)
             return False
         finally:
             self._log_lock.release()
-        if time.monotonic() - started > _MAX_STALL_S:
-            self._writes_elsewhere = True
-        self._log.steps += kind is Kind.STEP
-        if kind is Kind.STEP and self._is_full():
-            self._rotate()
+        self._note_time(started)
+        if kind is _STEP:
+            log.steps += 1
+            if log.length >= LOG_BYTES or log.steps >= LOG_STEPS:
+                self._rotate()
+            if log.length >= log.wants_room_at:
+                self._keeper.wake()
         return True
+
+    def _put_later(self, kind: Kind, pieces: Pieces, step: int, is_alarm: bool) -> bool:
+        """Keep a frame in memory; where it is time to try again, with what else waits."""
+        tries = bool(self._ring) and not self._writes_elsewhere and time.monotonic() >= self._retry_at
+        self._ring.add(Waiting(kind, b"".join(pieces), step, is_alarm))
+        if tries:
+            return self.catch_up()
+        self._keeper.wake()
+        return False
 
     def catch_up(self) -> bool:
         """Write what waits; gives whether nothing does any more. Others may add to it while the disk takes its time."""
+        if not self._ring and not self._ring.lost:
+            return True  # without the lock, for which the training's thread does not wait
         if not self._log_lock.acquire(blocking=False):
             return False
         try:
@@ -241,7 +244,7 @@ class Writer:
             if self._ring.lost:
                 self._write_gap()
             while self._write_next():
-                if self._is_full():
+                if self._log.length >= LOG_BYTES or self._log.steps >= LOG_STEPS:
                     self._rotate()
         except OSError as error:
             self._suspend(error)
@@ -258,14 +261,24 @@ class Writer:
             if not self._ring:
                 return False
             waiting = self._ring.pop()
+        started = time.monotonic()
         try:
-            self._log.append(waiting.data)
+            self._log.append((waiting.data,), len(waiting.data))
         except OSError:
             with self._lock:
                 self._ring.give_back(waiting)
             raise
+        self._note_time(started)
         self._log.steps += waiting.kind is Kind.STEP
         return True
+
+    def _note_time(self, started: float) -> None:
+        """Where a write took too long, the training's thread does without for a while."""
+        now = time.monotonic()
+        if now - started > _MAX_STALL_S:
+            self._writes_elsewhere, self._stalled_at = True, now
+        elif self._writes_elsewhere and now - self._stalled_at > _DISTRUST_S:
+            self._writes_elsewhere = False
 
     def _write_gap(self) -> None:
         """Say which frames were given up."""
@@ -280,7 +293,8 @@ class Writer:
                 "why": self.trouble,
             }
             number, self._number = self._number, self._number + 1
-        self._log.append(packed(Kind.GAP, number, pack_json(gap)))
+        frame = packed(Kind.GAP, number, pack_json(gap))
+        self._log.append((frame,), len(frame))
         ring.forget_losses()
 
     def _suspend(self, error: OSError) -> None:
@@ -305,8 +319,9 @@ class Writer:
             for data in self._schema_frames(group, 0):
                 frames.append(packed(Kind.SCHEMA, self._number, data))
                 self._number += 1
+        head_of_log = b"".join(frames)
         try:
-            log.append(b"".join(frames))
+            log.append((head_of_log,), len(head_of_log))
         except OSError:
             self._disk.close(log.descriptor)
             with suppress(OSError):
@@ -329,13 +344,11 @@ class Writer:
             size += length
         return [*parts, pack_json({"group": group, "first": start, "rows": rows})] if rows else parts
 
-    def _is_full(self) -> bool:
-        log = self._log
-        large = log.length >= LOG_BYTES or log.steps >= LOG_STEPS
-        return large and (self._ordinal % _ALIGNED == 0 or log.length >= 2 * LOG_BYTES)
-
     def _rotate(self) -> None:
+        """Go on in a new log, from a step on whose rows of the rollups begin too."""
         full = self._log
+        if self._ordinal % _ALIGNED and full.length < 2 * LOG_BYTES:
+            return
         try:
             self._log = self._open_log(full.number + 1)
         except OSError:
@@ -376,7 +389,7 @@ class Writer:
 
     def _become_inert(self) -> None:
         """In a forked child: this is somebody else's run. Its descriptors are only closed by the child's end."""
-        self._pid = None
+        self._is_inert = True
 
 
 class Handle:
@@ -417,7 +430,6 @@ def check_size(rows: Mapping[Group, int]) -> None:
         )
 
 
-_EMPTY: dict[Group, Table] = {group: np.empty((0, len(columns))) for group, columns in GROUPS.items()}
 _writers: weakref.WeakSet[Writer] = weakref.WeakSet()
 
 

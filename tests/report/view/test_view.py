@@ -20,6 +20,7 @@ from headwater.report import schema
 from headwater.report.view import REPORT_BYTES, Course, Line, View, offline_page, view_of
 from headwater.report.view.expected import expected_levels
 from headwater.report.view.packing import GRAIN, unpacked
+from headwater.report.view.sentences import lead_of
 from headwater.theory.moments import slope_second_moment
 from tests.helpers import ROOT, closed, with_generated
 from tests.runs import large_course, record
@@ -136,6 +137,7 @@ def test_long_run_is_read_by_its_smallest_and_largest(folder: Path, monkeypatch:
     few = course_of(run)
     assert len(few.steps) <= 8
     assert few.measured == len(run)
+    assert lead_of(replace(few, watch=None)).en.startswith(f"{len(run)} measured steps of ")
     name = "activation_grad_rms"
     assert_allclose(few.levels[name].min(axis=1), every.levels[name].min(axis=1), rtol=1e-6)
     assert_allclose(few.highs[name].max(axis=1), every.levels[name].max(axis=1), rtol=1e-6)

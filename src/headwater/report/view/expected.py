@@ -4,8 +4,6 @@ import math
 from functools import lru_cache
 
 from headwater.records import Flow, HeadwaterError, PathStep, Site, SiteFlow
-from headwater.theory.moments import slope_second_moment
-from headwater.theory.nonlinearities import nonlinearity
 
 Expected = dict[str, float]
 
@@ -61,6 +59,10 @@ def _parameters(site: Site) -> tuple[tuple[str, float], ...]:
 
 @lru_cache(maxsize=4096)
 def _mean_slope(activation: str, parameters: tuple[tuple[str, float], ...], size: float) -> float | None:
+    # scipy comes with it, which takes longer to load than a live page may be blank.
+    from headwater.theory.moments import slope_second_moment
+    from headwater.theory.nonlinearities import nonlinearity
+
     try:
         phi = nonlinearity(activation, None, kinks=None, **dict(parameters))
         squared = slope_second_moment(phi, size * size)

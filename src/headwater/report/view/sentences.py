@@ -129,7 +129,7 @@ def lead_of(course: Course) -> Said:
     if course.watch is not None:
         watch = course.watch
         return said(lambda words: words(watch_sentence(watch), **watch_values(watch)))
-    count = number(len(course.steps))
+    count = number(len(course.steps) if course.measured is None else course.measured)
     return said(lambda words: words("view.lead", steps=count, sites=number(len(course.sites))))
 
 
