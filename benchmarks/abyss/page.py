@@ -84,7 +84,7 @@ def scores(part: Result) -> str:
 def fix_row(name: str, part: Result) -> list[str]:
     """What ``headwater fix`` came to."""
     if part["interval"] is None:
-        told = [part["verdict"], *["-"] * 6]
+        told = [part["verdict"].replace("_", " "), *["-"] * 6]
     else:
         low, high = part["interval"]
         told = [
@@ -130,7 +130,7 @@ def shallow(parts: Result) -> list[str]:
     times = seconds["relu-mirrored"] / max(seconds["four"], 1e-3)
     cost = number(seconds["four"])
     return [
-        f"**A network of four layers scores as well**: {means['four']:.3f} on average, after {cost} s of the processor; "
+        f"**A network of four layers scores as well**: {means['four']:.3f} on average, after {cost} s of CPU time; "
         f"a thousand layers score {means['relu-mirrored']:.3f} for {number(times)} times as much, ten thousand "
         f"{means['deep']:.3f}. What is shown is that such depth can be trained, not that it helps."
     ]
