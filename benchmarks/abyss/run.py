@@ -57,7 +57,7 @@ Part = Attempt | Fix
 
 PARTS: dict[str, Part] = {
     "deep": Attempt(
-        remedies=("init.mirrored",), layers=10_000, width=32, batch=128, rates=(8e-6,), seeds=SEEDS, probed=True
+        remedies=("init.mirrored",), layers=10_000, width=32, batch=128, rates=(8e-6,), seeds=SEEDS, probed=False
     ),
     "four": Attempt(layers=4, rates=(3e-3,), seeds=SEEDS, probed=False),
     "linear": Attempt(layers=0, rates=(1e-2,), seeds=SEEDS, probed=False),
