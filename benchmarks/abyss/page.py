@@ -105,8 +105,8 @@ def left_out(parts: Result) -> list[str]:
     for name in ("fix-relu", "fix-sigmoid"):
         for note in parts.get(name, {}).get("left_out", ()):
             told.append(
-                f"{LABELS[name]}: `{note['remedies']}` was not tried, for by theory it merges any two inputs within "
-                f"{note['after']:,} layers."
+                f"{LABELS[name]}: not tried, for by theory it merges all inputs within {note['after']:,} layers: "
+                f"{note['remedies']}."
             )
     return ["\n".join(f"- {line}" for line in told)] if told else []
 

@@ -119,7 +119,7 @@ def test_page_tells_what_was_found_and_that_four_layers_do_as_well(tmp_path: Pat
     sections = page.sections({"machine": MACHINE, "quick": False, "parts": parts})
     assert "0.900 at 2e-05" in sections["thousand"]
     assert "`init.mirrored` + `optimisation.depth_rate` | 0.100 → 0.950 | 0.800 to 0.900" in sections["fix"]
-    assert "`init.he` was not tried, for by theory it merges any two inputs within 533 layers" in sections["fix"]
+    assert "not tried, for by theory it merges all inputs within 533 layers: init.he." in sections["fix"]
     assert "**A network of four layers scores as well**: 0.950" in sections["deep"]
     assert "0.900 for 100 times as much" in sections["deep"]
     picture.draw(parts, tmp_path / "abyss.svg", page.LABELS)

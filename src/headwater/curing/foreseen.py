@@ -32,7 +32,7 @@ class Outlook:
 
     Attributes:
         tried: Likeliest first.
-        left_out: A sentence for each candidate that theory rules out.
+        left_out: Which candidates theory rules out, in a sentence.
     """
 
     tried: tuple[Remedies, ...]
@@ -58,13 +58,15 @@ def looked_ahead(offered: Sequence[Remedies], findings: Sequence[Finding], flow:
     apart = [_at_its_rate(prescription.remedies, flow) for prescription in for_collapse(flow)]
     rest = [_at_its_rate(one, flow) for one in offered if one not in merging]
     tried = (*apart, *rest, *(one for one in offered if one in merging and one not in hopeless))
-    return Outlook(
-        tuple(dict.fromkeys(tried)),
-        tuple(
-            Message("cure.note_merges", {"remedies": " + ".join(one), "after": int(after), "layers": layers})
-            for one, after in hopeless.items()
-        ),
-    )
+    return Outlook(tuple(dict.fromkeys(tried)), _why(hopeless, layers))
+
+
+def _why(hopeless: dict[Remedies, float], layers: int) -> tuple[Message, ...]:
+    if not hopeless:
+        return ()
+    names = "; ".join(" + ".join(one) for one in hopeless)
+    after = int(max(hopeless.values()))
+    return (Message("cure.note_merges", {"remedies": names, "after": after, "layers": layers}),)
 
 
 def merges_after(remedies: Remedies, flow: Flow, width: int, cosine: float, most: int) -> float:
