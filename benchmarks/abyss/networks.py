@@ -81,7 +81,7 @@ def seen(attempt: Attempt) -> list[dict[str, Any]]:
 
 
 def run(attempt: Attempt, rate: float, seed: int) -> dict[str, Any]:
-    """One training; in a process of its own, whose peak of memory is then the training's."""
+    """One training; with the peak of memory of its process so far."""
     torch.set_flush_denormal(True)
     found = trained(attempt, rate, seed, *digits())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts kibibytes

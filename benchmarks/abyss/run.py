@@ -121,20 +121,21 @@ def settings(part: Part) -> dict[str, Any]:
 
 
 def made(part: Part, known: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
-    """The part after each thing that was missing: each in a process of its own, on one thread."""
+    """The part after each training that was missing, in a process of its own, on one thread."""
     if isinstance(part, Fix):
         if known is None:
             yield fixed(part)
         return
-    if known is None:
-        with Worker(threads=1) as worker:
-            known = {"before": worker.call(seen, part), "runs": []}
-    runs = list(known["runs"])
-    for seed, rate in product(part.seeds, part.rates):
-        if not any((one["seed"], one["rate"]) == (seed, rate) for one in runs):
-            with Worker(threads=1) as worker:
-                runs.append(worker.call(run, part, rate, seed))
-            yield {"before": known["before"], "runs": runs}
+    runs: list[dict[str, Any]] = list(known["runs"]) if known else []
+    there = {(one["seed"], one["rate"]) for one in runs}
+    missing = [(seed, rate) for seed, rate in product(part.seeds, part.rates) if (seed, rate) not in there]
+    if not missing:
+        return
+    with Worker(threads=1) as worker:
+        before = known["before"] if known else worker.call(seen, part)
+        for seed, rate in missing:
+            runs.append(worker.call(run, part, rate, seed))
+            yield {"before": before, "runs": runs}
 
 
 def fixed(part: Fix) -> dict[str, Any]:
