@@ -49,7 +49,8 @@ def draw(parts: dict[str, Any], path: Path, labels: dict[str, str]) -> None:
         gradients.set(yscale="log", xlabel="layer", title="rms of the gradient before training")
         likeness.set(yscale="log", xlabel="layer", title="1 - mean |cos| between inputs, before training")
         losses.set(xlabel="step", ylim=(0, None), title="loss of 10,000 layers in training, three seeds")
-        gradients.legend(frameon=False, fontsize=8)
+        if gradients.lines:
+            gradients.legend(frameon=False, fontsize=8)
         for axes in (gradients, likeness, losses):
             axes.title.set_fontsize(9)
             axes.spines[["top", "right"]].set_visible(False)

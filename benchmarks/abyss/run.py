@@ -59,8 +59,8 @@ PARTS: dict[str, Part] = {
     "deep": Attempt(
         remedies=("init.mirrored",), layers=10_000, width=32, batch=128, rates=(8e-6,), seeds=SEEDS, probed=False
     ),
-    "four": Attempt(layers=4, rates=(3e-3,), seeds=SEEDS, probed=False),
-    "linear": Attempt(layers=0, rates=(1e-2,), seeds=SEEDS, probed=False),
+    "four": Attempt(remedies=("init.he",), layers=4, rates=(3e-3,), seeds=SEEDS, steps=300, probed=False),
+    "linear": Attempt(layers=0, rates=(1e-2,), seeds=SEEDS, steps=300, probed=False),
     "relu": Attempt(rates=RATES),
     "relu-he": Attempt(remedies=("init.he",), rates=RATES),
     "relu-orthogonal": Attempt(remedies=("init.orthogonal",), rates=RATES),
