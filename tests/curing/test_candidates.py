@@ -52,22 +52,22 @@ def test_a_network_gets_one_of_each_kind() -> None:
     assert all(len({remedy.partition(".")[0] for remedy in pair}) == len(pair) for pair in pairs)
 
 
-def chain(activation: type[nn.Module], layers: int, norm: bool = False, width: int = 16) -> nn.Sequential:
+def chain(activation: type[nn.Module], layers: int, norm: bool = False) -> nn.Sequential:
     torch.manual_seed(0)
     parts: list[nn.Module] = []
     for _ in range(layers):
-        parts += [nn.Linear(width, width), *([nn.LayerNorm(width)] if norm else []), activation()]
-    return nn.Sequential(*parts, nn.Linear(width, 3))
+        parts += [nn.Linear(16, 16), *([nn.LayerNorm(16)] if norm else []), activation()]
+    return nn.Sequential(*parts, nn.Linear(16, 3))
 
 
-def report_on(model: nn.Module, width: int = 16, rate: float = 1e-3, optimizer: type = torch.optim.Adam) -> hw.Report:
+def report_on(model: nn.Module, batch: object = None, optimizer: type = torch.optim.Adam) -> hw.Report:
     """Of the network with a batch; what theory says hangs on the layers alone."""
-    batch = torch.randn(16, width), torch.randint(3, (16,))
+    batch = batch or (torch.randn(16, 16), torch.randint(3, (16,)))
     experiment = hw.Experiment(
         model=lambda: model,
         batches=lambda: [batch],
         loss=lambda model, batch: nn.functional.cross_entropy(model(batch[0]), batch[1]),
-        optimizer=lambda parameters: optimizer(parameters, lr=rate),
+        optimizer=lambda parameters: optimizer(parameters, lr=1e-3),
     )
     return hw.check(experiment, steps=0)
 
@@ -110,6 +110,17 @@ def test_shallow_networks_and_those_with_normalisation_are_left_to_their_prescri
     report = report_on(made())
     assert left_out(report.findings, report.flow) == ()
     assert tried(report) == candidates(report.findings)
+
+
+def test_width_says_nothing_of_convolutions() -> None:
+    """tanh with Xavier, whose inputs only independent matrices of that width would merge."""
+    torch.manual_seed(0)
+    parts = [part for _ in range(160) for part in (nn.Conv1d(8, 8, 3, padding=1), nn.Sigmoid())]
+    batch = torch.randn(16, 8, 2), torch.randint(3, (16, 2))
+    report = report_on(nn.Sequential(*parts, nn.Conv1d(8, 3, 1)), batch)
+    assert tried(report)[0] == ("activation.tailored", "optimisation.depth_rate")  # there is a look ahead
+    assert ("activation.tanh", "init.xavier") in tried(report)
+    assert left_out(report.findings, report.flow) == ()
 
 
 def test_rate_by_depth_goes_only_with_optimizers_that_it_is_for() -> None:

@@ -73,7 +73,8 @@ def merges_after(remedies: Remedies, flow: Flow, width: int, cosine: float, most
     """Layers after which a candidate of weights alone has merged its inputs, as theory has it.
 
     Infinity where the candidate holds anything else, which theory is not asked about, or where it takes more than
-    ``most`` layers. Two inputs with nothing in common are the kindest case.
+    ``most`` layers. Two inputs with nothing in common are the kindest case. Of a ``width`` of 0 only mean field is
+    asked, which knows no width.
     """
     activations = set(hidden_activations(flow))
     inits = []
@@ -88,7 +89,7 @@ def merges_after(remedies: Remedies, flow: Flow, width: int, cosine: float, most
     if len(inits) != 1 or len(activations) != 1:
         return math.inf
     (activation,), (init,) = activations, inits
-    drawn = gaussian_merging_depth(width, cosine) if init in _INDEPENDENT else math.inf
+    drawn = gaussian_merging_depth(width, cosine) if width and init in _INDEPENDENT else math.inf
     return min(drawn, _mean_field(activation, init in _GAINED, cosine, most))
 
 
@@ -109,6 +110,11 @@ def _is_chain(flow: Flow) -> bool:
 
 
 def _size(flow: Flow) -> tuple[int, int]:
-    """Hidden affine layers and their width, the geometric mean where they differ."""
-    widths = [max(2, row.site.shape[1]) for row in before_last_affine(flow) if row.site.kind == "affine"]
-    return len(widths), round(math.exp(sum(map(math.log, widths)) / len(widths))) if widths else 2
+    """Hidden affine layers and their width, the geometric mean where they differ; 0 where one is not of vectors.
+
+    A convolution's kernel meets many positions, and what a product of independent matrices does is not known of it.
+    """
+    shapes = [row.site.shape for row in before_last_affine(flow) if row.site.kind == "affine"]
+    if not shapes or any(len(shape) != 2 or shape[1] < 2 for shape in shapes):
+        return len(shapes), 0
+    return len(shapes), round(math.exp(sum(math.log(shape[1]) for shape in shapes) / len(shapes)))
