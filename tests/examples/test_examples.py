@@ -42,33 +42,51 @@ def test_example_trains_when_it_is_run(example: str) -> None:
 
 
 def test_abyss_shows_gradients_that_are_fine_and_inputs_that_are_one() -> None:
-    """At 200 layers: the well-known initialisations mend the gradient and learn nothing; four layers do."""
+    """At 200 layers: the well-known initialisations mend the gradient and learn nothing; two others and four layers do.
+
+    The names and order of the columns are the example's.
+    """
     env = {**os.environ, "LAYERS": "200"}
     script = EXAMPLES / "thousand_layers.py"
     done = subprocess.run([sys.executable, "-W", "ignore", script], capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
-    rows = {line[:28].strip(): line[28:].split() for line in done.stdout.splitlines() if "," in line[:28]}
+    rows = {line[:28].strip(): line[28:].split() for line in done.stdout.splitlines() if ", " in line[:28]}
     for name in ("ReLU, init.he", "ReLU, init.orthogonal", "ReLU, init.lsuv"):
-        first, last, cosine, _, accuracy, _ = map(float, rows[name])
+        first, last, cosine, rank, accuracy, _ = map(float, rows[name])
         assert 1e-2 < first / last < 1e2
         assert cosine > 0.99
+        assert rank < 2
         assert accuracy < 0.25
     for name in ("ReLU, untouched", "Sigmoid, untouched"):
         assert float(rows[name][0]) == 0.0
         assert float(rows[name][4]) <= 0.12
+    for name in ("ReLU, init.mirrored", "Sigmoid, activation.tailored"):
+        first, last, cosine, rank, accuracy, _ = map(float, rows[name])
+        assert 0.1 < first / last < 10
+        assert cosine < 0.5
+        assert rank > 6
+        assert accuracy > 0.9
     assert float(rows["ReLU, 4 layers"][0]) > 0.9
 
 
-def test_abyss_of_200_layers_is_cured_and_the_cure_proven(tmp_path: Path) -> None:
-    done = headwater(
-        "fix",
-        f"{EXAMPLES / 'thousand_layers.py'}:relu",
-        *("--steps", "40", "--seeds", "3", "--json"),
-        cwd=tmp_path,
-        LAYERS="200",
-    )
+def cured(tmp_path: Path, name: str, steps: int) -> dict:
+    """What ``headwater fix`` comes to on 200 plain layers."""
+    target = f"{EXAMPLES / 'thousand_layers.py'}:{name}"
+    done = headwater("fix", target, "--steps", str(steps), "--seeds", "3", "--json", cwd=tmp_path, LAYERS="200")
     assert done.returncode == 0, done.stdout + done.stderr
-    cure = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+def test_abyss_of_200_layers_is_cured_and_the_cure_proven(tmp_path: Path) -> None:
+    cure = cured(tmp_path, "relu", 40)
+    assert cure["verdict"] == "proven"
+    assert cure["metric_before"] <= 0.15
+    assert cure["metric_after"] >= 0.85
+
+
+@pytest.mark.slow
+def test_abyss_of_200_sigmoid_layers_is_cured_and_the_cure_proven(tmp_path: Path) -> None:
+    cure = cured(tmp_path, "sigmoid", 40)
     assert cure["verdict"] == "proven"
     assert cure["metric_before"] <= 0.15
     assert cure["metric_after"] >= 0.85

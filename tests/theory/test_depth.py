@@ -17,6 +17,7 @@ from headwater.theory import (
     depth_to_reach,
     gradient_trajectory,
     length_trajectory,
+    merging_depth,
     range_depths,
     trainable_depth,
 )
@@ -154,3 +155,22 @@ def test_adams_eps_is_torchs() -> None:
 def test_what_reaches_no_depth_is_refused(arguments: tuple) -> None:
     with pytest.raises(InputError, match=r"must be positive and finite, got .*depth_to_reach\(0.41, 1e-8\)"):
         depth_to_reach(*arguments)
+
+
+@pytest.mark.parametrize("cosine", [0.9, 0.99])
+def test_merging_depth_is_the_first_layer_past_the_cosine(cosine: float) -> None:
+    layers = int(merging_depth("relu", cosine, sigma_w2=2.0))
+    likeness = correlation_trajectory("relu", 0.0, layers, sigma_w2=2.0)
+    assert likeness[layers] >= cosine > likeness[layers - 1]
+
+
+def test_he_merges_all_inputs_within_a_thousand_layers_and_orthogonal_tanh_none() -> None:
+    assert 57 <= merging_depth("relu", 0.99, sigma_w2=2.0) < merging_depth("relu", 0.9999, sigma_w2=2.0) < 700
+    assert merging_depth("relu", 0.9999, sigma_w2=2.0, most=600) == math.inf
+    assert merging_depth("tanh", 0.99, sigma_w2=1.0) == math.inf  # odd: what is orthogonal stays so
+
+
+@pytest.mark.parametrize("arguments", [{"cosine": 1.0}, {"cosine": 0.2, "c": 0.5}, {"cosine": 0.9, "most": 0}])
+def test_what_cannot_merge_is_refused(arguments: dict) -> None:
+    with pytest.raises(InputError):
+        merging_depth("relu", sigma_w2=2.0, **arguments)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from headwater.records import InputError
 from headwater.theory import (
+    gaussian_merging_depth,
     gaussian_product_edge,
     length_spread,
     log_length_variance,
@@ -108,6 +109,19 @@ def test_edge_of_a_product_is_the_published_one(depth: int, edge: float) -> None
     assert gaussian_product_edge(1000) == pytest.approx(math.e * 1000.5, rel=1e-4)
 
 
+def test_independent_weights_turn_two_inputs_into_one_direction_where_theory_says() -> None:
+    """ln(1 - |cos|) at that depth, averaged over draws, is within a quarter of the logarithm that was asked for."""
+    width, cosine = 32, 0.9999
+    torch.manual_seed(0)
+    pairs = torch.randn(50, 2, width, dtype=torch.float64)
+    for _ in range(gaussian_merging_depth(width, cosine)):
+        pairs = pairs @ torch.randn(50, width, width, dtype=torch.float64)
+        pairs = pairs / pairs.norm(dim=2, keepdim=True)
+    apart = 1.0 - (pairs[:, 0] * pairs[:, 1]).sum(1).abs()
+    assert apart.log().mean().item() == pytest.approx(math.log(1.0 - cosine), rel=0.25)
+    assert gaussian_merging_depth(64, cosine) == pytest.approx(2 * gaussian_merging_depth(width, cosine), rel=0.03)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -117,6 +131,8 @@ def test_edge_of_a_product_is_the_published_one(depth: int, edge: float) -> None
         (lambda: log_length_variance("relu", [3], q=0.0), "q is the variance"),
         (lambda: median_log_length(-1.0), "variance cannot be negative, got -1.0; log_length_variance"),
         (lambda: gaussian_product_edge(0), "depth is a number of layers"),
+        (lambda: gaussian_merging_depth(1, 0.99), "width is at least 2"),
+        (lambda: gaussian_merging_depth(64, 0.3), "cosine between 0.5 and 1"),
     ],
 )
 def test_what_has_no_spread_is_refused(call: object, message: str) -> None:

@@ -18,6 +18,7 @@ BENCHMARKS = {
     "memory": "what is kept in memory",
     "prediction": "what is expected of networks before any data, beside what is measured",
     "repairs": "how many of the faulty programs are repaired, beside a fixed recipe and chance",
+    "abyss": "a thousand plain layers and ten thousand: what fails, what works, what fix finds",
     "healthy": "false alarms of the rules on the healthy cases of the tests",
 }
 

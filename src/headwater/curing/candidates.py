@@ -1,16 +1,21 @@
-"""What could help: the prescriptions of what was found, pairs of them, and regularisers at several strengths."""
+"""What could help: the prescriptions of what was found, pairs of them, and regularisers at several strengths.
+
+In the order that depth suggests, where it has a say (:mod:`headwater.curing.foreseen`).
+"""
 
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
-from headwater.records import Finding
-
-Remedies = tuple[str, ...]
+from headwater.curing.foreseen import Remedies as Remedies
+from headwater.curing.foreseen import looked_ahead
+from headwater.records import Finding, Flow, Message
 
 MOST_FINDINGS = 3  # headlines that a report shows
 MOST_SINGLES, MOST_PAIRS = 12, 6
 # Of these, a network has one: a second one would only undo the first.
 _ONE_OF_A_KIND = ("activation", "init", "normalisation", "regularisation")
+# Each keeps the inputs of a deep network apart by itself; what leaves the chain plain refuses a shortcut beside it.
+_KEEPS_APART = {"init.mirrored", "activation.tailored", "activation.tailored_leaky", "structure.prenorm"}
 # A decade between strengths, around the usual one; dropout from the source's weakest to its strongest. The default of
 # each stands in its file with its source.
 STRENGTHS: dict[str, tuple[str, ...]] = {
@@ -25,17 +30,37 @@ AGAINST_OVERFITTING: tuple[Remedies, ...] = (
 )
 
 
-def candidates(findings: Sequence[Finding]) -> tuple[Remedies, ...]:
-    """What is worth trying against what was found, likeliest first."""
-    wrong = [finding for finding in findings if finding.severity != "info"][:MOST_FINDINGS]
+def candidates(findings: Sequence[Finding], flow: Flow | None = None) -> tuple[Remedies, ...]:
+    """What is worth trying against what was found, likeliest first.
+
+    Args:
+        findings: Worst first.
+        flow: Of the untouched network, from whose depth it is foreseen what cannot suffice.
+    """
+    wrong = _wrong(findings)
+    singles = looked_ahead(_offered(wrong), wrong, flow).tried
+    tried = list(singles)[: max(MOST_SINGLES, len(AGAINST_OVERFITTING))]
+    return (*tried, *_pairs(tried))
+
+
+def left_out(findings: Sequence[Finding], flow: Flow) -> tuple[Message, ...]:
+    """Which prescriptions are not tried, and why not."""
+    wrong = _wrong(findings)
+    return looked_ahead(_offered(wrong), wrong, flow).left_out
+
+
+def _wrong(findings: Sequence[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.severity != "info"][:MOST_FINDINGS]
+
+
+def _offered(findings: Sequence[Finding]) -> tuple[Remedies, ...]:
     singles: dict[Remedies, None] = {}
-    for finding in wrong:
+    for finding in findings:
         offered = [p.remedies for p in finding.prescriptions if p.remedies]
         if finding.symptom == "overfitting":
             offered = [*AGAINST_OVERFITTING, *(r for r in offered if not _is_known_regulariser(r))]
         singles.update(dict.fromkeys(offered))
-    tried = list(singles)[: max(MOST_SINGLES, len(AGAINST_OVERFITTING))]
-    return (*tried, *_pairs(tried))
+    return tuple(singles)
 
 
 def regularises(tried: Iterable[Remedies]) -> bool:
@@ -57,7 +82,8 @@ def _pairs(singles: Sequence[Remedies]) -> list[Remedies]:
 def _clash(one: Remedies, other: Remedies) -> bool:
     kinds = [{remedy.partition(".")[0] for remedy in remedies} for remedies in (one, other)]
     bases = [{remedy.partition(":")[0] for remedy in remedies} for remedies in (one, other)]
-    return bool(kinds[0] & kinds[1] & set(_ONE_OF_A_KIND)) or bool(bases[0] & bases[1])
+    both_apart = all(base & _KEEPS_APART for base in bases)
+    return both_apart or bool(kinds[0] & kinds[1] & set(_ONE_OF_A_KIND)) or bool(bases[0] & bases[1])
 
 
 def _is_middle(remedy: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from headwater.curing.candidates import Remedies, candidates, regularises
+from headwater.curing.candidates import Remedies, candidates, left_out, regularises
 from headwater.curing.halving import SHORTEST, Halving, Progress, Tell
 from headwater.intervening.failed_number import failed_number
 from headwater.probes.measure import measure
@@ -109,9 +109,10 @@ def cured(
     """
     wrong = tuple(finding for finding in report.findings if finding.severity != "info")
     made_of = _Made(experiment, report, wrong, started)
-    tried = candidates(wrong)
+    tried = candidates(wrong, report.flow)
     if not tried:
         return made_of.nothing(*_without_candidates(report, wrong))
+    made_of.foreseen = left_out(wrong, report.flow)
     separate = regularises(tried)
     if separate:  # told before anything runs
         HeldOut(experiment, kind_of(experiment, separate)).batches("choose")
@@ -198,6 +199,7 @@ class _Made:
     started: float
     candidates: tuple[Candidate, ...] = ()
     notes: tuple[Message, ...] = ()
+    foreseen: tuple[Message, ...] = ()
 
     def nothing(self, verdict: CureVerdict, *notes: Message) -> Cure:
         """A cure that changes nothing."""
@@ -216,7 +218,7 @@ class _Made:
             findings=self.wrong,
             candidates=self.candidates,
             run=replace(self.report.run, wall_time_s=seconds),
-            notes=(*self.notes, *notes),
+            notes=(*self.foreseen, *self.notes, *notes),
         )
         return cure.making(lambda: self._model(()))
 

@@ -1,6 +1,6 @@
 """Put shortcuts round blocks: in a chain of ``nn.Sequential``, or in a forward that calls the block's parts itself."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -183,9 +183,10 @@ def _with_joins(order: Order, at: dict[str, str], normed: set[str]) -> Order:
 
 def _moved(step: Step, renamed: dict[str, str]) -> Step:
     """The step under the name its module will have; parts of a part move along."""
-    for old, new in renamed.items():
-        if step.module == old or step.module.startswith(f"{old}."):
-            return Step(**{**vars(step), "module": new + step.module[len(old) :]})
+    pieces = step.module.split(".")
+    for end in range(1, len(pieces) + 1):
+        if (old := ".".join(pieces[:end])) in renamed:
+            return replace(step, module=".".join([renamed[old], *pieces[end:]]))
     return step
 
 

@@ -87,7 +87,8 @@ def drawable_layers(remedy_id: str, model: nn.Module, order: Order) -> list[str]
     Raises:
         NotApplicableError: If there is none.
     """
-    names = [name for name in affine_layers(order) if is_drawable(model, name)]
+    shared = embedded(model)
+    names = [name for name in affine_layers(order) if is_drawable(model, name, shared)]
     if not names:
         raise NotApplicableError(
             f"{remedy_id}: {type(model).__name__} has no linear or convolutional layer whose weight can be drawn anew "
@@ -96,13 +97,25 @@ def drawable_layers(remedy_id: str, model: nn.Module, order: Order) -> list[str]
     return names
 
 
-def is_drawable(model: nn.Module, name: str) -> bool:
-    """Whether the layer has a weight of its own that may be drawn anew."""
-    layer = model.get_submodule(name)
-    weight = layer._parameters.get("weight")
+def is_drawable(model: nn.Module, name: str, shared: frozenset[int]) -> bool:
+    """Whether the layer has a weight of its own that may be drawn anew.
+
+    Args:
+        model: Whose layer.
+        name: Of the layer.
+        shared: What :func:`embedded` gives of the model: looked up once, not once per layer of ten thousand.
+
+    Raises:
+        InputError: If the weight has no storage yet.
+    """
+    weight = model.get_submodule(name)._parameters.get("weight")
     if weight is None or weight.dim() < 2 or not weight.is_floating_point() or not weight.requires_grad:
         return False
     if weight.is_meta:
         raise InputError(f"the weight of {name!r} is on the meta device: materialise the model before repairing it.")
-    embeddings = [m for m in model.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag))]
-    return not any(embedding.weight is weight for embedding in embeddings)
+    return id(weight) not in shared
+
+
+def embedded(model: nn.Module) -> frozenset[int]:
+    """``id`` of every weight of an embedding."""
+    return frozenset(id(m.weight) for m in model.modules() if isinstance(m, (nn.Embedding, nn.EmbeddingBag)))

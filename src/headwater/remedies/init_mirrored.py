@@ -15,6 +15,7 @@ Source: Balduzzi et al. 2017, arXiv:1702.08591, section 4, "looks linear" initia
 arXiv:1603.05201, for the pairs. The factor 1/(1 + a) follows from the identity above.
 """
 
+from itertools import pairwise
 from typing import Any
 
 from torch import nn
@@ -22,7 +23,7 @@ from torch import nn
 from headwater.remedies import seeds
 from headwater.remedies.edits import Edit
 from headwater.remedies.edits_orthogonal import DrawOrthogonal, OrthogonalLayer
-from headwater.remedies.init import is_drawable
+from headwater.remedies.init import embedded, is_drawable
 from headwater.remedies.init_delta_orthogonal import has_middle_tap
 from headwater.remedies.order import Order, Step, between_affine
 from headwater.remedies.places import refuse_shortcuts
@@ -43,10 +44,12 @@ def _plan(model: nn.Module, order: Order, seed: int) -> tuple[Edit, ...]:
             f"init.mirrored: {type(model).__name__} has no ReLU or leaky ReLU between two layers. Put them in first: "
             '["activation.relu", "init.mirrored"].'
         )
+    around = list(pairwise([None, *slopes, None]))
+    shared = embedded(model)
     layers: dict[str, OrthogonalLayer] = {}
     for index, name in enumerate(names):
-        before, after = [None, *slopes][index], [*slopes, None][index]
-        _check(model, name, names[index - 1] if index else None, after is not None)
+        before, after = around[index]
+        _check(model, name, names[index - 1] if index else None, after is not None, shared)
         drawn = _layer(model.get_submodule(name), name, before, after)
         if layers.setdefault(name, drawn) != drawn:
             raise NotApplicableError(
@@ -98,13 +101,13 @@ def _is_harmless(model: nn.Module, step: Step) -> bool:
     return isinstance(module, HARMLESS) or "AvgPool" in type(module).__name__
 
 
-def _check(model: nn.Module, name: str, previous: str | None, paired: bool) -> None:
+def _check(model: nn.Module, name: str, previous: str | None, paired: bool, shared: frozenset[int]) -> None:
     layer: Any = model.get_submodule(name)
     if not isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)) or getattr(layer, "groups", 1) > 1:
         raise NotApplicableError(
             f"init.mirrored: {name!r} is {layer}; only nn.Linear and convolutions of one group go."
         )
-    if not is_drawable(model, name):
+    if not is_drawable(model, name, shared):
         raise NotApplicableError(
             f"init.mirrored: the weight of {name!r} cannot be drawn anew (frozen, parametrised or tied), and pairs "
             "have to run through every layer. init.orthogonal leaves such a layer alone."

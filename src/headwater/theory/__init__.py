@@ -18,6 +18,7 @@ from headwater.theory.criticality import stable_q as stable_q
 from headwater.theory.depth import DepthScales as DepthScales
 from headwater.theory.depth import depth_scales as depth_scales
 from headwater.theory.depth import depth_to_reach as depth_to_reach
+from headwater.theory.depth import merging_depth as merging_depth
 from headwater.theory.depth import range_depths as range_depths
 from headwater.theory.depth import trainable_depth as trainable_depth
 from headwater.theory.dropout import dropout_c_star as dropout_c_star
@@ -26,6 +27,7 @@ from headwater.theory.dropout import dropout_critical_sigma_w2 as dropout_critic
 from headwater.theory.dropout import dropout_depth_scale as dropout_depth_scale
 from headwater.theory.dropout import dropout_sigma_w2 as dropout_sigma_w2
 from headwater.theory.fan import fans as fans
+from headwater.theory.finite_width import gaussian_merging_depth as gaussian_merging_depth
 from headwater.theory.finite_width import gaussian_product_edge as gaussian_product_edge
 from headwater.theory.finite_width import length_spread as length_spread
 from headwater.theory.finite_width import log_length_variance as log_length_variance

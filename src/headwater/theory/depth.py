@@ -4,12 +4,14 @@ import math
 from dataclasses import dataclass
 
 from headwater.records import InputError
-from headwater.theory.correlation import c_star, correlation_slope
+from headwater.theory.checks import require_depth
+from headwater.theory.correlation import c_star, correlation_slope, decorrelation_map
 from headwater.theory.fixed_points import at_limit, q_star
-from headwater.theory.mean_field import chi_1, length_map_slope
+from headwater.theory.mean_field import chi_1, length_map, length_map_slope
 from headwater.theory.nonlinearities import NonlinearityLike, nonlinearity
 
 TRAINABLE = 6.0  # depth scales ξ_c; where networks stopped training in arXiv:1611.01232
+_LEAST, _GREATEST = 1e-280, 1e280  # beyond, squares leave float64
 _CRITICAL = 1e-9  # a slope this close to 1 is 1: quadrature is exact to 1e-12
 
 ADAM_EPS = 1e-8  # torch.optim.Adam's default: a gradient below it moves a weight by less than the learning rate
@@ -102,6 +104,56 @@ def trainable_depth(phi: NonlinearityLike, sigma_w2: float, sigma_b2: float = 0.
         Schoenholz et al. 2017, arXiv:1611.01232, for the 6, by experiment.
     """
     return TRAINABLE * depth_scales(phi, sigma_w2, sigma_b2, q).xi_c
+
+
+def merging_depth(
+    phi: NonlinearityLike,
+    cosine: float,
+    sigma_w2: float,
+    sigma_b2: float = 0.0,
+    *,
+    most: int = 10_000,
+    q: float = 1.0,
+    c: float = 0.0,
+) -> float:
+    """Layers after which two inputs have a correlation of ``cosine``, however little they had in common.
+
+    Where gradients neither vanish nor explode this is what bounds a plain network's depth: what has merged, no training
+    can tell apart. Infinity if it takes more than ``most`` layers, or never happens.
+
+    Args:
+        phi: Id in the table, or a ``nonlinearity``.
+        cosine: From which on inputs count as merged, above ``c`` and below 1.
+        sigma_w2: Variance of √fan_in · W, dimensionless.
+        sigma_b2: Variance of the biases, in units of q.
+        most: Layers that are looked at, ≥ 1.
+        q: Variance of the first layer's pre-activations, > 0.
+        c: Correlation at the first layer.
+
+    Raises:
+        InputError: If ``cosine`` does not lie between ``c`` and 1, ``most`` is below 1, or a variance out of range.
+
+    Example:
+        >>> merging_depth("relu", 0.99, sigma_w2=2.0)  # He's weights
+        57
+
+    Source:
+        Poole et al. 2016, arXiv:1606.05340, the correlation map; Schoenholz et al. 2017, arXiv:1611.01232, for what it
+        means for training.
+    """
+    require_depth(most)
+    if not -1.0 <= c < cosine < 1.0:
+        raise InputError(f"cosine lies between c={c!r} and 1, got {cosine!r}: merging_depth('relu', 0.99, 2.0).")
+    f, apart = nonlinearity(phi), 1.0 - c
+    for layer in range(1, most + 1):
+        following = decorrelation_map(f, apart, q, sigma_w2, sigma_b2)
+        q = length_map(f, q, sigma_w2, sigma_b2)
+        if following <= 1.0 - cosine:
+            return layer
+        if abs(following - apart) < _CRITICAL * apart or not _LEAST < q < _GREATEST:
+            return math.inf
+        apart = following
+    return math.inf
 
 
 def depth_to_reach(factor: float, value: float, start: float = 1.0) -> float:

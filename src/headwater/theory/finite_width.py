@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+from scipy.special import digamma
+
 from headwater.records import InputError
 from headwater.theory.checks import require_depth
 from headwater.theory.gains import gain_forward
@@ -115,3 +117,35 @@ def gaussian_product_edge(depth: int) -> float:
     """
     require_depth(depth)
     return math.exp((depth + 1) * math.log(depth + 1) - depth * math.log(depth))
+
+
+def gaussian_merging_depth(width: int, cosine: float) -> float:
+    """Layers after which independently drawn weights of this width have turned any two inputs into one direction.
+
+    A product of Gaussian matrices stretches one direction more than all others, whatever their variance: the sine of
+    the angle between two vectors falls by exp(λ₂ - λ₁) per layer, λ₁ - λ₂ = ½(ψ(n/2) - ψ((n-1)/2)) ≈ 1/(2n). So with
+    more than a few times n layers no draw of independent weights will do; orthogonal ones do not merge anything. For an
+    activation that is nearly linear, such as tanh of small inputs, this is what mean field does not see.
+
+    Args:
+        width: Units of each layer, n ≥ 2.
+        cosine: From which on inputs count as merged, in (1/2, 1).
+
+    Raises:
+        InputError: If ``width`` or ``cosine`` is out of range.
+
+    Example:
+        >>> gaussian_merging_depth(64, 0.9999)
+        533
+
+    Source:
+        Newman 1986, "The distribution of Lyapunov exponents: exact results for random matrices", for λ; simulated in
+        the tests.
+    """
+    if width < 2 or not 0.5 < cosine < 1.0:
+        raise InputError(
+            f"width is at least 2 and cosine between 0.5 and 1, got {width!r} and {cosine!r}: "
+            "gaussian_merging_depth(64, 0.9999)."
+        )
+    per_layer = float(digamma(width / 2) - digamma((width - 1) / 2))
+    return math.ceil(-math.log(2.0 * (1.0 - cosine)) / per_layer)

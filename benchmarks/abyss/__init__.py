@@ -1,0 +1,1 @@
+"""A thousand plain layers and ten thousand: what fails, what does not, and what headwater finds by itself."""
