@@ -40,6 +40,11 @@ def test_overfitting_is_met_by_regularisers_at_several_strengths() -> None:
     assert all(find(remedy).id == remedy for one in AGAINST_OVERFITTING for remedy in one)
 
 
+def test_tailored_activations_bring_their_weights_so_that_no_initialisation_goes_with_them() -> None:
+    found = candidates([finding("rank_collapse", ("init.mirrored",), ("activation.tailored_leaky",))])
+    assert found == (("init.mirrored",), ("activation.tailored_leaky",))
+
+
 def test_a_network_gets_one_of_each_kind() -> None:
     singles = [finding("vanishing", ("activation.relu",), ("activation.tanh",), ("init.he",), ("init.xavier",))]
     pairs = [one for one in candidates(singles) if len(one) > 1]

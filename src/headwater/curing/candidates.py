@@ -55,9 +55,15 @@ def _pairs(singles: Sequence[Remedies]) -> list[Remedies]:
 
 
 def _clash(one: Remedies, other: Remedies) -> bool:
-    kinds = [{remedy.partition(".")[0] for remedy in remedies} for remedies in (one, other)]
+    kinds = [{kind for remedy in remedies for kind in _kinds(remedy)} for remedies in (one, other)]
     bases = [{remedy.partition(":")[0] for remedy in remedies} for remedies in (one, other)]
     return bool(kinds[0] & kinds[1] & set(_ONE_OF_A_KIND)) or bool(bases[0] & bases[1])
+
+
+def _kinds(remedy: str) -> tuple[str, ...]:
+    """What a remedy sets; a tailored activation brings the weights that it was computed for."""
+    kind = remedy.partition(".")[0]
+    return (kind, "init") if remedy.startswith("activation.tailored") else (kind,)
 
 
 def _is_middle(remedy: str) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from headwater.curing.candidates import Remedies, regularises
-from headwater.records import Candidate, Message
+from headwater.records import Candidate, InputError, Message
 from headwater.records.cure import Standing
 from headwater.remedies import seeds
 from headwater.remedies.bench import Run
@@ -49,6 +49,11 @@ class _Contender:
         metric = -math.inf if math.isnan(self.metric) else self.metric
         return metric, -self.loss if math.isfinite(self.loss) else -math.inf, -abs(math.log(self.rate))
 
+    def rank_at_the_end(self) -> tuple[float, ...]:
+        """The same, and of those with one metric the fewer changes before the lower loss."""
+        metric, *others = self.rank()
+        return metric, -len(self.remedies), *others
+
 
 @dataclass
 class Halving:
@@ -72,7 +77,10 @@ class Halving:
     known: dict[Remedies, list[_Contender]] = field(default_factory=dict)
 
     def search(self, tell: Tell | None = None, progress: Progress | None = None) -> Remedies | None:
-        """The candidate that did best, ``None`` if none did better than the original at its best rate."""
+        """The candidate that did best, ``None`` if none did better than the original at its best rate.
+
+        Where the time was up before any of them had its turn, the likeliest goes to the proof untried.
+        """
         lengths = list(dict.fromkeys(max(self.steps // part, min(SHORTEST, self.steps)) for part in _ROUNDS))
         if regularises(self.tried):  # what keeps a network from learning by heart looks worse at first
             lengths = lengths[-2:]
@@ -87,7 +95,20 @@ class Halving:
             if last or not any(contender.remedies for contender in alive) or time.monotonic() > self.deadline:
                 break
             alive = self._better_half(alive)
-        return self._winner(alive)
+        return self._winner(alive) if self._tried_any() else self._likeliest()
+
+    def _tried_any(self) -> bool:
+        return any(contender.steps for remedies, own in self.known.items() if remedies for contender in own)
+
+    def _likeliest(self) -> Remedies | None:
+        """The first candidate that can be made of this model."""
+        for remedies in self.tried:
+            try:
+                self.runner.bench.edits(self.first_seed, remedies)
+            except InputError:
+                continue
+            return remedies
+        return None
 
     def standings(self, winner: Remedies | None) -> tuple[Candidate, ...]:
         """Each candidate at its best rate; those that trained longest first, then by metric."""
@@ -161,9 +182,12 @@ class Halving:
 
     @staticmethod
     def _winner(alive: list[_Contender]) -> Remedies | None:
-        """Whoever beats the original, which for a remedy of the learning rate is the one at its own rate."""
+        """Whoever beats the original, which for a remedy of the learning rate is the one at its own rate.
+
+        Of candidates that do equally well the one that changes least.
+        """
         own = [c for c in alive if not c.remedies]
-        for best in sorted((c for c in alive if c.remedies), key=_Contender.rank, reverse=True):
+        for best in sorted((c for c in alive if c.remedies), key=_Contender.rank_at_the_end, reverse=True):
             beside = [c for c in own if c.rate == 1.0] if set_the_rate(best.remedies) else own
             if all(not best.metric <= c.metric for c in beside):
                 return best.remedies

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from headwater.records import InputError
 from headwater.remedies import (
     activation,
+    activation_relu_between,
     activation_tanh_out,
     data_standardise,
     init_critical,
@@ -50,6 +51,7 @@ REMEDIES: dict[str, Remedy] = {
     for remedy in (
         *activation.REMEDIES,
         activation_tanh_out.REMEDY,
+        activation_relu_between.REMEDY,
         tailored.REMEDY,
         tailored_leaky.REMEDY,
         *init_naive.REMEDIES,
