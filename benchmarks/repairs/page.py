@@ -59,8 +59,8 @@ def tables(result: Result) -> str:
     seconds = " or ".join(f"{budget:g}" for budget in budgets)
     commits = ", ".join(sorted({one.commit for one in own if one.commit}))
     line = (
-        f"{len(done)} programs within reach, of {result['default']} that are one for each family and planted cause, and "
-        f"{result['reachable']} in all; of {len({one.family for one in own})} of {len(FAMILIES)} families. "
+        f"{len(done)} programs within reach, of {result['default']} that are one for each family and planted cause "
+        f"and {result['reachable']} in all; of {len({one.family for one in own})} of {len(FAMILIES)} families. "
         f"At most {seconds} seconds of search for each; {result['minutes']:.0f} minutes in all"
         + (f", at {commits}." if commits else ".")
     )
@@ -95,8 +95,8 @@ def beyond(result: Result) -> str:
     if tried:
         adopted = [one for one in tried if one.after]
         parts.append(
-            f"Of those, {sum(map(lessened, faulty))} are to learn from too few samples, which regularisation can lessen "
-            f"(measured by itself in [log.md](log.md)). Of {len(tried)} that were tried, "
+            f"Of those, {sum(map(lessened, faulty))} are to learn from too few samples, which regularisation can "
+            f"lessen (measured by itself in [log.md](log.md)). Of {len(tried)} that were tried, "
             f"{len(adopted)} got a proven repair, with a mean gain of {mean([one.gain for one in adopted])} points; "
             f"harmful: {sum(map(harmful, adopted))}."
         )
