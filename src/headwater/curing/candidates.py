@@ -10,7 +10,9 @@ Remedies = tuple[str, ...]
 MOST_FINDINGS = 3  # headlines that a report shows
 MOST_SINGLES, MOST_PAIRS = 12, 6
 # Of these, a network has one: a second one would only undo the first.
-_ONE_OF_A_KIND = ("activation", "init", "normalisation", "regularisation")
+_ONE_OF_A_KIND = ("activation", "init", "normalisation", "regularisation", "depth")
+# Each makes depth passable by itself, and those for plain chains refuse what has shortcuts.
+_FOR_DEPTH = ("structure.", "activation.tailored", "init.mirrored")
 # A decade between strengths, around the usual one; dropout from the source's weakest to its strongest. The default of
 # each stands in its file with its source.
 STRENGTHS: dict[str, tuple[str, ...]] = {
@@ -61,9 +63,13 @@ def _clash(one: Remedies, other: Remedies) -> bool:
 
 
 def _kinds(remedy: str) -> tuple[str, ...]:
-    """What a remedy sets; a tailored activation brings the weights that it was computed for."""
-    kind = remedy.partition(".")[0]
-    return (kind, "init") if remedy.startswith("activation.tailored") else (kind,)
+    """What a remedy is about; a tailored activation brings the weights that it was computed for."""
+    kinds = [remedy.partition(".")[0]]
+    if remedy.startswith("activation.tailored"):
+        kinds.append("init")
+    if remedy.startswith(_FOR_DEPTH):
+        kinds.append("depth")
+    return tuple(kinds)
 
 
 def _is_middle(remedy: str) -> bool:

@@ -179,15 +179,8 @@ def for_overflow(flow: Flow) -> tuple[Prescription, ...]:
 
 def for_misused_normalisation(kind: str) -> tuple[Prescription, ...]:
     """Against batch normalisation over ``few_values``, with statistics ``never_gathered`` or ``never_moving``."""
-    if kind == "few_values":
-        return (
-            advice(
-                "per_sample",
-                "# nn.BatchNorm1d(features)    becomes    nn.LayerNorm(features)\n"
-                "# nn.BatchNorm2d(channels)    becomes    nn.GroupNorm(groups, channels)",
-            ),
-        )
-    return (change("normalisation.gather"),)
+    by_itself = change("normalisation.per_sample")
+    return (by_itself,) if kind == "few_values" else (change("normalisation.gather"), by_itself)
 
 
 def against_overfitting() -> tuple[Prescription, ...]:
