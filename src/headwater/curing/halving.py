@@ -75,6 +75,7 @@ class Halving:
     first_seed: int
     deadline: float = math.inf
     known: dict[Remedies, list[_Contender]] = field(default_factory=dict)
+    _alive: list[_Contender] = field(default_factory=list)
 
     def search(self, tell: Tell | None = None, progress: Progress | None = None) -> Remedies | None:
         """The candidate that did best, ``None`` if none did better than the original at its best rate.
@@ -89,12 +90,14 @@ class Halving:
             self.known.setdefault(contender.remedies, []).append(contender)
         counter = _counter(progress, alive, lengths)
         self.runner.telling(counter)
+        self._alive = alive
         for number, length in enumerate(lengths):
             last = number == len(lengths) - 1
             alive = self._round(alive, length, _SEEDS[number - len(lengths)], tell, first=number == 0)
             if last or not any(contender.remedies for contender in alive) or time.monotonic() > self.deadline:
                 break
-            alive = self._better_half(alive)
+            self._alive = alive = self._better_half(alive)
+        self._alive = []
         return self._winner(alive) if self._tried_any() else self._likeliest()
 
     def _tried_any(self) -> bool:
@@ -129,7 +132,10 @@ class Halving:
             return "winner"
         if not contender.steps:
             return "not_tried"
-        return "failed" if all(c.failure for c in self.known[contender.remedies]) else "dropped"
+        if all(c.failure for c in self.known[contender.remedies]):
+            return "failed"
+        going_on = any(c.remedies == contender.remedies and not c.failure for c in self._alive)
+        return "in_the_race" if going_on else "dropped"
 
     def _grid(self, remedies: Remedies) -> tuple[float, ...]:
         """One rate for what sets the rate itself, and for regularisers, whose strength is what is searched."""

@@ -18,7 +18,7 @@ def hidden_modules(remedy_id: str, model: nn.Module, order: Order) -> list[Step]
     if not steps:
         raise NotApplicableError(
             f"{remedy_id}: {type(model).__name__} has no activation between two layers. Put one in first: "
-            f'["activation.relu", ...] exchanges those that are there; where there is none, add nn.ReLU().'
+            f'["activation.relu_between", ...] does where layers follow each other with nothing in between.'
         )
     refuse_functions(remedy_id, steps)
     return steps
