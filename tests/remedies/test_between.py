@@ -88,6 +88,21 @@ class Residual(Own):
         return self.second(self.first(x) + torch.cat([x, x], 1))
 
 
+class Branch(nn.Module):
+    """A residual block without an activation in its branch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(x + self.second(self.first(x)))
+
+
+def test_branch_gets_its_activation_and_the_sum_none() -> None:
+    assert names_of(hw.apply(Branch(), ID), nn.ReLU) == ["first.1"]
+
+
 class Twice(nn.Module):
     """One layer that runs inside, and at the output."""
 
@@ -104,7 +119,7 @@ class Twice(nn.Module):
     [
         (lambda: nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), "no two affine layers.*activation.relu"),
         (lambda: linear(8, 2, 8), "no two affine layers"),  # a factorised matrix is one on purpose
-        (Residual, "adds a shortcut"),
+        (Residual, "no two affine layers"),  # what is added up goes on as it is
         (Twice, "'layer' runs 2 times"),
     ],
 )

@@ -262,6 +262,20 @@ class Reader(nn.Module):
         return self.head(self.body(x)[0][:, -1])
 
 
+def test_data_that_a_network_is_differentiated_by_are_data_still():
+    """As a network that is to obey an equation has it: the derivative by its input, which is joined from two."""
+    model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+    x = 500 * torch.randn(64, 1, generator=torch.Generator().manual_seed(3))
+
+    def equation(model, batch) -> Tensor:
+        given = batch.clone().requires_grad_()
+        slope = torch.autograd.grad(model(torch.cat([given, given], 1)).sum(), given, create_graph=True)[0]
+        return slope.square().mean()
+
+    applied = hw.apply(model, "data.standardise", batches=[x], loss=equation)
+    assert [type(module).__name__ for module in applied] == ["Standardised", "Tanh", "Linear"]
+
+
 def test_recurrent_layer_takes_standardised_sequences_and_its_state():
     x = torch.randn(24, 5, 4) * 200 + 90
     model = Reader(nn.LSTM)

@@ -127,7 +127,6 @@ REFUSED: dict[tuple[str, str], str] = {
     ("normalisation.rms", "reused"): "runs at several places",
     ("normalisation.group", "reused"): "runs at several places",
     ("activation.tailored", "functional"): "tailored_leaky and init.mirrored",
-    ("activation.relu_between", "residual"): "adds a shortcut",
 }
 CASES = [(remedy, model) for remedy in REMEDIES for model in MODELS]
 

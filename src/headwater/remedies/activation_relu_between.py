@@ -6,9 +6,9 @@ module stands in an ``nn.Sequential`` that takes the layer's place, so that a ``
 both; names inside grow by ``.0``. Another activation is the next remedy's: ``["activation.relu_between",
 "activation.tanh"]``.
 
-Applies to chains. Wrong where a linear map is what is wanted: a factorised matrix (a layer narrower than those on both
-sides is passed over), a linear autoencoder, a probe. The weights stay; those of He et al. go with it. Costs next to
-nothing.
+Applies to chains, and to branches of them: what is added up between two layers is left as it is. Wrong where a linear
+map is what is wanted: a factorised matrix (a layer narrower than those on both sides is passed over), a linear
+autoencoder, a probe. The weights stay; those of He et al. go with it. Costs next to nothing.
 
 Source: Cybenko 1989, "Approximation by superpositions of a sigmoidal function"; Glorot, Bordes, Bengio 2011, "Deep
 sparse rectifier neural networks", for the rectifier; between normalisation and activation nothing: Ioffe and Szegedy
@@ -23,7 +23,7 @@ from torch import nn
 from headwater.remedies.edits import Edit, fans
 from headwater.remedies.edits_insert import Beside, InsertBeside
 from headwater.remedies.order import Order, Step
-from headwater.remedies.places import names_of, refuse_shortcuts
+from headwater.remedies.places import names_of
 from headwater.remedies.remedy import NotApplicableError, Remedy
 
 ID = "activation.relu_between"
@@ -31,7 +31,6 @@ _BENDS_ITSELF = ("recurrent", "attention")
 
 
 def _plan(model: nn.Module, order: Order, seed: int) -> tuple[Edit, ...]:
-    refuse_shortcuts(ID, order, "what belongs inside a branch, and what behind the sum, only its author knows")
     bent = next((step for step in order if step.kind in _BENDS_ITSELF), None)
     if bent is not None:
         raise NotApplicableError(
@@ -54,7 +53,7 @@ def _gaps(model: nn.Module, order: Order) -> Iterator[str]:
     affine = [index for index, step in enumerate(order) if step.kind == "affine"]
     for start, end in pairwise(affine):
         layer, between = order[start], order[start + 1 : end]
-        if layer.functional or layer.followed_by or any(step.activation is not None for step in between):
+        if layer.functional or layer.followed_by or any(map(_is_no_gap, between)):
             continue
         inputs, outputs = _fans(model, layer)
         if outputs < min(inputs, _fans(model, order[end])[1]):
@@ -67,6 +66,11 @@ def _fans(model: nn.Module, step: Step) -> tuple[float, float]:
     if step.functional or not hasattr(model.get_submodule(step.module), "weight"):
         return float("inf"), float("inf")
     return fans(model.get_submodule(step.module))
+
+
+def _is_no_gap(step: Step) -> bool:
+    """Whether something bends between two layers, or two signals come together, which an activation is not for."""
+    return step.activation is not None or step.kind == "join"
 
 
 def _normalises(step: Step) -> bool:
