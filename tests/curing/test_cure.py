@@ -154,6 +154,20 @@ def test_survivors_train_longer_and_the_original_beside_them() -> None:
     assert min(candidate.steps for candidate in standings.values()) < 60
 
 
+def test_few_come_to_the_finals_and_the_proof_tries_their_rates_again() -> None:
+    tried = [("activation.tanh", "init.xavier"), ("init.he",), ("init.lecun",), ("structure.prenorm",)]
+    with running(EXPERIMENT, "validation", 0, 1, None) as runner:
+        halving = Halving(runner, tried, 40, (1.0, 0.3, 0.001), 0)
+        winner = halving.search()
+        assert winner is not None
+        finalists = [c for remedies, own in halving.known.items() if remedies for c in own if c.steps == 40]
+        assert 1 <= len(finalists) <= 3
+        left = halving.rates_left(winner)
+        assert set(left) == {c.rate for r in (winner, ()) for c in halving.known[r] if c.steps == 40}
+        assert 1.0 in left  # the original as it is was there to the end
+        assert halving.rates_left(("init.orthogonal",)) == (1.0, 0.3, 0.001)  # of one that never ran nothing is known
+
+
 def test_time_that_is_up_leaves_candidates_untried() -> None:
     winner, standings = search(EXPERIMENT, [("activation.sigmoid",), ("init.he",), ("init.xavier",)], deadline=0.0)
     assert winner == ("init.he",)  # the likeliest that can be made goes to the proof untried

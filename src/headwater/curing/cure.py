@@ -166,7 +166,7 @@ def _search_and_prove(
             return _by_the_rate_alone(cure, runner, own, wish, made_of, end, progress, separate) if by_rate else cure
         if tell is not None:
             tell(Message("cure.proving", {"remedies": " + ".join(winner)}))
-        grid = (1.0,) if set_the_rate(winner) else rates
+        grid = (1.0,) if set_the_rate(winner) else search.rates_left(winner)
         proof = prove_with(runner, Design(winner, own, wish.steps, grid, True, end), progress, separate)
         cure = made_of.proven(runner, winner, proof)
         if cure.verdict == "proven" or set_the_rate(winner) or not by_rate:

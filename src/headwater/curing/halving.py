@@ -27,6 +27,9 @@ from headwater.remedies.tuning import mean_metric
 SHORTEST = 10  # steps: fewer say nothing of a learning rate
 _ROUNDS = (4, 2, 1)  # a round's runs are 1/4, 1/2 and all of the steps
 _SEEDS = (1, 1, 2)  # of each round
+# Whoever is not among the first three at half of the steps hardly wins at all of them, and full runs over two seeds are
+# what a search costs most. Regularisers show late: all of their better half goes on.
+_FINALISTS = 3
 _LAST = 5  # steps whose mean loss breaks ties: networks that are all at chance may still be on their way
 
 Tell = Callable[[Message], None]
@@ -88,7 +91,7 @@ class Halving:
         alive = [_Contender(remedies, rate) for remedies in ((), *self.tried) for rate in self._grid(remedies)]
         for contender in alive:
             self.known.setdefault(contender.remedies, []).append(contender)
-        counter = _counter(progress, alive, lengths)
+        counter = _counter(progress, alive, lengths, self._most(True))
         self.runner.telling(counter)
         self._alive = alive
         for number, length in enumerate(lengths):
@@ -96,9 +99,21 @@ class Halving:
             alive = self._round(alive, length, _SEEDS[number - len(lengths)], tell, first=number == 0)
             if last or not any(contender.remedies for contender in alive) or time.monotonic() > self.deadline:
                 break
-            self._alive = alive = self._better_half(alive)
+            self._alive = alive = self._better_half(alive, self._most(number + 2 == len(lengths)))
         self._alive = []
         return self._winner(alive) if self._tried_any() else self._likeliest()
+
+    def _most(self, finals_are_next: bool) -> int | None:
+        return _FINALISTS if finals_are_next and not regularises(self.tried) else None
+
+    def rates_left(self, winner: Remedies) -> tuple[float, ...]:
+        """The rates at which the winner or the original has run at full length: the others have lost on both sides.
+
+        All of them where the search had no time to come so far.
+        """
+        sides = [c for remedies in (winner, ()) for c in self.known.get(remedies, []) if c.steps >= self.steps]
+        there = {c.remedies for c in sides} == {winner, ()}
+        return tuple(rate for rate in self.rates if not there or any(c.rate == rate for c in sides))
 
     def _tried_any(self) -> bool:
         return any(contender.steps for remedies, own in self.known.items() if remedies for contender in own)
@@ -179,12 +194,12 @@ class Halving:
         )
 
     @staticmethod
-    def _better_half(alive: list[_Contender]) -> list[_Contender]:
-        """The better half of the candidates' contenders; of the original its best rate and its own."""
+    def _better_half(alive: list[_Contender], most: int | None = None) -> list[_Contender]:
+        """The better half of the candidates' contenders, at most so many; of the original its best rate and its own."""
         own = [c for c in alive if not c.remedies]
         others = sorted((c for c in alive if c.remedies), key=_Contender.rank, reverse=True)
         kept = [c for c in own if c is max(own, key=_Contender.rank) or c.rate == 1.0]
-        return kept + others[: math.ceil(len(others) / 2)]
+        return kept + others[: min(math.ceil(len(others) / 2), most or len(others))]
 
     @staticmethod
     def _winner(alive: list[_Contender]) -> Remedies | None:
@@ -217,12 +232,16 @@ def _take(contender: _Contender, length: int, trials: list[Trial]) -> None:
     contender.loss = statistics.fmean(ends) if ends else math.inf
 
 
-def _counter(progress: Progress | None, alive: list[_Contender], lengths: list[int]) -> Callable[[int], None]:
+def _counter(
+    progress: Progress | None, alive: list[_Contender], lengths: list[int], finalists: int | None
+) -> Callable[[int], None]:
     """Counts steps against the most there may be."""
     left, total = len(alive), 0
     for number, length in enumerate(lengths):
         total += left * length * _SEEDS[number - len(lengths)]
         left = math.ceil(left / 2) + 1
+        if finalists is not None and number + 2 == len(lengths):
+            left = min(left, finalists + 2)
     done = 0
 
     def advance(steps: int) -> None:
