@@ -66,8 +66,15 @@ def test_zeros_are_repaired_and_the_repair_holds_on_fresh_seeds() -> None:
     assert {found.arm, recipe.arm} < set(ARMS)
 
 
-def test_rate_is_the_cure_where_nothing_does_better_than_the_original_at_its_best_rate() -> None:
-    program = known()["mlp/wide-relu-sgd/bytes"]
+@pytest.mark.parametrize(
+    "id_",
+    [
+        "mlp/wide-relu-sgd/bytes",
+        "regression/friedman-momentum/rate-high",  # where a hundredth and a thousandth are prescribed
+    ],
+)
+def test_rate_is_the_cure_where_nothing_does_better_than_the_original_at_its_best_rate(id_: str) -> None:
+    program = known()[id_]
     cure = hw.fix(program.make(), steps=program.steps)
     assert cure.remedies == ("optimisation.learning_rate:0.1",)
     assert [note.id for note in cure.notes] == ["cure.note_rate_alone"]
