@@ -191,8 +191,10 @@ def _by_the_rate_alone(
     separate: bool,
 ) -> Cure:
     """Where no candidate does better than the original at its best rate, that rate may be the cure: put to the proof
-    against the original as it is. The rate was chosen on seeds that are not the proof's. Rates that are prescribed do not
-    stand in its way: they are decades apart, and may have lost to a change that only did as well at this very rate.
+    against the original as it is. The rate was chosen on seeds that are not the proof's.
+
+    Rates that are prescribed do not stand in its way: they are decades apart, and may have lost to a change that only
+    did as well at this very rate.
     """
     rate = next((c.rate for c in made_of.candidates if c.standing == "original"), 1.0)
     remedies = (f"{RATE}:{rate:g}",)
