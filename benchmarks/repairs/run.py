@@ -52,8 +52,8 @@ def main(arguments: list[str] | None = None) -> None:
     facts = {
         "machine": machine.describe(1),
         "quick": given.quick,
-        "reachable": len(choose(tuple(FAMILIES), every=True)),
-        "default": len(choose(tuple(FAMILIES), every=False)),
+        "reachable": sum(map(reachable, choose(tuple(FAMILIES), every=True))),
+        "default": sum(map(reachable, choose(tuple(FAMILIES), every=False))),
     }
 
     def result() -> dict[str, Any]:
