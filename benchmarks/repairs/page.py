@@ -97,8 +97,9 @@ def beyond(result: Result) -> str:
         parts.append(
             f"Of those, {sum(map(lessened, faulty))} are to learn from too few samples, which regularisation can "
             f"lessen (measured by itself in [log.md](log.md)). Of {len(tried)} that were tried, "
-            f"{len(adopted)} got a proven repair, with a mean gain of {mean([one.gain for one in adopted])} points; "
-            f"harmful: {sum(map(harmful, adopted))}."
+            f"{len(adopted)} got a proven repair"
+            + (f", with a mean gain of {mean([one.gain for one in adopted])} points" if adopted else "")
+            + f"; harmful: {sum(map(harmful, adopted))}."
         )
     return "\n\n".join(parts)
 
