@@ -38,14 +38,15 @@ def one_of(choices: dict[str, Any], text: str) -> list[str]:
     return names
 
 
-def save(out: Path | None, name: str, payload: dict[str, Any]) -> None:
-    """Write ``name.json`` into the folder, if there is one."""
+def save(out: Path | None, name: str, payload: dict[str, Any], quiet: bool = False) -> None:
+    """Write ``name.json`` into the folder, if there is one, and say so."""
     if out is None:
         return
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"schema": SCHEMA, "name": name, **payload}, indent=1, ensure_ascii=False)
     (out / f"{name}.json").write_text(text + "\n")
-    say(f"written: {out / name}.json")
+    if not quiet:
+        say(f"written: {out / name}.json")
 
 
 def load(out: Path | None, name: str) -> dict[str, Any]:

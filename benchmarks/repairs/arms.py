@@ -56,6 +56,8 @@ class Repair:
         chance: Metric of a network that has learnt nothing.
         seconds: Until there was a repair; judging it is not counted.
         failure: Why there is none, ``""`` if there is.
+        budget_s: Seconds that a search might take.
+        commit: Of headwater's repository, as it was then.
     """
 
     program: str
@@ -70,6 +72,8 @@ class Repair:
     chance: float
     seconds: float
     failure: str = ""
+    budget_s: float = 0.0
+    commit: str = ""
 
     @property
     def gains(self) -> tuple[float, ...]:
@@ -87,7 +91,7 @@ class Repair:
         return asdict(self) | {"gain": self.gain}
 
 
-def repair(program_id: str, arm: str, twin: float, budget_s: float) -> Repair:
+def repair(program_id: str, arm: str, twin: float, budget_s: float, commit: str = "") -> Repair:
     """One arm on one program, judged on fresh seeds.
 
     Args:
@@ -95,6 +99,7 @@ def repair(program_id: str, arm: str, twin: float, budget_s: float) -> Repair:
         arm: Key of ``ARMS``.
         twin: Mean metric of its healthy twin.
         budget_s: Seconds that a search may take.
+        commit: To be told with the result.
     """
     logging.disable(logging.CRITICAL)
     program = known()[program_id]
@@ -107,6 +112,8 @@ def repair(program_id: str, arm: str, twin: float, budget_s: float) -> Repair:
         arm,
         twin=twin,
         chance=program.chance,
+        budget_s=budget_s,
+        commit=commit,
     )
     started = time.perf_counter()
     with warnings.catch_warnings():

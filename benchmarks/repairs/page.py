@@ -6,9 +6,11 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
+from benchmarks.faults.families import FAMILIES, programs
 from benchmarks.faults.metrics import Share, by
 from benchmarks.options import RESULTS, say
 from benchmarks.repairs.arms import Repair
+from benchmarks.repairs.reachable import OUT_OF_REACH, lessened, reachable
 from benchmarks.tables import between, machine_line, table
 from headwater.remedies.proof import t_interval
 
@@ -28,8 +30,9 @@ Result = dict[str, Any]
 def write(result: Result) -> None:
     """Rewrite what stands between the page's markers."""
     text = PAGE.read_text(encoding="utf-8")
-    for name, content in {"repairs": tables(result), "causes": causes(result), "misses": misses(result)}.items():
-        text = between(text, name, content)
+    parts = {"repairs": tables, "families": families, "causes": causes, "misses": misses, "beyond": beyond}
+    for name, content in parts.items():
+        text = between(text, name, content(result))
     PAGE.write_text(text, encoding="utf-8")
     say(f"written: {PAGE}")
 
@@ -41,14 +44,69 @@ def repairs_of(result: Result) -> list[Repair]:
     return [Repair(**{key: tuple(value) if key in lists else value for key, value in one.items()}) for one in fields]
 
 
+def within_reach(result: Result) -> list[Repair]:
+    """Repairs of programs whose fault a remedy could undo."""
+    known = programs(tuple(FAMILIES))
+    return [one for one in repairs_of(result) if one.program in known and reachable(known[one.program])]
+
+
 def tables(result: Result) -> str:
-    """Every arm in a row."""
-    rows = by(repairs_of(result), "arm")
+    """Every arm in a row, over the programs that every arm has had."""
+    own = within_reach(result)
+    rows = by(own, "arm")
+    done = {one.program for one in own}
+    budgets = sorted({one.budget_s for one in own if one.arm == "headwater"})
+    seconds = " or ".join(f"{budget:g}" for budget in budgets)
+    commits = ", ".join(sorted({one.commit for one in own if one.commit}))
     line = (
-        f"{result['programs']} of {result['reachable']} programs within reach, at most {result['budget_s']:g} seconds "
-        f"of search for each, in {result['minutes']:.0f} minutes. Families: {', '.join(result['families'])}."
+        f"{len(done)} programs within reach, of {result['default']} that are one for each family and planted cause "
+        f"and {result['reachable']} in all; of {len({one.family for one in own})} of {len(FAMILIES)} families. "
+        f"At most {seconds} seconds of search for each; {result['minutes']:.0f} minutes in all"
+        + (f", at {commits}." if commits else ".")
     )
-    return "\n\n".join([machine_line(result), line, table(HEADS, [row(name, own) for name, own in rows.items()])])
+    return "\n\n".join([machine_line(result), line, table(HEADS, [row(name, part) for name, part in rows.items()])])
+
+
+def families(result: Result) -> str:
+    """What headwater did, by kind of network."""
+    own = by([one for one in within_reach(result) if one.arm == "headwater"], "family")
+    heads = ["family", "proven", "mean gain, points", "gain below 1 point", "harmful"]
+    rows = []
+    for family, part in own.items():
+        adopted = [one for one in part if one.after]
+        counts = [sum(map(holds, adopted)) for holds in (is_small, harmful)]
+        gains = mean([one.gain for one in adopted])
+        rows.append([f"`{family}`", f"{len(adopted)} of {len(part)}", gains, *map(str, counts)])
+    return table(heads, rows)
+
+
+def beyond(result: Result) -> str:
+    """What no remedy undoes, why, and what became of those that one could lessen."""
+    faulty = [program for program in programs(tuple(FAMILIES)).values() if program.fault]
+    counts = {cause: sum(p.fault.causes[0] == cause for p in faulty if p.fault) for cause in OUT_OF_REACH}
+    rows = [[f"`{cause}`", str(counts[cause]), reason] for cause, reason in OUT_OF_REACH.items()]
+    parts = [table(["planted", "programs", "why no remedy undoes it"], rows)]
+    known = programs(tuple(FAMILIES))
+    tried = [
+        one
+        for one in repairs_of(result)
+        if one.arm == "headwater" and one.program in known and lessened(known[one.program])
+    ]
+    if tried:
+        adopted = [one for one in tried if one.after]
+        parts.append(
+            f"Of those, {sum(map(lessened, faulty))} are to learn from too few samples, which regularisation can "
+            f"lessen (measured by itself in [log.md](log.md)). Of {len(tried)} that were tried, "
+            f"{len(adopted)} got a proven repair"
+            + (f", with a mean gain of {mean([one.gain for one in adopted])} points" if adopted else "")
+            + f"; harmful: {sum(map(harmful, adopted))}."
+        )
+    return "\n\n".join(parts)
+
+
+def is_small(one: Repair) -> bool:
+    """Whether an adopted repair gains less than a point."""
+    return one.gain < SMALL_GAIN
 
 
 def row(arm: str, repairs: list[Repair]) -> list[str]:
@@ -60,7 +118,7 @@ def row(arm: str, repairs: list[Repair]) -> list[str]:
         str(len(repairs)),
         share(repairs, lambda one: bool(one.after)),
         mean(gains),
-        share(adopted, lambda one: one.gain < SMALL_GAIN),
+        share(adopted, is_small),
         share(adopted, harmful),
         f"{statistics.median(one.seconds for one in adopted):.1f}" if adopted else "-",
     ]
@@ -90,7 +148,7 @@ def mean(gains: list[float]) -> str:
 
 def causes(result: Result) -> str:
     """What headwater did, by what was planted."""
-    own = [one for one in repairs_of(result) if one.arm == "headwater"]
+    own = [one for one in within_reach(result) if one.arm == "headwater"]
     cells = []
     for cause, part in sorted(by(own, "cause").items()):
         adopted = [one for one in part if one.after]
@@ -105,13 +163,13 @@ def causes(result: Result) -> str:
 
 def misses(result: Result) -> str:
     """What was not repaired, and what was adopted and did not help."""
-    own = [one for one in repairs_of(result) if one.arm == "headwater"]
+    own = [one for one in within_reach(result) if one.arm == "headwater"]
     parts = {
         "Not repaired": [f"`{one.program}` ({one.failure or one.verdict})" for one in own if not one.after],
         "Adopted, and below 1 point on fresh seeds": [
             f"`{one.program}` ({' + '.join(one.remedies)}, {one.gain:+.1f})"
             for one in own
-            if one.after and one.gain < SMALL_GAIN
+            if one.after and is_small(one)
         ],
         "Harmful": [f"`{one.program}` ({' + '.join(one.remedies)}, {one.gain:+.1f})" for one in own if harmful(one)],
     }

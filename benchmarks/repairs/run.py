@@ -1,16 +1,20 @@
 """Repair the faulty programs that a remedy can reach, and judge every repair on seeds that it has not seen.
 
-    python -m benchmarks.repairs [--quick] [--all] [--families mlp,cnn] [--budget 20] [--out docs/benchmarks]
+    python -m benchmarks.repairs [--quick] [--all] [--families mlp,cnn] [--budget 60] [--again] [--out docs/benchmarks]
 
 By default one program for each family and planted cause; ``--all`` takes every program. Three arms repair the same
-programs: headwater (``hw.fix``), the recipe ReLU + He + batch normalisation + Adam, and a remedy drawn at random. With
-``--out docs/benchmarks`` the page docs/repairs.md is made anew.
+programs: headwater (``hw.fix``), the recipe ReLU + He + batch normalisation + Adam, and a remedy drawn at random. What
+stands in the results already is not run again, unless ``--again`` asks for it: so the benchmark can be run family by
+family, and goes on where it was stopped. With ``--out docs/benchmarks`` the page docs/repairs.md is made anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
@@ -22,11 +26,11 @@ from benchmarks.faults.verify import NAME as VERIFIED
 from benchmarks.options import RESULTS, load, one_of, parser, save, say
 from benchmarks.repairs import page
 from benchmarks.repairs.arms import ARMS, Repair, repair
-from benchmarks.repairs.reachable import reachable
+from benchmarks.repairs.reachable import lessened, reachable
 from benchmarks.worker import CrashError
 
 NAME = "repairs"
-BUDGET_S = 20.0
+BUDGET_S = 60.0
 QUICK = 6  # programs
 TWIN_SEEDS = 3
 
@@ -35,25 +39,35 @@ def main(arguments: list[str] | None = None) -> None:
     """Run, print, write."""
     given = _options().parse_args(arguments)
     started = time.monotonic()
-    chosen = choose(tuple(given.families or FAMILIES), given.all, given.only)
+    families = tuple(given.families or FAMILIES)
+    chosen = choose(families, given.all, given.only)
     if given.quick:
         chosen = chosen[:: max(1, len(chosen) // QUICK)][:QUICK]
     arms = tuple(given.arms or ARMS)
-    repairs = repaired(chosen, arms, given.budget, given.processes)
-    result = {
+    before = {} if given.quick else load(given.out, NAME)
+    known = {(one.program, one.arm): one for one in page.repairs_of(before)} if before else {}
+    wanted = [(program, arm) for program in chosen for arm in arms]
+    if not given.again:
+        wanted = [(program, arm) for program, arm in wanted if (program.id, arm) not in known]
+    facts = {
         "machine": machine.describe(1),
         "quick": given.quick,
-        "budget_s": given.budget,
-        "minutes": (time.monotonic() - started) / 60,
-        "families": list(given.families or FAMILIES),
-        "programs": len(chosen),
-        "reachable": len(choose(tuple(given.families or FAMILIES), True, given.only)),
-        "repairs": [one.to_dict() for one in repairs],
+        "reachable": sum(map(reachable, choose(tuple(FAMILIES), every=True))),
+        "default": sum(map(reachable, choose(tuple(FAMILIES), every=False))),
     }
-    save(given.out, NAME, result)
-    print(page.tables(result))
-    if given.out and given.out.resolve() == RESULTS and not (given.quick or given.arms or given.only):
-        page.write(result)
+
+    def result() -> dict[str, Any]:
+        minutes = before.get("minutes", 0.0) + (time.monotonic() - started) / 60
+        return {**facts, "minutes": minutes, "repairs": [one.to_dict() for one in in_order(known)]}
+
+    for made in repaired(wanted, given.budget, given.processes, str(facts["machine"]["commit"])):
+        known[made.program, made.arm] = made
+        _keep(given.out, result())
+    done = result()
+    save(given.out, NAME, done)
+    print(page.tables(done))
+    if given.out and given.out.resolve() == RESULTS and not given.quick:
+        page.write(done)
 
 
 def _options() -> argparse.ArgumentParser:
@@ -64,12 +78,13 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("--only", help="programs whose id starts so, as mlp/relu")
     options.add_argument("--budget", type=float, default=BUDGET_S, help=f"seconds a search may take ({BUDGET_S:g})")
     options.add_argument("--processes", type=int, default=PROCESSES, help="at work side by side")
+    options.add_argument("--again", action="store_true", help="also what stands in the results already")
     return options
 
 
 def choose(families: tuple[str, ...], every: bool, only: str | None = None) -> list[Program]:
-    """The programs that a remedy can reach: all, or the first of each family and planted cause."""
-    wanted = [p for p in programs(families).values() if p.fault and reachable(p)]
+    """The programs that a remedy can reach, or lessen: all, or the first of each family and planted cause."""
+    wanted = [p for p in programs(families).values() if p.fault and (reachable(p) or lessened(p))]
     wanted = [p for p in wanted if only is None or p.id.startswith(only)]
     if every:
         return wanted
@@ -77,31 +92,47 @@ def choose(families: tuple[str, ...], every: bool, only: str | None = None) -> l
     return [p for p in wanted if p in first.values()]
 
 
-def repaired(chosen: list[Program], arms: tuple[str, ...], budget_s: float, processes: int) -> list[Repair]:
-    """What every arm made of every program, in their order.
+def in_order(known: dict[tuple[str, str], Repair]) -> list[Repair]:
+    """As the programs stand in the benchmark of diagnoses, arm by arm; what is no program any more is left out."""
+    places = {id_: place for place, id_ in enumerate(programs(tuple(FAMILIES)))}
+    arms = list(ARMS)
+    found = [one for one in known.values() if one.program in places]
+    return sorted(found, key=lambda one: (places[one.program], arms.index(one.arm)))
+
+
+def repaired(wanted: list[tuple[Program, str]], budget_s: float, processes: int, commit: str = "") -> Iterator[Repair]:
+    """What arms made of programs, as it comes.
 
     Raises:
         RuntimeError: If a program takes its process down.
     """
-    twins = _twins(chosen, processes)
-    jobs = [(p.id, arm, twins[str(p.twin)], budget_s) for p in chosen for arm in arms]
-    say(f"{len(chosen)} programs, {len(arms)} arms")
-    found: list[Repair] = []
+    if not wanted:
+        return
+    twins = _twins(list(dict.fromkeys(program.twin for program, _ in wanted)), processes)
+    jobs = [(p.id, arm, twins[str(p.twin)], budget_s, commit) for p, arm in wanted]
+    say(f"{len(jobs)} repairs to make")
     for job, made in spread(repair, jobs, processes):
         if isinstance(made, CrashError):
             raise RuntimeError(f"{job[0]}, {job[1]}: {made}")
-        found.append(made)
         say(f"{made.arm:9s} {made.program}: {told(made)}")
-    order = {(id_, arm): place for place, (id_, arm, *_) in enumerate(jobs)}
-    return sorted(found, key=lambda one: order[one.program, one.arm])
+        yield made
 
 
-def _twins(chosen: list[Program], processes: int) -> dict[str, float]:
+def _keep(out: Path | None, result: dict[str, Any]) -> None:
+    """What is known so far, in one move: a run that is killed leaves the results of before or of now."""
+    if out is None:
+        return
+    place = out / ".unfinished"
+    save(place, NAME, result, quiet=True)
+    os.replace(place / f"{NAME}.json", out / f"{NAME}.json")
+    place.rmdir()
+
+
+def _twins(names: list[str | None], processes: int) -> dict[str, float]:
     """What the healthy twins learn: as verified, or trained now where that is not known."""
     verified: dict[str, Any] = load(RESULTS, VERIFIED).get("programs", {})
-    names = dict.fromkeys(str(p.twin) for p in chosen)
-    known = {name: float(verified[name]["mean"]) for name in names if name in verified}
-    jobs = [(name, seed) for name in names if name not in known for seed in range(TWIN_SEEDS)]
+    known = {str(name): float(verified[name]["mean"]) for name in names if name in verified}
+    jobs = [(str(name), seed) for name in names if name not in known for seed in range(TWIN_SEEDS)]
     metrics: dict[str, list[float]] = {name: [] for name, _ in jobs}
     for (name, _), metric in spread(train, jobs, processes) if jobs else ():
         if isinstance(metric, CrashError):

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.modules.loss import _Loss
 
 from headwater.asserting import Limits, reason_to_fail
-from headwater.curing import Wish, cured, needs_training, untreated
+from headwater.curing import Wish, cured, has_healed, needs_training, untreated
 from headwater.intervening import intervene as _intervene
 from headwater.judging import diagnosed, run_info
 from headwater.prediction import predict as _prediction_of
@@ -436,27 +436,30 @@ def fix(
     started = time.monotonic()
     states = random_states()
     try:
-        report = _report_to_fix(experiment, wish, progress)
-        return cured(experiment, report, wish, started, tell, progress)
+        report, healed = _report_to_fix(experiment, wish, progress)
+        return cured(experiment, report, wish, started, tell, progress, healed)
     finally:
         restore_random_states(states)
 
 
-def _report_to_fix(experiment: Experiment, wish: Wish, progress: Progress | None) -> Report:
+def _report_to_fix(experiment: Experiment, wish: Wish, progress: Progress | None) -> tuple[Report, bool]:
     """What is wrong: before training if that is critical, else in the course of it; tested where no rule names a cause.
 
-    The seed is none of the proof's.
+    Where a training finds nothing any more, what was wrong before it, and that this is so. The seed is none of the
+    proof's.
     """
     first = wish.seeds if isinstance(wish.seeds, int) else next(iter(wish.seeds))
     seed = SELECTION + (0 if isinstance(wish.seeds, int) else int(first))
-    report = check(experiment, seed=seed)
-    if needs_training(report):
+    report = before = check(experiment, seed=seed)
+    if needs_training(before):
         report = check(experiment, steps=wish.steps, seed=seed, progress=progress)
+        if has_healed(before, report):
+            return before, True
     if untreated(report):
         steps = wish.steps if report.flow.step else 0
         budget = Budget(seconds=min(60.0, (wish.budget_s or 240.0) / 4), repeats=2)
         report = check(experiment, steps=steps, seed=seed, intervene=budget, progress=progress)
-    return report
+    return report, False
 
 
 def _refuse_without_parts(experiment: Experiment) -> None:

@@ -45,6 +45,16 @@ def test_overfitting_is_met_by_regularisers_at_several_strengths() -> None:
     assert all(find(remedy).id == remedy for one in AGAINST_OVERFITTING for remedy in one)
 
 
+def test_tailored_activations_bring_their_weights_so_that_no_initialisation_goes_with_them() -> None:
+    tried = (("activation.tailored_leaky",), ("init.he",))
+    assert candidates([finding("rank_collapse", *tried)]) == tried
+
+
+def test_of_what_makes_depth_passable_one_is_enough() -> None:
+    tried = (("init.mirrored",), ("activation.tailored_leaky",), ("structure.prenorm",))
+    assert candidates([finding("rank_collapse", *tried)]) == tried
+
+
 def test_a_network_gets_one_of_each_kind() -> None:
     singles = [finding("vanishing", ("activation.relu",), ("activation.tanh",), ("init.he",), ("init.xavier",))]
     pairs = [one for one in candidates(singles) if len(one) > 1]

@@ -50,9 +50,9 @@ TO_RELU, TO_TANH = "activation.relu+init.he", "activation.tanh+init.xavier"
         (nn.Sigmoid, 8, [TO_RELU, TO_TANH]),
         (nn.Sigmoid, 16, [TO_TANH, "structure.prenorm", "activation.tailored", TO_RELU]),
         (nn.Tanh, 8, ["init.xavier", TO_RELU]),
-        (nn.Tanh, 16, ["init.xavier", "structure.prenorm", TO_RELU]),
+        (nn.Tanh, 16, ["init.xavier", "structure.prenorm", TO_RELU, "init.orthogonal", "activation.tailored"]),
         (nn.ReLU, 8, ["init.he"]),
-        (nn.ReLU, 16, ["init.he", "structure.prenorm"]),
+        (nn.ReLU, 16, ["init.he", "structure.prenorm", "init.mirrored", "activation.tailored_leaky"]),
     ],
 )
 def test_shortcuts_are_for_plain_networks_of_more_than_ten_layers(activation, depth, expected):

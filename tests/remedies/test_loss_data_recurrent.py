@@ -90,17 +90,45 @@ def test_right_loss_is_left_alone_and_says_why():
 
 
 class AsFunction(nn.Module):
-    def __init__(self) -> None:
+    def __init__(self, outputs: int = 3, function=lambda x: torch.softmax(x, 1)) -> None:
         super().__init__()
-        self.layer = nn.Linear(4, 3)
+        self.layer, self.function = nn.Linear(4, outputs), function
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.softmax(self.layer(x), 1)  # the line to change
+        return self.function(self.layer(x))
 
 
-def test_softmax_as_a_function_is_refused_with_its_line():
-    with pytest.raises(NotApplicableError, match=r"test_loss_data_recurrent\.py:\d+: return torch\.softmax.*to change"):
-        hw.apply(AsFunction(), "loss.logits", batches=[(X, Y)], loss=cross_entropy)
+@pytest.mark.parametrize(
+    ("model", "loss"),
+    [(AsFunction(), cross_entropy), (AsFunction(), logarithms), (AsFunction(1, torch.sigmoid), with_logits)],
+)
+def test_function_at_the_end_of_a_forward_is_undone_behind_it(model, loss):
+    applied = hw.apply(model, "loss.logits", batches=[(X, Y)], loss=loss)
+    logits = model.layer(X)
+    if model.layer.out_features > 1:
+        logits = logits - logits.logsumexp(1, keepdim=True)
+    torch.testing.assert_close(applied(X), logits)
+    assert torch.equal(model(X), model.function(model.layer(X)))  # the original gives what it gave
+    expected, found = (
+        torch.autograd.grad(m, applied.layer.weight)[0]
+        for m in (
+            loss(lambda x: applied.layer(x) if loss is not logarithms else applied.layer(x).log_softmax(1), (X, Y)),
+            loss(applied, (X, Y)),
+        )
+    )
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(by_patch(model, ["loss.logits"], [(X, Y)], loss)(X), applied(X))
+    with pytest.raises(NotApplicableError, match="given what it is made for"):
+        hw.apply(applied, "loss.logits", batches=[(X, Y)], loss=loss)
+
+
+def softmax_in_the_loss(model, batch) -> Tensor:
+    return F.cross_entropy(torch.softmax(model(batch[0]), 1), batch[1])  # the line to change
+
+
+def test_softmax_in_the_loss_is_refused_with_its_line():
+    with pytest.raises(NotApplicableError, match=r"test_loss_data_recurrent\.py:\d+: return F\.cross_.*to change"):
+        hw.apply(nn.Linear(4, 3), "loss.logits", batches=[(X, Y)], loss=softmax_in_the_loss)
 
 
 class Gated(nn.Module):
@@ -234,6 +262,20 @@ class Reader(nn.Module):
         return self.head(self.body(x)[0][:, -1])
 
 
+def test_data_that_a_network_is_differentiated_by_are_data_still():
+    """As a network that is to obey an equation has it: the derivative by its input, which is joined from two."""
+    model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+    x = 500 * torch.randn(64, 1, generator=torch.Generator().manual_seed(3))
+
+    def equation(model, batch) -> Tensor:
+        given = batch.clone().requires_grad_()
+        slope = torch.autograd.grad(model(torch.cat([given, given], 1)).sum(), given, create_graph=True)[0]
+        return slope.square().mean()
+
+    applied = hw.apply(model, "data.standardise", batches=[x], loss=equation)
+    assert [type(module).__name__ for module in applied] == ["Standardised", "Tanh", "Linear"]
+
+
 def test_recurrent_layer_takes_standardised_sequences_and_its_state():
     x = torch.randn(24, 5, 4) * 200 + 90
     model = Reader(nn.LSTM)
@@ -315,3 +357,34 @@ def test_batch_normalisation_gathers_again():
     assert [m.training for m in by_patch(model, ["normalisation.gather"])] == [True] * 4
     with pytest.raises(NotApplicableError, match="gathers statistics already"):
         hw.apply(applied, "normalisation.gather")
+
+
+def test_statistics_that_hardly_move_are_set_moving_and_slow_ones_left_alone():
+    norms = [nn.BatchNorm1d(4, momentum=momentum) for momentum in (1e-4, 0.01, None)]
+    applied = hw.apply(nn.Sequential(nn.Linear(4, 4), *norms), "normalisation.gather")
+    assert [norm.momentum for norm in applied[1:]] == [0.1, 0.01, None]
+
+
+def test_batch_normalisation_becomes_one_of_each_sample_with_its_scale_and_shift():
+    shared = nn.BatchNorm2d(64)
+    model = nn.Sequential(nn.Conv2d(1, 64, 3), shared, nn.ReLU(), shared, nn.Flatten(), nn.Linear(256, 8))
+    model.append(nn.BatchNorm1d(8, affine=False))
+    nn.init.uniform_(shared.weight)
+    applied = hw.apply(model, "normalisation.per_sample")
+    norms = [m for m in applied if isinstance(m, nn.GroupNorm)]
+    assert [(norm.num_groups, norm.num_channels, norm.affine) for norm in norms] == [
+        *[(4, 64, True)] * 2,
+        (1, 8, False),
+    ]
+    assert norms[0] is norms[1]
+    torch.testing.assert_close(norms[0].weight, shared.weight)
+    x = torch.randn(3, 1, 4, 4)
+    alone = torch.cat([applied(one[None]) for one in x])
+    torch.testing.assert_close(applied(x), alone)  # samples do not see each other
+    patched = by_patch(model, ["normalisation.per_sample"])
+    torch.testing.assert_close(patched(x), applied(x))
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.1)
+    _, rebound = hw.apply(model, "normalisation.per_sample", optimizer)
+    assert [(len(group["params"]), group["weight_decay"]) for group in rebound.param_groups] == [(4, 0.1), (2, 0.0)]
+    with pytest.raises(NotApplicableError, match="has no batch normalisation"):
+        hw.apply(applied, "normalisation.per_sample")

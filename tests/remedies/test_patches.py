@@ -89,6 +89,8 @@ NOTHING_TO_DO = {
     "regularisation.reduce_dropout": "has no dropout that is a module",
     "regularisation.reduce_weight_decay": "not above 0.0005",
     "normalisation.gather": "has no batch normalisation",
+    "normalisation.per_sample": "has no batch normalisation",
+    "activation.relu_between": "no two affine layers.*activation.relu",
     "loss.logits": "calls no cross-entropy",
     "loss.linear_output": "does not end in an activation with a bound",
     "recurrent.forget_bias": "has no nn.LSTM.*recurrent.orthogonal",

@@ -13,12 +13,12 @@ TRIALS = 3000
 CHANCE = 3 * math.sqrt(0.05 * 0.95 / TRIALS)
 
 
-def excluded(seeds: int, arms: np.ndarray, stop_early: bool = True) -> tuple[float, float]:
+def excluded(seeds: int, arms: np.ndarray, stop_early: bool = True, ended: int | None = None) -> tuple[float, float]:
     """Shares of trials in which some look's interval lies above 0, and below it.
 
     ``arms`` has the treated metrics and the original ones: trials × 2 × seeds.
     """
-    critical = critical_values(seeds) if stop_early else {seeds: float(stats.t.ppf(0.975, seeds - 1))}
+    critical = critical_values(seeds, ended) if stop_early else {seeds: float(stats.t.ppf(0.975, seeds - 1))}
     above = below = 0
     for treated, original in arms:
         for look, value in critical.items():
@@ -36,6 +36,18 @@ def test_no_effect_is_called_one_in_at_most_five_percent_with_looks_after_each_s
     above, below = excluded(seeds, arms)
     assert above + below <= 0.05 + CHANCE
     assert above + below >= 0.05 - 2 * CHANCE  # nor is the error left unused: that would need more seeds than it takes
+
+
+@pytest.mark.parametrize(("seeds", "ended"), [(5, 3), (5, 4), (8, 5)])
+def test_proof_whose_time_is_up_spends_the_error_that_is_left_and_no_more(seeds: int, ended: int) -> None:
+    """The looks before keep their values, so that whoever stops there has not looked at another plan's."""
+    cut, planned = critical_values(seeds, ended), critical_values(seeds)
+    assert list(cut) == [look for look in planned if look <= ended]
+    assert all(cut[look] == planned[look] for look in cut if look < ended)
+    assert cut[ended] < planned[ended]
+    arms = np.random.default_rng(seeds + ended).normal(size=(TRIALS, 2, seeds))
+    above, below = excluded(seeds, arms, ended=ended)
+    assert 0.05 - 2 * CHANCE <= above + below <= 0.05 + CHANCE
 
 
 def test_looking_with_the_fixed_interval_would_be_wrong_more_often() -> None:

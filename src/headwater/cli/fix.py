@@ -12,7 +12,14 @@ from headwater.cli.again import experiment_of
 from headwater.cli.exit_codes import PROOF_EXIT_CODES, ExitCode
 from headwater.cli.keeping import journal_file
 from headwater.cli.locating import existing_file
-from headwater.cli.options import html_option, json_option, language_option, proof_options, traceback_option
+from headwater.cli.options import (
+    ProofOptions,
+    html_option,
+    json_option,
+    language_option,
+    proof_options,
+    traceback_option,
+)
 from headwater.cli.progress import standing_on_stderr
 from headwater.cli.saving import save_page, why_not_writable
 from headwater.cli.stdout import users_output_on_stderr, writing_report
@@ -45,10 +52,7 @@ def fix(
     write: bool,
     undo: bool,
     budget_seconds: float | None,
-    seeds: int,
-    steps: int,
-    jobs: int | None,
-    resume: bool,
+    proof: ProofOptions,
     as_json: bool,
     html: Path | None,
     language: str | None,
@@ -75,7 +79,7 @@ def fix(
             return
         if write:
             _refuse_to_write(target)
-        cure, stopped = _cured(target, budget_seconds, seeds, steps, jobs, resume)
+        cure, stopped = _cured(target, budget_seconds, proof)
         if html is not None:
             save_page(cure, html, language)
             click.echo(text("cli.wrote", {"path": str(html)}), err=True)
@@ -111,24 +115,22 @@ def _refuse_to_write(target: str) -> None:
         raise InputError(f"--write: {reason}.")
 
 
-def _cured(
-    target: str, budget_seconds: float | None, seeds: int, steps: int, jobs: int | None, resume: bool
-) -> "tuple[Cure, bool]":
+def _cured(target: str, budget_seconds: float | None, proof: ProofOptions) -> "tuple[Cure, bool]":
     """The cure, and whether it was interrupted."""
     with users_output_on_stderr(), running(target) as experiment:
         from headwater import api
         from headwater.remedies.proof import Interrupted
 
         source = partial(experiment_of, target, os.getcwd())
-        journal = journal_file("fix", (target, seeds, steps), resume)
+        journal = journal_file("fix", (target, proof.seeds, proof.steps), proof.resume)
         try:
             with standing_on_stderr() as (progress, tell):
                 cure = api.fix(
                     experiment,
-                    seeds=seeds,
-                    steps=steps,
+                    seeds=proof.seeds,
+                    steps=proof.steps,
                     budget_seconds=budget_seconds,
-                    jobs=jobs,
+                    jobs=proof.jobs,
                     source=source,
                     journal=journal,
                     progress=progress,

@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,8 +27,34 @@ def language_option(command: Command) -> Command:
     )(command)
 
 
-def proof_options(command: Command) -> Command:
-    """``--seeds``, ``--steps``, ``--jobs`` and ``--resume``, as ``prove`` and ``fix`` take them."""
+@dataclass(frozen=True)
+class ProofOptions:
+    """How something is to be proven.
+
+    Attributes:
+        seeds: At most so many.
+        steps: Optimizer steps of a run.
+        jobs: Processes, ``None`` for one per processor.
+        resume: Whether to go on where the same command was interrupted.
+    """
+
+    seeds: int
+    steps: int
+    jobs: int | None
+    resume: bool
+
+
+def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--seeds``, ``--steps``, ``--jobs`` and ``--resume``, as ``prove`` and ``fix`` take them: ``proof`` in one."""
+
+    @wraps(command)
+    def taking_one(*arguments: Any, seeds: int, steps: int, jobs: int | None, resume: bool, **others: Any) -> Any:
+        return command(*arguments, proof=ProofOptions(seeds, steps, jobs, resume), **others)
+
+    return _with_options(taking_one)
+
+
+def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         (
             click.option(

@@ -11,7 +11,14 @@ import click
 from headwater.cli.again import experiment_of
 from headwater.cli.exit_codes import PROOF_EXIT_CODES, ExitCode
 from headwater.cli.keeping import journal_file
-from headwater.cli.options import html_option, json_option, language_option, proof_options, traceback_option
+from headwater.cli.options import (
+    ProofOptions,
+    html_option,
+    json_option,
+    language_option,
+    proof_options,
+    traceback_option,
+)
 from headwater.cli.progress import progress_on_stderr
 from headwater.cli.saving import save_page
 from headwater.cli.stdout import users_output_on_stderr, writing_report
@@ -36,10 +43,7 @@ def prove(
     context: click.Context,
     target: str,
     remedies: tuple[str, ...],
-    seeds: int,
-    steps: int,
-    jobs: int | None,
-    resume: bool,
+    proof: ProofOptions,
     as_json: bool,
     html: Path | None,
     language: str | None,
@@ -62,7 +66,7 @@ def prove(
     130 interrupted: what was finished is shown and kept for --resume.
     """
     with use_language(language):
-        report, stopped = _proved(target, remedies, seeds, steps, jobs, resume)
+        report, stopped = _proved(target, remedies, proof)
         if report is not None:
             if html is not None:
                 save_page(report, html, language)
@@ -76,22 +80,21 @@ def prove(
     context.exit(PROOF_EXIT_CODES[report.proof.verdict])
 
 
-def _proved(
-    target: str, remedies: tuple[str, ...], seeds: int, steps: int, jobs: int | None, resume: bool
-) -> "tuple[ProofReport | None, bool]":
+def _proved(target: str, remedies: tuple[str, ...], options: ProofOptions) -> "tuple[ProofReport | None, bool]":
     """The proof, and whether it was interrupted; ``None`` where it was before two seeds were done."""
     started = time.perf_counter()
+    seeds, steps = options.seeds, options.steps
     with users_output_on_stderr(), running(target) as experiment:
         from headwater import api
         from headwater.remedies.proof import Interrupted, checked_remedies
 
         checked_remedies(remedies)  # an unknown one is told before anything is made or kept
-        journal = journal_file("prove", (target, *remedies, seeds, steps), resume)
+        journal = journal_file("prove", (target, *remedies, seeds, steps), options.resume)
         source = partial(experiment_of, target, os.getcwd())
         try:
             with progress_on_stderr() as progress:
                 proof = api.prove(
-                    experiment, remedies, seeds, steps, progress, jobs=jobs, source=source, journal=journal
+                    experiment, remedies, seeds, steps, progress, jobs=options.jobs, source=source, journal=journal
                 )
         except Interrupted as interrupted:
             found: Proof | None = interrupted.found

@@ -2,5 +2,6 @@
 
 from headwater.curing.cure import Wish as Wish
 from headwater.curing.cure import cured as cured
+from headwater.curing.cure import has_healed as has_healed
 from headwater.curing.cure import needs_training as needs_training
 from headwater.curing.cure import untreated as untreated

@@ -13,9 +13,9 @@ from headwater.records import Finding, Flow, Message
 MOST_FINDINGS = 3  # headlines that a report shows
 MOST_SINGLES, MOST_PAIRS = 12, 6
 # Of these, a network has one: a second one would only undo the first.
-_ONE_OF_A_KIND = ("activation", "init", "normalisation", "regularisation")
-# Each keeps the inputs of a deep network apart by itself; what leaves the chain plain refuses a shortcut beside it.
-_KEEPS_APART = {"init.mirrored", "activation.tailored", "activation.tailored_leaky", "structure.prenorm"}
+_ONE_OF_A_KIND = ("activation", "init", "normalisation", "regularisation", "depth")
+# Each makes depth passable by itself, and those for plain chains refuse what has shortcuts.
+_FOR_DEPTH = ("structure.", "activation.tailored", "init.mirrored")
 # A decade between strengths, around the usual one; dropout from the source's weakest to its strongest. The default of
 # each stands in its file with its source.
 STRENGTHS: dict[str, tuple[str, ...]] = {
@@ -80,10 +80,19 @@ def _pairs(singles: Sequence[Remedies]) -> list[Remedies]:
 
 
 def _clash(one: Remedies, other: Remedies) -> bool:
-    kinds = [{remedy.partition(".")[0] for remedy in remedies} for remedies in (one, other)]
+    kinds = [{kind for remedy in remedies for kind in _kinds(remedy)} for remedies in (one, other)]
     bases = [{remedy.partition(":")[0] for remedy in remedies} for remedies in (one, other)]
-    both_apart = all(base & _KEEPS_APART for base in bases)
-    return both_apart or bool(kinds[0] & kinds[1] & set(_ONE_OF_A_KIND)) or bool(bases[0] & bases[1])
+    return bool(kinds[0] & kinds[1] & set(_ONE_OF_A_KIND)) or bool(bases[0] & bases[1])
+
+
+def _kinds(remedy: str) -> tuple[str, ...]:
+    """What a remedy is about; a tailored activation brings the weights that it was computed for."""
+    kinds = [remedy.partition(".")[0]]
+    if remedy.startswith("activation.tailored"):
+        kinds.append("init")
+    if remedy.startswith(_FOR_DEPTH):
+        kinds.append("depth")
+    return tuple(kinds)
 
 
 def _is_middle(remedy: str) -> bool:

@@ -14,6 +14,7 @@ from torch import nn
 
 from headwater.curing.candidates import Remedies, candidates, left_out, regularises
 from headwater.curing.halving import SHORTEST, Halving, Progress, Tell
+from headwater.diagnosis.progress import is_half_way
 from headwater.intervening.failed_number import failed_number
 from headwater.probes.measure import measure
 from headwater.records import Candidate, Experiment, Finding, InputError, Measure, Message, Proof
@@ -80,6 +81,19 @@ def untreated(report: Report) -> bool:
     return bool(wrong) and (not _has_remedy(wrong[0]) or [c.id for c in wrong[0].causes[:1]] in ([], ["cannot_tell"]))
 
 
+def has_healed(before: Report, report: Report) -> bool:
+    """Whether a training went on as it should though something a remedy is known for was wrong before it.
+
+    A network may learn a little in spite of that, and much without it: only an experiment can tell. Where the metric
+    has gone half of its way there is nothing to ask.
+    """
+    if any(finding.severity != "info" for finding in report.findings):
+        return False
+    training = report.flow.training
+    wrong = [finding for finding in before.findings if finding.severity != "info"]
+    return any(map(_has_remedy, wrong)) and not (training is not None and is_half_way(training))
+
+
 def _has_remedy(finding: Finding) -> bool:
     """Whether it is prescribed a change that can be made; some prescriptions are advice in words."""
     return any(prescription.remedies for prescription in finding.prescriptions)
@@ -92,6 +106,7 @@ def cured(
     started: float,
     tell: Tell | None = None,
     progress: Progress | None = None,
+    healed: bool = False,
 ) -> Cure:
     """Look for a repair of what a report found, and prove it on seeds that were not used to find it.
 
@@ -102,6 +117,7 @@ def cured(
         started: ``time.monotonic()`` when the whole began.
         tell: Called with the standing of the candidates, as it changes.
         progress: Called with a message id and with steps done and in all.
+        healed: Whether a training finds nothing wrong any more: then what is not proven leaves nothing to fix.
 
     Raises:
         InputError: If the experiment lacks a part.
@@ -120,8 +136,10 @@ def cured(
     with running(experiment, kind_of(experiment, separate), own[0], wish.jobs, wish.source) as runner:
         rates = checked_rates(wish.rates, experiment, own[0])
         runner.journal = Journal(wish.journal, _about(runner, tried, own, wish, rates))
-        cure = _search_and_prove(runner, tried, own, rates, wish, made_of, tell, progress)
+        cure = _search_and_prove(runner, tried, own, rates, wish, made_of, tell, progress, by_rate=not healed)
         runner.journal.done()
+    if healed and cure.verdict != "proven":
+        return replace(cure, verdict="nothing_to_fix", notes=(*cure.notes, Message("cure.note_healed")))
     return cure
 
 
@@ -134,6 +152,7 @@ def _search_and_prove(
     made_of: _Made,
     tell: Tell | None,
     progress: Progress | None,
+    by_rate: bool,
 ) -> Cure:
     separate = regularises(tried)
     end = math.inf if wish.budget_s is None else made_of.started + wish.budget_s
@@ -145,13 +164,13 @@ def _search_and_prove(
         made_of.candidates, made_of.notes = search.standings(winner), tuple(runner.notes)
         if winner is None:
             cure = made_of.nothing("not_proven", Message("cure.note_none_better"))
-            return _by_the_rate_alone(cure, runner, own, wish, made_of, end, progress, separate)
+            return _by_the_rate_alone(cure, runner, own, wish, made_of, end, progress, separate) if by_rate else cure
         if tell is not None:
             tell(Message("cure.proving", {"remedies": " + ".join(winner)}))
-        grid = (1.0,) if set_the_rate(winner) else rates
+        grid = (1.0,) if set_the_rate(winner) else search.rates_left(winner)
         proof = prove_with(runner, Design(winner, own, wish.steps, grid, True, end), progress, separate)
         cure = made_of.proven(runner, winner, proof)
-        if cure.verdict == "proven" or set_the_rate(winner):
+        if cure.verdict == "proven" or set_the_rate(winner) or not by_rate:
             return cure
         return _by_the_rate_alone(cure, runner, own, wish, made_of, end, progress, separate)
     except Interrupted as stopped:
@@ -174,11 +193,14 @@ def _by_the_rate_alone(
 ) -> Cure:
     """Where no candidate does better than the original at its best rate, that rate may be the cure: put to the proof
     against the original as it is. The rate was chosen on seeds that are not the proof's.
+
+    Rates that are prescribed do not stand in its way: they are decades apart, and may have lost to a change that only
+    did as well at this very rate.
     """
     rate = next((c.rate for c in made_of.candidates if c.standing == "original"), 1.0)
-    if rate == 1.0 or any(set_the_rate(c.remedies) for c in made_of.candidates):
-        return cure
     remedies = (f"{RATE}:{rate:g}",)
+    if rate == 1.0 or remedies in (c.remedies for c in made_of.candidates if c.standing == "winner"):
+        return cure
     try:
         proof = prove_with(runner, Design(remedies, own, wish.steps, (1.0,), True, end), progress, separate)
     except InputError:  # an optimizer without one rate to multiply

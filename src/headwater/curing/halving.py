@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from headwater.curing.candidates import Remedies, regularises
-from headwater.records import Candidate, Message
+from headwater.records import Candidate, InputError, Message
 from headwater.records.cure import Standing
 from headwater.remedies import seeds
 from headwater.remedies.bench import Run
@@ -27,6 +27,9 @@ from headwater.remedies.tuning import mean_metric
 SHORTEST = 10  # steps: fewer say nothing of a learning rate
 _ROUNDS = (4, 2, 1)  # a round's runs are 1/4, 1/2 and all of the steps
 _SEEDS = (1, 1, 2)  # of each round
+# Whoever is not among the first three at half of the steps hardly wins at all of them, and full runs over two seeds are
+# what a search costs most. Regularisers show late: all of their better half goes on.
+_FINALISTS = 3
 _LAST = 5  # steps whose mean loss breaks ties: networks that are all at chance may still be on their way
 
 Tell = Callable[[Message], None]
@@ -49,6 +52,11 @@ class _Contender:
         metric = -math.inf if math.isnan(self.metric) else self.metric
         return metric, -self.loss if math.isfinite(self.loss) else -math.inf, -abs(math.log(self.rate))
 
+    def rank_at_the_end(self) -> tuple[float, ...]:
+        """The same, and of those with one metric the fewer changes before the lower loss."""
+        metric, *others = self.rank()
+        return metric, -len(self.remedies), *others
+
 
 @dataclass
 class Halving:
@@ -70,24 +78,55 @@ class Halving:
     first_seed: int
     deadline: float = math.inf
     known: dict[Remedies, list[_Contender]] = field(default_factory=dict)
+    _alive: list[_Contender] = field(default_factory=list)
 
     def search(self, tell: Tell | None = None, progress: Progress | None = None) -> Remedies | None:
-        """The candidate that did best, ``None`` if none did better than the original at its best rate."""
+        """The candidate that did best, ``None`` if none did better than the original at its best rate.
+
+        Where the time was up before any of them had its turn, the likeliest goes to the proof untried.
+        """
         lengths = list(dict.fromkeys(max(self.steps // part, min(SHORTEST, self.steps)) for part in _ROUNDS))
         if regularises(self.tried):  # what keeps a network from learning by heart looks worse at first
             lengths = lengths[-2:]
         alive = [_Contender(remedies, rate) for remedies in ((), *self.tried) for rate in self._grid(remedies)]
         for contender in alive:
             self.known.setdefault(contender.remedies, []).append(contender)
-        counter = _counter(progress, alive, lengths)
+        counter = _counter(progress, alive, lengths, self._most(True))
         self.runner.telling(counter)
+        self._alive = alive
         for number, length in enumerate(lengths):
             last = number == len(lengths) - 1
             alive = self._round(alive, length, _SEEDS[number - len(lengths)], tell, first=number == 0)
             if last or not any(contender.remedies for contender in alive) or time.monotonic() > self.deadline:
                 break
-            alive = self._better_half(alive)
-        return self._winner(alive)
+            self._alive = alive = self._better_half(alive, self._most(number + 2 == len(lengths)))
+        self._alive = []
+        return self._winner(alive) if self._tried_any() else self._likeliest()
+
+    def _most(self, finals_are_next: bool) -> int | None:
+        return _FINALISTS if finals_are_next and not regularises(self.tried) else None
+
+    def rates_left(self, winner: Remedies) -> tuple[float, ...]:
+        """The rates at which the winner or the original has run at full length: the others have lost on both sides.
+
+        All of them where the search had no time to come so far.
+        """
+        sides = [c for remedies in (winner, ()) for c in self.known.get(remedies, []) if c.steps >= self.steps]
+        there = {c.remedies for c in sides} == {winner, ()}
+        return tuple(rate for rate in self.rates if not there or any(c.rate == rate for c in sides))
+
+    def _tried_any(self) -> bool:
+        return any(contender.steps for remedies, own in self.known.items() if remedies for contender in own)
+
+    def _likeliest(self) -> Remedies | None:
+        """The first candidate that can be made of this model."""
+        for remedies in self.tried:
+            try:
+                self.runner.bench.edits(self.first_seed, remedies)
+            except InputError:
+                continue
+            return remedies
+        return None
 
     def standings(self, winner: Remedies | None) -> tuple[Candidate, ...]:
         """Each candidate at its best rate; those that trained longest first, then by metric."""
@@ -108,7 +147,10 @@ class Halving:
             return "winner"
         if not contender.steps:
             return "not_tried"
-        return "failed" if all(c.failure for c in self.known[contender.remedies]) else "dropped"
+        if all(c.failure for c in self.known[contender.remedies]):
+            return "failed"
+        going_on = any(c.remedies == contender.remedies and not c.failure for c in self._alive)
+        return "in_the_race" if going_on else "dropped"
 
     def _grid(self, remedies: Remedies) -> tuple[float, ...]:
         """One rate for what sets the rate itself, and for regularisers, whose strength is what is searched."""
@@ -152,18 +194,21 @@ class Halving:
         )
 
     @staticmethod
-    def _better_half(alive: list[_Contender]) -> list[_Contender]:
-        """The better half of the candidates' contenders; of the original its best rate and its own."""
+    def _better_half(alive: list[_Contender], most: int | None = None) -> list[_Contender]:
+        """The better half of the candidates' contenders, at most so many; of the original its best rate and its own."""
         own = [c for c in alive if not c.remedies]
         others = sorted((c for c in alive if c.remedies), key=_Contender.rank, reverse=True)
         kept = [c for c in own if c is max(own, key=_Contender.rank) or c.rate == 1.0]
-        return kept + others[: math.ceil(len(others) / 2)]
+        return kept + others[: min(math.ceil(len(others) / 2), most or len(others))]
 
     @staticmethod
     def _winner(alive: list[_Contender]) -> Remedies | None:
-        """Whoever beats the original, which for a remedy of the learning rate is the one at its own rate."""
+        """Whoever beats the original, which for a remedy of the learning rate is the one at its own rate.
+
+        Of candidates that do equally well the one that changes least.
+        """
         own = [c for c in alive if not c.remedies]
-        for best in sorted((c for c in alive if c.remedies), key=_Contender.rank, reverse=True):
+        for best in sorted((c for c in alive if c.remedies), key=_Contender.rank_at_the_end, reverse=True):
             beside = [c for c in own if c.rate == 1.0] if set_the_rate(best.remedies) else own
             if all(not best.metric <= c.metric for c in beside):
                 return best.remedies
@@ -187,12 +232,16 @@ def _take(contender: _Contender, length: int, trials: list[Trial]) -> None:
     contender.loss = statistics.fmean(ends) if ends else math.inf
 
 
-def _counter(progress: Progress | None, alive: list[_Contender], lengths: list[int]) -> Callable[[int], None]:
+def _counter(
+    progress: Progress | None, alive: list[_Contender], lengths: list[int], finalists: int | None
+) -> Callable[[int], None]:
     """Counts steps against the most there may be."""
     left, total = len(alive), 0
     for number, length in enumerate(lengths):
         total += left * length * _SEEDS[number - len(lengths)]
         left = math.ceil(left / 2) + 1
+        if finalists is not None and number + 2 == len(lengths):
+            left = min(left, finalists + 2)
     done = 0
 
     def advance(steps: int) -> None:

@@ -40,8 +40,18 @@ def for_gradient_scale(flow: Flow) -> tuple[Prescription, ...]:
         shortcuts, tailored = _shortcuts(flow), _if_plain(flow, "activation.tailored")
         return (to_tanh, *shortcuts, *tailored, to_relu)
     if used and all(ACTIVATIONS[name].family == "s_shaped" for name in used):
-        return (prescription("init.xavier"), *_shortcuts(flow), to_relu)
-    return (prescription("init.he"), *_shortcuts(flow))
+        return (prescription("init.xavier"), *_shortcuts(flow), to_relu, *_if_deep(flow))
+    return (prescription("init.he"), *_shortcuts(flow), *_if_deep(flow))
+
+
+def _if_deep(flow: Flow) -> tuple[Prescription, ...]:
+    """What keeps inputs apart at any depth, for plain networks past the depth at which other weights alone do.
+
+    He's weights bring a gradient back through a thousand rectifiers, and no input with it
+    (examples/thousand_layers.py).
+    """
+    plain = not any(row.site.kind == "join" for row in flow.sites)
+    return _isometries(flow) if plain and _is_deep(flow) else ()
 
 
 def _shortcuts(flow: Flow) -> tuple[Prescription, ...]:
@@ -82,13 +92,17 @@ def for_collapse(flow: Flow) -> tuple[Prescription, ...]:
 
     A pre-norm shortcut goes with any activation, and changes more.
     """
+    return (*_isometries(flow), *_if_plain(flow, "structure.prenorm"))
+
+
+def _isometries(flow: Flow) -> tuple[Prescription, ...]:
+    """Weights or activations that keep lengths and angles from layer to layer, by what the activations are."""
     families = {ACTIVATIONS[name].family for name in hidden_activations(flow)}
-    shortcuts = _if_plain(flow, "structure.prenorm")
     if families == {"rectifier"}:
-        return (prescription("init.mirrored"), prescription("activation.tailored_leaky"), *shortcuts)
+        return prescription("init.mirrored"), prescription("activation.tailored_leaky")
     if hidden_activations(flow) <= {"tanh", "softsign", "hardtanh"}:
-        return (prescription("init.orthogonal"), prescription("activation.tailored"), *shortcuts)
-    return (prescription("activation.tailored"), *shortcuts)
+        return prescription("init.orthogonal"), prescription("activation.tailored")
+    return (prescription("activation.tailored"),)
 
 
 def hidden_activations(flow: Flow) -> set[str]:

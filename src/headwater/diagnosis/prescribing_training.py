@@ -1,6 +1,7 @@
 """Which changes to the training a finding calls for, best first: the optimizer, the loss, the data, regularisation."""
 
 import math
+import statistics
 from dataclasses import replace
 
 from headwater.diagnosis.prescribing import for_gradient_scale, prescription
@@ -59,7 +60,8 @@ def longer_steps(usual: float) -> tuple[Prescription, ...]:
         usual: Median ‖Δw‖/‖w‖.
     """
     decades = _decades(usual, SMALLEST_STEP_UP, LARGEST_STEP_UP)
-    tries = [decades, decades - 1] if decades > SMALLEST_STEP_UP else [decades, decades + 1]
+    # The ratio of a weight that is small tells too little, that of one that is large too much: a decade either way.
+    tries = [d for d in (decades, decades - 1, decades + 1) if d >= SMALLEST_STEP_UP]
     return tuple(change(f"optimisation.learning_rate:{10**d}", text="longer_steps") for d in tries)
 
 
@@ -86,8 +88,9 @@ def for_still_weights(cause: str, flow: Flow) -> tuple[Prescription, ...]:
     if cause == "detached_graph":
         return (attach_graph(),)
     if cause == "learning_rate_low":
-        ratios = [p.update_ratio for p in flow.parameters if p.update_ratio]
-        return longer_steps(max(ratios, default=0.0))
+        # Of matrices: a bias that starts at zero is itself no more than its steps so far, however short they are.
+        ratios = [p.update_ratio for p in flow.parameters if p.update_ratio and len(p.shape) > 1]
+        return longer_steps(statistics.median(ratios) if ratios else 0.0)
     return for_gradient_scale(flow) if cause == "numeric_underflow" else ()
 
 
@@ -176,15 +179,8 @@ def for_overflow(flow: Flow) -> tuple[Prescription, ...]:
 
 def for_misused_normalisation(kind: str) -> tuple[Prescription, ...]:
     """Against batch normalisation over ``few_values``, with statistics ``never_gathered`` or ``never_moving``."""
-    if kind == "few_values":
-        return (
-            advice(
-                "per_sample",
-                "# nn.BatchNorm1d(features)    becomes    nn.LayerNorm(features)\n"
-                "# nn.BatchNorm2d(channels)    becomes    nn.GroupNorm(groups, channels)",
-            ),
-        )
-    return (change("normalisation.gather"),)
+    by_itself = change("normalisation.per_sample")
+    return (by_itself,) if kind == "few_values" else (change("normalisation.gather"), by_itself)
 
 
 def against_overfitting() -> tuple[Prescription, ...]:

@@ -9,7 +9,7 @@ from headwater.records.proof import Proof
 from headwater.records.run_info import RunInfo
 
 CureVerdict = Literal["proven", "not_proven", "nothing_to_fix"]
-Standing = Literal["original", "winner", "dropped", "failed", "not_tried"]
+Standing = Literal["original", "winner", "dropped", "failed", "not_tried", "in_the_race"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class Candidate:
 
     Attributes:
         remedies: Applied in this order; none for the original, which is trained beside them.
-        standing: ``winner`` was put to the proof; ``failed`` broke off at every rate; ``not_tried`` found no time.
+        standing: ``winner`` was put to the proof; ``failed`` broke off at every rate; ``not_tried`` found no time;
+            ``in_the_race`` was still to go on when the search was interrupted.
         rate: Factor on the experiment's own learning rate that did best.
         steps: Of its longest runs: those that were dropped early trained less.
         metric: Mean metric after them; NaN where it broke off.

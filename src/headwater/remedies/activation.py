@@ -27,12 +27,13 @@ def _plan(activation_id: str, model: nn.Module, order: Order, seed: int) -> tupl
     if not hidden_activations(order):
         raise NotApplicableError(
             f"activation.{activation_id}: {type(model).__name__} has no activation between two layers that could be "
-            f"exchanged. Put one there: {ACTIVATIONS[activation_id].constructor}."
+            f"exchanged. Put one there: {ACTIVATIONS[activation_id].constructor}, or activation.relu_between where "
+            "layers follow each other with nothing in between."
         )
     if not others:
         raise NotApplicableError(
             f"activation.{activation_id}: {type(model).__name__} has no hidden activation that is not {activation_id} "
-            "already."
+            f"already. For another one: activation.{'tanh' if activation_id == 'relu' else 'relu'}."
         )
     refuse_functions(f"activation.{activation_id}", others)
     places = {aliases(model, step.module): _like(activation_id, model, order, step) for step in others}

@@ -88,11 +88,13 @@ class _Inputs:
     """What arrives at one layer.
 
     Attributes:
+        weights: Of the model, by ``id``.
         data: What no weight has had a part in.
         computed: Whether anything else came too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, weights: set[int]) -> None:
+        self.weights = weights
         self.data: list[Tensor] = []
         self.computed = False
 
@@ -100,10 +102,27 @@ class _Inputs:
         given = next((v for v in chain(args, kwargs.values()) if isinstance(v, Tensor)), None)
         if given is None or not given.is_floating_point() or given.dim() < 2 or not torch.is_grad_enabled():
             return
-        if given.requires_grad:
+        if given.requires_grad and self._has_a_weight(given):
             self.computed = True
         else:
             self.data.append(given.detach())
+
+    def _has_a_weight(self, given: Tensor) -> bool:
+        """Whether a weight had a part in it; who differentiates a network by its input lets the data ask for a
+        gradient too.
+        """
+        if given.grad_fn is None:
+            return id(given) in self.weights
+        waiting, seen = [given.grad_fn], set()
+        while waiting:
+            node = waiting.pop()
+            if node in seen:
+                continue
+            seen.add(node)
+            if id(getattr(node, "variable", None)) in self.weights:
+                return True
+            waiting += [before for before, _ in node.next_functions if before is not None]
+        return False
 
 
 def _plan(model: nn.Module, order: Order, seed: int, data: Data) -> tuple[Edit, ...]:
@@ -145,11 +164,12 @@ def _refuse_what_breaks(model: nn.Module, edits: list[Standardise], data: Data) 
 
 
 def _inputs(model: nn.Module, data: Data) -> dict[str, _Inputs]:
-    """What arrives at each layer with weights; all of these count as trained: what needs no gradient is data."""
+    """What arrives at each layer with weights; all of these count as trained: what none has had a part in is data."""
     found: dict[str, _Inputs] = {}
+    weights = {id(parameter) for parameter in model.parameters()}
     for name, module in model.named_modules():
         if name and module_kind(module) in ("affine", "recurrent"):
-            found[name] = _Inputs()
+            found[name] = _Inputs(weights)
             module.register_forward_pre_hook(found[name].note, with_kwargs=True)
     for parameter in model.parameters():
         if parameter.is_floating_point():

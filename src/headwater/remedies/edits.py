@@ -281,6 +281,16 @@ def set_everywhere(names: tuple[str, ...], variable: str) -> list[str]:
     return [f"model.set_submodule({name!r}, {variable})" for name in names]
 
 
+def traced_forward(comment: str, function: str, owner: str, rows: list[str]) -> list[str]:
+    """Lines that let a function rewrite the traced forward of ``owner``, with a row for each place in it."""
+    return [
+        f"# {comment}",
+        f"{function}(model.get_submodule({owner!r}), [",
+        *(f"    {row}," for row in rows),
+        "])",
+    ]
+
+
 def wrapped(names: list[str], indent: int) -> str:
     """A list of names, several lines long where it has to be, inside a statement indented by ``indent``."""
     text = repr(names)

@@ -11,7 +11,7 @@ from torch import fx, nn
 from headwater.probes.classify import call_parameters, functional_activation, scalar_parameters
 from headwater.probes.preserve import random_states, restore_random_states
 from headwater.records.site import Scalar
-from headwater.remedies.edits import Edit, wrapped
+from headwater.remedies.edits import Edit, traced_forward, wrapped
 from headwater.remedies.order import Order, Step, named_function
 from headwater.remedies.remedy import NotApplicableError
 from headwater.remedies.rewriting import OwnForward, graph_of, let_compute, put_modules_for_functions
@@ -74,13 +74,9 @@ class ModulesForFunctions(Edit):
 
     def lines(self) -> list[str]:
         """One call."""
-        rows = [f"    ({p.node!r}, {p.name!r}, {p.constructor}, {p.in_place})," for p in self.places]
-        return [
-            "# Activations called as functions become modules; the forward is traced, and computes what it did",
-            f"put_modules_for_functions(model.get_submodule({self.owner!r}), [",
-            *rows,
-            "])",
-        ]
+        comment = "Activations called as functions become modules; the forward is traced, and computes what it did"
+        rows = [f"({p.node!r}, {p.name!r}, {p.constructor}, {p.in_place})" for p in self.places]
+        return traced_forward(comment, put_modules_for_functions.__name__, self.owner, rows)
 
     def definitions(self) -> tuple[Any, ...]:
         """What traces and rewrites."""

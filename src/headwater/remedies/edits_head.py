@@ -1,7 +1,9 @@
 """Change what a network ends with."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
+import torch
 from torch import nn
 
 from headwater.remedies.edits import Edit, set_everywhere
@@ -47,3 +49,39 @@ class ReplaceHead(Edit):
     @property
     def _arguments(self) -> dict[str, int]:
         return {} if self.dim is None else {"dim": self.dim}
+
+
+def logits_of_softmax(module: nn.Module, args: object, output: torch.Tensor) -> torch.Tensor:
+    """Logarithms of probabilities, which are logits up to a number that is the same for all classes."""
+    return output.clamp_min(torch.finfo(output.dtype).tiny).log()
+
+
+def logits_of_sigmoid(module: nn.Module, args: object, output: torch.Tensor) -> torch.Tensor:
+    """What a sigmoid was taken of, up to the largest that a probability below 1 can stand for."""
+    return torch.logit(output, eps=torch.finfo(output.dtype).eps)
+
+
+UNDO = {"softmax": logits_of_softmax, "sigmoid": logits_of_sigmoid}
+
+
+@dataclass(frozen=True)
+class UndoAtTheEnd(Edit):
+    """Let a network that ends in a softmax or sigmoid of its ``forward`` give the logits again.
+
+    Attributes:
+        kind: ``softmax`` or ``sigmoid``.
+    """
+
+    kind: str
+
+    def apply(self, model: nn.Module) -> None:
+        """By a hook: what stands in a forward stays as it is written."""
+        model.register_forward_hook(UNDO[self.kind])
+
+    def lines(self) -> list[str]:
+        """One line."""
+        return [f"model.register_forward_hook({UNDO[self.kind].__name__})"]
+
+    def definitions(self) -> tuple[Any, ...]:
+        """The hook."""
+        return (UNDO[self.kind],)

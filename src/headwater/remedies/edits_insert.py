@@ -13,10 +13,10 @@ from headwater.remedies.order import Order, Step
 
 @dataclass(frozen=True)
 class Beside:
-    """A module to put beside an activation.
+    """A module to put beside another.
 
     Attributes:
-        names: Every name the activation goes by.
+        names: Every name the other one goes by.
         kind: Class in ``torch.nn``.
         arguments: What the class is made with.
         like: Name of the layer whose device and dtype it takes; ``""`` where all of the model's are alike.
@@ -46,43 +46,50 @@ class Beside:
 
 @dataclass(frozen=True)
 class InsertBeside(Edit):
-    """Put a module right before or right after some activations, in an ``nn.Sequential`` that takes their place.
+    """Put a module right before or right after some others, in an ``nn.Sequential`` that takes their place.
 
-    So no other module's name changes, and any ``forward`` that calls the activation calls both.
+    So no other module's name changes, and any ``forward`` that calls what was there calls both.
 
     Attributes:
         places: What goes where.
-        side: On which side of the activation.
-        site: What sort of operation the modules are.
+        side: On which side of what is there.
+        site: What sort of operation the new modules are.
+        activation: Id of the activation, if they are one.
     """
 
     places: tuple[Beside, ...]
     side: Literal["before", "after"]
     site: SiteKind
+    activation: str | None = None
 
     @property
     def renames(self) -> bool:
-        """The activation's name grows by its place in the pair."""
+        """The name of what was there grows by its place in the pair."""
         return True
 
+    @property
+    def _held(self) -> str:
+        """What the patch calls the module that was there."""
+        return "module" if self.activation else "activation"
+
     def apply(self, model: nn.Module) -> None:
-        """New modules go where the model's weights are and take the mode of the activation."""
+        """New modules go where the model's weights are and take the mode of what was there."""
         for place in self.places:
-            activation = model.get_submodule(place.names[0])
+            there = model.get_submodule(place.names[0])
             new = place.make(model)
-            pair = nn.Sequential(new, activation) if self.side == "before" else nn.Sequential(activation, new)
+            pair = nn.Sequential(new, there) if self.side == "before" else nn.Sequential(there, new)
             for name in place.names:
-                model.set_submodule(name, pair.train(activation.training))
+                model.set_submodule(name, pair.train(there.training))
 
     def lines(self) -> list[str]:
-        """A loop over the activations beside which the same is put."""
-        lines = []
+        """A loop over the modules beside which the same is put."""
+        lines, held = [], self._held
         for (constructor, several), run in groupby(self.places, key=lambda p: (p.constructor, len(p.names) > 1)):
             made = [
-                "activation = model.get_submodule({})",
+                f"{held} = model.get_submodule({{}})",
                 f"new = {constructor}",
-                f"pair = nn.Sequential({'new, activation' if self.side == 'before' else 'activation, new'})",
-                "pair.train(activation.training)",
+                f"pair = nn.Sequential({f'new, {held}' if self.side == 'before' else f'{held}, new'})",
+                f"pair.train({held}.training)",
             ]
             if several:
                 for place in run:
@@ -93,14 +100,20 @@ class InsertBeside(Edit):
         return lines
 
     def order_after(self, order: Order) -> Order:
-        """Each activation is two steps now."""
+        """Each of the modules is two steps now.
+
+        Where a new activation follows an affine map is known by what runs next alone: the places that were measured
+        know nothing of it.
+        """
         names = {name for place in self.places for name in place.names}
         steps: list[Step] = []
         for step in order:
-            if step.module not in names or step.activation is None or step.functional:
+            if self.activation is not None and step.kind == "affine":
+                step = replace(step, followed_by=None)
+            if step.module not in names or step.functional:
                 steps.append(step)
                 continue
-            pair = [Step("", self.site, shape=step.shape), step]
+            pair = [Step("", self.site, self.activation, shape=step.shape), step]
             if self.side == "after":
                 pair.reverse()
             steps += [replace(part, module=f"{step.module}.{index}") for index, part in enumerate(pair)]

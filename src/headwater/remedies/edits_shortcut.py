@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from headwater.remedies.edits import Edit, weight_like
+from headwater.remedies.edits import Edit, traced_forward, weight_like
 from headwater.remedies.order import Order, Step
 from headwater.remedies.rewriting import OwnForward, graph_of, let_compute, put_joins
 from headwater.remedies.shortcut import GatedJoin, Join, Shortcut, put_shortcut
@@ -139,13 +139,9 @@ class ShortcutsInForward(Edit):
             weight = weight_like(block.layer)
             norm = f"('norm_{block.number}', {block.norm_code(weight)})" if block.norm else "None"
             join = f"('join_{block.number}', {block.join_code(weight)})"
-            rows.append(f"    ({block.parts[0]!r}, {block.parts[-1]!r}, {norm}, {join}),")
-        return [
-            "# The forward is traced, and calls these beside what it called before",
-            f"put_joins(model.get_submodule({self.owner!r}), [",
-            *rows,
-            "])",
-        ]
+            rows.append(f"({block.parts[0]!r}, {block.parts[-1]!r}, {norm}, {join})")
+        comment = "The forward is traced, and calls these beside what it called before"
+        return traced_forward(comment, put_joins.__name__, self.owner, rows)
 
     def definitions(self) -> tuple[Any, ...]:
         """The modules, and what traces and rewrites."""

@@ -3,8 +3,9 @@
 ``cross_entropy`` takes the softmax itself, and ``binary_cross_entropy_with_logits`` the sigmoid: applied twice, no
 class ever gets a probability above e/(e + classes - 1), and the gradient is small where the network is most wrong. The
 module becomes ``nn.Identity``, so no name changes; before ``nll_loss``, which wants logarithms, ``nn.Softmax`` becomes
-``nn.LogSoftmax``. One training step is run to see what the losses are given. A function in a ``forward`` is out of
-reach; the message names its line. Wrong where something else takes the outputs for probabilities: what compares them
+``nn.LogSoftmax``. A function at the end of a ``forward`` is undone by a hook behind it, as logarithms of probabilities
+are logits up to a constant; one in a loss is out of reach, and the message names its line. One training step is run to
+see what the losses are given. Wrong where something else takes the outputs for probabilities: what compares them
 with 0.5 has to compare with 0, and whoever wants probabilities takes the softmax or the sigmoid there. Costs nothing.
 
 Source: PyTorch documentation of ``CrossEntropyLoss``, ``BCEWithLogitsLoss`` and ``NLLLoss``.
@@ -13,8 +14,8 @@ Source: PyTorch documentation of ``CrossEntropyLoss``, ``BCEWithLogitsLoss`` and
 from torch import nn
 
 from headwater.remedies.data import Data
-from headwater.remedies.edits import Edit
-from headwater.remedies.edits_head import ReplaceHead
+from headwater.remedies.edits import Edit, copied_model
+from headwater.remedies.edits_head import ReplaceHead, UndoAtTheEnd
 from headwater.remedies.loss_calls import Squashed, squashed_before_loss
 from headwater.remedies.order import Order
 from headwater.remedies.places import aliases
@@ -36,7 +37,23 @@ def _plan(model: nn.Module, order: Order, seed: int, data: Data) -> tuple[Edit, 
     wrong = [each for each in squashed if (each.loss, each.kind) in WRONG]
     if not wrong:
         raise NotApplicableError(f"{ID}: {_why_not(model, losses, squashed)}")
+    kinds = {each.kind for each in wrong}
+    if all(each.module is None for each in wrong) and len(kinds) == 1:
+        undo = UndoAtTheEnd(kinds.pop())
+        if _is_at_the_end(model, undo, data):
+            return (undo,)
     return tuple(dict.fromkeys(_edit(model, each) for each in wrong))
+
+
+def _is_at_the_end(model: nn.Module, undo: UndoAtTheEnd, data: Data) -> bool:
+    """Whether the losses are given logits once the forward's output is undone; by a step of a copy."""
+    tried = copied_model(model)
+    undo.apply(tried)
+    try:
+        _, squashed = squashed_before_loss(tried, data)
+    except Exception:  # an output that is no tensor, say: whatever it is, the forward is not undone like this
+        return False
+    return not any((each.loss, each.kind) in WRONG for each in squashed)
 
 
 def _edit(model: nn.Module, found: Squashed) -> Edit:

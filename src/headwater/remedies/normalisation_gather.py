@@ -1,8 +1,9 @@
 """Batch normalisation gathers statistics again: training mode, and a momentum that lets them move.
 
 In eval mode a layer divides by running statistics, which before any training are 0 and 1, so that it normalises
-nothing; with momentum 0 they stay there, and the evaluated network is not the one that was trained. Applies to
-``nn.BatchNorm`` modules in eval mode or with momentum 0, which becomes PyTorch's 0.1. Wrong where trained statistics
+nothing; with momentum 0 they stay there, with a millionth they are there for a training's length, and the evaluated
+network is not the one that was trained. Applies to ``nn.BatchNorm`` modules in eval mode or with a momentum below 0.01,
+which becomes PyTorch's 0.1. Wrong where trained statistics
 are frozen on purpose (fine-tuning in small batches), and without effect where the loop itself calls ``eval()`` before
 it trains. Costs nothing. Applied twice, there is nothing left to change.
 
@@ -20,6 +21,7 @@ from headwater.remedies.remedy import NotApplicableError, Remedy
 
 ID = "normalisation.gather"
 MOMENTUM = 0.1
+STILL = 0.01  # after a hundred batches a third of the statistics would be what they began with, and more below
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Gather(Edit):
 
     Attributes:
         evaluating: Names of those in eval mode.
-        still: Names of those whose momentum is 0.
+        still: Names of those whose momentum is 0 or next to it.
     """
 
     evaluating: tuple[str, ...]
@@ -62,7 +64,7 @@ class Gather(Edit):
 def _plan(model: nn.Module, order: Order, seed: int) -> tuple[Edit, ...]:
     norms = [(name, module) for name, module in model.named_modules() if isinstance(module, _BatchNorm)]
     evaluating = tuple(name for name, module in norms if not module.training)
-    still = tuple(name for name, module in norms if module.momentum == 0.0)
+    still = tuple(name for name, module in norms if module.momentum is not None and module.momentum < STILL)
     if not norms or not (evaluating or still):
         what = "has no batch normalisation; normalisation.batch puts it in"
         if norms:

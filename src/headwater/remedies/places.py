@@ -18,7 +18,7 @@ def hidden_modules(remedy_id: str, model: nn.Module, order: Order) -> list[Step]
     if not steps:
         raise NotApplicableError(
             f"{remedy_id}: {type(model).__name__} has no activation between two layers. Put one in first: "
-            f'["activation.relu", ...] exchanges those that are there; where there is none, add nn.ReLU().'
+            f'["activation.relu_between", ...] does where layers follow each other with nothing in between.'
         )
     refuse_functions(remedy_id, steps)
     return steps
@@ -93,14 +93,19 @@ def is_dropout(model: nn.Module, step: Step) -> bool:
     return not step.functional and isinstance(model.get_submodule(step.module), nn.modules.dropout._DropoutNd)
 
 
+def names_of(model: nn.Module, name: str) -> tuple[str, ...]:
+    """Every name a module goes by, so that a reused one is replaced everywhere."""
+    module = model.get_submodule(name)
+    return tuple(other for other, found in model.named_modules(remove_duplicate=False) if found is module)
+
+
 def aliases(model: nn.Module, name: str) -> tuple[str, ...]:
-    """Every name an activation goes by, so that a reused one is replaced everywhere.
+    """Every name an activation goes by.
 
     Raises:
         NotApplicableError: If it is the model itself, or part of a tailored one.
     """
-    module = model.get_submodule(name)
-    names = tuple(other for other, found in model.named_modules(remove_duplicate=False) if found is module)
+    names = names_of(model, name)
     if "" in names:
         raise NotApplicableError("the model is itself an activation: wrap it in nn.Sequential to give it a place.")
     outer = name.rpartition(".")[0]

@@ -300,13 +300,15 @@ def _about(runner: Runner, design: Design, separate: bool) -> dict[str, Any]:
     }
 
 
-def _intervals(design: Design, seen: _Seen) -> tuple[tuple[float, float], tuple[float, float]]:
+def _intervals(design: Design, seen: _Seen, stopped: Stopped = "") -> tuple[tuple[float, float], tuple[float, float]]:
     """Of treated minus original, and of treated minus placebo."""
     arms: tuple[ArmName, ...] = ("original", "treated", "placebo")
     step = resolution_of(metric for arm in arms for metric in seen.metrics(arm))
     done = len(seen.seeds)
-    # Cut short by Ctrl-C before its first look, a proof has Student's interval and no verdict.
-    looked = critical_values(len(design.seeds)).get(done) if design.stop_early else None
+    # Cut short by Ctrl-C before its first look, a proof has Student's interval and no verdict. Time runs out whatever
+    # was seen, so that the look it leaves is the last one, and may spend what the others have left.
+    ended = done if stopped == "time" else None
+    looked = critical_values(len(design.seeds), ended).get(done) if design.stop_early else None
     critical = looked or _students(done)
     original, placebo = (interval(seen.differences(arm), critical, step) for arm in ("original", "placebo"))
     return original, placebo
@@ -322,7 +324,7 @@ def _verdict(
     wall_time_s: float,
 ) -> Proof:
     means = {arm: statistics.fmean(seen.metrics(arm)) for arm in ARMS}
-    against_original, against_placebo = _intervals(design, seen)
+    against_original, against_placebo = _intervals(design, seen, stopped)
     looked = len(seen.seeds) in looks(len(design.seeds))
     return Proof(
         remedies=design.remedies,

@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from headwater.records import InputError
 from headwater.remedies import (
     activation,
+    activation_relu_between,
     activation_tanh_out,
     data_standardise,
     init_critical,
@@ -22,6 +23,7 @@ from headwater.remedies import (
     normalisation_gather,
     normalisation_group,
     normalisation_layer,
+    normalisation_per_sample,
     normalisation_rms,
     optimisation_adaptive_clip,
     optimisation_clip_norm,
@@ -50,6 +52,7 @@ REMEDIES: dict[str, Remedy] = {
     for remedy in (
         *activation.REMEDIES,
         activation_tanh_out.REMEDY,
+        activation_relu_between.REMEDY,
         tailored.REMEDY,
         tailored_leaky.REMEDY,
         *init_naive.REMEDIES,
@@ -64,6 +67,7 @@ REMEDIES: dict[str, Remedy] = {
         normalisation_batch.REMEDY,
         normalisation_layer.REMEDY,
         normalisation_gather.REMEDY,
+        normalisation_per_sample.REMEDY,
         normalisation_rms.REMEDY,
         normalisation_group.REMEDY,
         structure_rezero.REMEDY,

@@ -41,18 +41,22 @@ def looks(seeds: int) -> tuple[int, ...]:
 
 
 @cache
-def critical_values(seeds: int) -> dict[int, float]:
+def critical_values(seeds: int, ended: int | None = None) -> dict[int, float]:
     """Per look, how many standard errors the mean difference must be away from 0.
 
     Args:
         seeds: How many there will be at most, from 2.
+        ended: The look at which the proof ended for a reason that has nothing to do with what was seen (its time was
+            up): all of the error that is left is spent there, as at the last look of a proof that was to be so long
+            (Lan and DeMets 1983: looks need not be planned as long as they do not hang on the data).
 
     Example:
         >>> {look: round(value, 1) for look, value in critical_values(3).items()}
         {3: 4.3}
     """
     alpha = 1 - CONFIDENCE
-    spent = [_spent(look / seeds, alpha) for look in looks(seeds)]
+    last = seeds if ended is None else ended
+    spent = [_spent(look / seeds, alpha) for look in looks(seeds) if look <= last]
     spent[-1] = alpha
     values: dict[int, float] = {}
     generator = np.random.default_rng(0)
@@ -60,7 +64,7 @@ def critical_values(seeds: int) -> dict[int, float]:
     squares = np.zeros(_PATHS)
     inside = np.ones(_PATHS, dtype=bool)
     used = 0.0
-    for n in range(1, seeds + 1):
+    for n in range(1, last + 1):
         drawn = generator.standard_normal(_PATHS)
         total += drawn
         squares += drawn * drawn

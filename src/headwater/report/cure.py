@@ -138,7 +138,7 @@ def _spread(values: tuple[float, ...], shown: Callable[[float], str]) -> str:
 def standing(candidate: Candidate, words: Words) -> list[str]:
     """A candidate as cells of a table."""
     name = words.remedies(candidate.remedies) or words("proof.arm_original")
-    if candidate.standing in ("failed", "not_tried"):
+    if candidate.standing in ("failed", "not_tried") or not candidate.steps:
         return [name, words(f"cure.standing_{candidate.standing}"), "–", "–", "–"]
     told = [factor(candidate.rate), str(candidate.steps), number(candidate.metric)]
     return [name, words(f"cure.standing_{candidate.standing}"), *told]

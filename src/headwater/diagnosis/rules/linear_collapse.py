@@ -41,7 +41,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
             Evidence("bending_operations", 0, 1, source=SOURCE),
         ),
         causes=(Cause("no_nonlinearity", None, Message("cause.no_nonlinearity.why", {"layers": len(layers)})),),
-        prescriptions=(prescription("activation.relu", "init.he"),),
+        prescriptions=(prescription("activation.relu_between", "init.he"),),
         message=Message(
             "finding.linear_collapse",
             {"site": layers[0].site.name, "last": layers[-1].site.name, "layers": len(layers)},
