@@ -1,0 +1,189 @@
+// The way to the engine and back: one session, its events, and commands in turn.
+
+import { batch } from "@preact/signals";
+import { announcement } from "../state";
+import { say, t } from "../text";
+import { Refused, ask, numberOf, type Backward, type Details, type Diagnosis, type Facts, type Frame, type Lab, type Landscape, type Network, type Prediction, type Slot } from "./api";
+import {
+  backward, changedAt, contact, details, diagnoses, differences, draft, editing, facts, frames, lab, landscape, lastChange, layer, layerCount, networks, predictions, torchReady,
+  tracks, trouble, type Track,
+} from "./state";
+import type { Said } from "../data";
+
+let session = "";
+let source: EventSource | null = null;
+
+/** Trade the token for a cookie that no script can read, and take it out of the address. */
+export async function admitted(): Promise<void> {
+  const given = new URLSearchParams(location.hash.slice(1));
+  const token = given.get("token");
+  if (!token) return;
+  given.delete("token");
+  history.replaceState(null, "", location.pathname + location.search + (given.size ? `#${given}` : ""));
+  await fetch("/api/session", { method: "POST", headers: { "X-Headwater-Token": token } });
+}
+
+export async function loadFacts(): Promise<void> {
+  facts.value = await ask<Facts>("/api/lab/facts");
+  torchReady.value = facts.value.torch === "ready";
+}
+
+/** Begin a lab of one's own, or begin anew with another state. */
+export async function open(state: string | null, compared: string | null = null): Promise<void> {
+  const begun = await ask<{ id: string }>("/api/lab/sessions", state ? { state } : {});
+  leave();
+  session = begun.id;
+  forget();
+  listen();
+  if (compared) await command("compare", { state: compared });
+}
+
+/** A lab that nobody looks at need not be kept. */
+export function leave(): void {
+  source?.close();
+  if (session) void fetch(`/api/lab/sessions/${session}`, { method: "DELETE", keepalive: true }).catch(() => undefined);
+  session = "";
+}
+
+function forget(): void {
+  batch(() => {
+    lab.value = null;
+    networks.value = {};
+    frames.value = {};
+    diagnoses.value = {};
+    predictions.value = {};
+    details.value = {};
+    tracks.value = {};
+    differences.value = [];
+    backward.value = null;
+    landscape.value = null;
+    lastChange.value = null;
+    draft.value = {};
+    editing.value = "a";
+  });
+}
+
+function listen(): void {
+  const events = (source = new EventSource(`/api/lab/sessions/${session}/events`));
+  const on = <T>(name: string, take: (data: T) => void) =>
+    events.addEventListener(name, (event) => { if (events === source) due(() => take(JSON.parse((event as MessageEvent<string>).data) as T)); });
+  on<Lab>("lab", (data) => { lab.value = data; if (!data.slots.b) onlyA(); });
+  on<{ state: string }>("torch", (data) => { torchReady.value = data.state === "ready"; });
+  on<Network>("network", built);
+  on<Frame>("frame", measured);
+  on<Diagnosis>("diagnosis", (data) => { diagnoses.value = { ...diagnoses.value, [data.slot]: data }; });
+  on<Prediction>("prediction", (data) => { predictions.value = { ...predictions.value, [data.slot]: data }; });
+  on<Details>("details", (data) => { details.value = { ...details.value, [data.slot]: { ...details.value[data.slot], ...data } }; });
+  on<{ said: Said[] }>("difference", (data) => { differences.value = data.said; });
+  on<{ said: Said }>("trouble", (data) => { trouble.value = data.said; });
+  events.onopen = () => { contact.value = "live"; };
+  events.onerror = () => {
+    if (contact.value !== "lost") announcement.value = t("view.state_lost");
+    contact.value = "lost";
+  };
+}
+
+// Many events may come between two pictures: they are taken together, before the next.
+const waiting: (() => void)[] = [];
+
+function due(take: () => void): void {
+  waiting.push(take);
+  if (waiting.length > 1) return;
+  const flush = () => batch(() => { for (const one of waiting.splice(0)) one(); });
+  if (document.hidden) setTimeout(flush, 200);
+  else requestAnimationFrame(flush);
+}
+
+function onlyA(): void {
+  if (editing.value === "b") editing.value = "a";
+  for (const kept of [networks, frames, diagnoses, predictions, details, tracks] as { value: Partial<Record<Slot, unknown>> }[])
+    if (kept.value.b) kept.value = { a: kept.value.a };
+  differences.value = [];
+}
+
+function built(network: Network): void {
+  const { slot } = network;
+  networks.value = { ...networks.value, [slot]: network };
+  tracks.value = { ...tracks.value, [slot]: emptyTrack() };
+  changedAt.value = { ...changedAt.value, [slot]: [] };
+  const { [slot]: _, ...others } = details.value;
+  details.value = others;
+  backward.value = null;
+  landscape.value = null;
+  layer.value = Math.min(layer.value, layerCount.value);
+}
+
+const emptyTrack = (): Track => ({ x: [], loss: [], at: [], trainLoss: [], testLoss: [], train: [], test: [] });
+
+function measured(frame: Frame): void {
+  const before = tracks.value[frame.slot] ?? emptyTrack();
+  const anew = frame.step === 0 || (frame.course.length > 0 && before.x.length > 0 && frame.course[0][0] <= before.x[before.x.length - 1]);
+  const track = anew ? emptyTrack() : before;
+  const scores = anew ? frame.scores : frame.scores.filter(([step]) => !track.at.includes(step));
+  frames.value = { ...frames.value, [frame.slot]: frame };
+  tracks.value = {
+    ...tracks.value,
+    [frame.slot]: {
+      x: track.x.concat(frame.course.map(([step]) => step)), loss: track.loss.concat(frame.course.map(([, loss]) => numberOf(loss))),
+      at: track.at.concat(scores.map(([step]) => step)),
+      trainLoss: track.trainLoss.concat(scores.map((one) => numberOf(one[1]))), testLoss: track.testLoss.concat(scores.map((one) => numberOf(one[2]))),
+      train: track.train.concat(scores.map((one) => numberOf(one[3]))), test: track.test.concat(scores.map((one) => numberOf(one[4]))),
+    },
+  };
+}
+
+/** Tell the engine to do something; what it refuses is shown, and the lab stays as it is. */
+export async function command<T = null>(what: string, fields: Record<string, unknown> = {}): Promise<T | null> {
+  if (!session) return null;
+  try {
+    const answer = await ask<{ lab: Lab; result: T | null }>(`/api/lab/sessions/${session}/commands`, { do: what, ...fields });
+    lab.value = answer.lab;
+    if (!answer.lab.slots.b) onlyA();
+    trouble.value = null;
+    return answer.result;
+  } catch (error) {
+    trouble.value = error instanceof Refused && error.said ? error.said : t(error instanceof Refused ? "lab.page.refused" : "view.no_server");
+    return null;
+  }
+}
+
+let changing: Promise<void> | null = null;
+let queued: Record<string, unknown> = {};
+
+/** Change controls; while one change is on its way the next ones gather, and the last of each counts. */
+export function change(controls: Record<string, unknown>): void {
+  draft.value = { ...draft.value, ...controls };
+  queued = { ...queued, ...controls };
+  changing ??= work().finally(() => { changing = null; });
+}
+
+async function work(): Promise<void> {
+  while (Object.keys(queued).length) {
+    const [sent, slot] = [queued, editing.value];
+    queued = {};
+    const done = await command<{ kept: boolean; said: Said }>("change", { slot, controls: sent });
+    batch(() => {
+      if (done) {
+        lastChange.value = done.said;
+        announcement.value = say(done.said);
+        const step = lab.value?.slots[slot]?.step ?? 0;
+        if (done.kept && step) changedAt.value = { ...changedAt.value, [slot]: [...(changedAt.value[slot] ?? []), step] };
+      }
+      if (!Object.keys(queued).length) draft.value = {};
+    });
+  }
+}
+
+export const toggle = (): void => { void command(lab.value?.playing ? "pause" : "play"); };
+export const stepOnce = (): void => { void command("step", { steps: 1 }); };
+export const reset = (): void => { backward.value = null; void command("reset"); };
+
+export async function backwardPass(slot: Slot): Promise<void> {
+  const pass = await command<Backward>("backward", { slot });
+  if (pass) backward.value = { slot, pass, at: 0 };
+}
+
+export async function drawLandscape(slot: Slot): Promise<void> {
+  const found = await command<Landscape>("landscape", { slot, size: 25 });
+  if (found) landscape.value = found;
+}

@@ -1,0 +1,138 @@
+// The sentence: what is wrong, why, what to change; a button that does it, and what came of it.
+
+import { useState } from "preact/hooks";
+import type { Said } from "../../data";
+import { fromLog10, percent } from "../../numbers";
+import { say } from "../../text";
+import { Glyph } from "../../parts/verdict";
+import type { Cure, Diagnosis, Finding, Slot } from "../api";
+import { command } from "../engine";
+import { diagnoses, differences, frames, lab, levels, shownSlots, torchReady, tracks } from "../state";
+import { w } from "../words";
+import { slotName } from "./controls";
+
+export function Says() {
+  const relation = lab.value?.relation ?? "none";
+  if (!lab.value) return <section class="says waiting-says"><h1>{w("opening")}</h1></section>;
+  if (relation === "remedy" && lab.value.slots.b) return <Outcome />;
+  const slot: Slot = "a";
+  return (
+    <>
+      <Broken />
+      {shownSlots.value.map((one) => <Sentence key={one} slot={one} alone={relation === "none"} first={one === slot} />)}
+      {relation === "compare" && differences.value.length > 0 && <Differences />}
+    </>
+  );
+}
+
+function statusOf(diagnosis: Diagnosis | undefined): string {
+  if (!diagnosis) return "cannot_tell";
+  return diagnosis.findings[0]?.severity ?? (diagnosis.verdict === "healthy" ? "healthy" : "cannot_tell");
+}
+
+function Sentence({ slot, alone, first }: { slot: Slot; alone: boolean; first: boolean }) {
+  const diagnosis = diagnoses.value[slot];
+  const finding = diagnosis?.findings[0];
+  const status = statusOf(diagnosis);
+  const Heading = first ? "h1" : "h2";
+  return (
+    <section class={`says ${status}`} aria-live="polite">
+      <div>
+        {!alone && <p class="eyebrow">{slotName(slot)}</p>}
+        <Heading>{diagnosis && <Glyph status={status} />}<span>{diagnosis ? (finding ? say(finding.sentence) : say(diagnosis.headline)) : w(torchReady.value ? "measuring" : "torch_loading")}</span></Heading>
+        {finding && <Why finding={finding} />}
+        {diagnosis && diagnosis.findings.length > 1 && <More diagnosis={diagnosis} />}
+      </div>
+      {finding && finding.remedies.length > 0 && alone && <Cures cures={finding.remedies} />}
+    </section>
+  );
+}
+
+function Why({ finding }: { finding: Finding }) {
+  const cause = finding.causes[0];
+  if (!cause) return null;
+  return <p class="why"><b>{w("because")}</b> {say(cause.name)}{cause.share !== null ? ` (${percent(cause.share)})` : ""}. {say(cause.why)}</p>;
+}
+
+function More({ diagnosis }: { diagnosis: Diagnosis }) {
+  return (
+    <details>
+      <summary>{w("also", { count: diagnosis.findings.length - 1 })}</summary>
+      <ul class="plain">{diagnosis.findings.slice(1).map((one, i) => <li key={i}>{say(one.sentence)}</li>)}</ul>
+    </details>
+  );
+}
+
+function Cures({ cures }: { cures: Cure[] }) {
+  const [all, setAll] = useState(false);
+  return (
+    <div class="cure">
+      <p class="faint">{w("what_to_change")}</p>
+      {(all ? cures : cures.slice(0, 1)).map((cure, i) => (
+        <button type="button" class={i ? "second" : "primary do-it"} key={cure.remedies.join()} title={say(cure.why)} onClick={() => void apply(cure)}>
+          {w("do_it", { name: say(cure.name) })}
+        </button>
+      ))}
+      {cures.length > 1 && <button type="button" class="link" aria-expanded={all} onClick={() => setAll(!all)}>{w(all ? "fewer_cures" : "more_cures", { count: cures.length - 1 })}</button>}
+    </div>
+  );
+}
+
+let applied: Cure | null = null;
+
+async function apply(cure: Cure): Promise<void> {
+  applied = cure;
+  await command("apply", { remedies: cure.remedies });
+  if (lab.value?.relation === "remedy" && !lab.value.playing) await command("play");
+}
+
+/** Before and after, on the same seed and the same batches. */
+function Outcome() {
+  const before = lastOf("a");
+  const after = lastOf("b");
+  const headline = diagnoses.value.b;
+  const status = statusOf(headline);
+  return (
+    <section class={`says ${status}`} aria-live="polite">
+      <div>
+        <h1>{headline && <Glyph status={status} />}<span>{headline ? say(headline.headline) : w("measuring")}</span></h1>
+        <p class="why">{w("same_start", { name: applied ? say(applied.name) : lab.value!.slots.b!.spec.remedies.join(" + ") })}</p>
+        <table class="outcome">
+          <thead><tr><td /><th scope="col">{w("before")}</th><th scope="col">{w("after")}</th></tr></thead>
+          <tbody>
+            <tr><th scope="row">{w("first_gradient")}</th><td>{before.gradient}</td><td>{after.gradient}</td></tr>
+            <tr><th scope="row">{w("test_accuracy")}</th><td>{before.test}</td><td>{after.test}</td></tr>
+          </tbody>
+        </table>
+        {differences.value.length > 0 && <details><summary>{w("differences")}</summary><ul class="plain">{differences.value.map((one: Said, i) => <li key={i}>{say(one)}</li>)}</ul></details>}
+      </div>
+      <div class="cure">
+        <button type="button" class="primary" onClick={() => void command("keep")}>{w("keep")}</button>
+        <button type="button" class="second" onClick={() => void command("drop")}>{w("undo")}</button>
+      </div>
+    </section>
+  );
+}
+
+function lastOf(slot: Slot): { gradient: string; test: string } {
+  const level = levels.value[slot]?.gradient[0] ?? NaN;
+  const test = tracks.value[slot]?.test.at(-1) ?? NaN;
+  return { gradient: fromLog10(level), test: Number.isFinite(test) ? percent(test) : "–" };
+}
+
+function Differences() {
+  return <section class="card differences"><h2>{w("differences")}</h2><ul class="plain">{differences.value.map((one, i) => <li key={i}>{say(one)}</li>)}</ul></section>;
+}
+
+/** NaN at step 37, layer 9, because …: said by the engine, and the lab stays usable. */
+function Broken() {
+  const found = shownSlots.value.flatMap((slot) => frames.value[slot]?.broke ?? []);
+  const limit = lab.value?.limit;
+  if (!found.length && !limit) return null;
+  return (
+    <div class="problem" role="alert">
+      {found.map((one, i) => <p key={i}>{say(one.said)}</p>)}
+      {limit && <p>{say(limit)}</p>}
+    </div>
+  );
+}

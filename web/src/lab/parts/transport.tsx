@@ -1,0 +1,46 @@
+// Play, step, one backward pass, reset; and the few numbers that say how it goes.
+
+import { integer, number, percent } from "../../numbers";
+import { numberOf } from "../api";
+import { backwardPass, reset, stepOnce, toggle } from "../engine";
+import { frames, lab, paired, playing, shownSlots, torchReady, tracks } from "../state";
+import { w } from "../words";
+import { slotColour, slotName } from "./controls";
+
+export function Transport() {
+  const ready = Boolean(lab.value);
+  return (
+    <div class="transport" role="toolbar" aria-label={w("transport")}>
+      <button type="button" class="primary play" disabled={!ready} onClick={toggle} aria-pressed={playing.value} aria-keyshortcuts="Space">
+        <span aria-hidden="true">{playing.value ? "❚❚" : "▶"}</span> {w(playing.value ? "pause" : "play")}<kbd aria-hidden="true">{w("space")}</kbd>
+      </button>
+      <button type="button" class="second" disabled={!ready} onClick={stepOnce} aria-keyshortcuts=".">{w("step")}<kbd aria-hidden="true">.</kbd></button>
+      <button type="button" class="second" disabled={!ready} onClick={() => void backwardPass(shownSlots.value[0] ?? "a")} aria-keyshortcuts="b">{w("backward")}<kbd aria-hidden="true">B</kbd></button>
+      <button type="button" class="second" disabled={!ready} onClick={reset} aria-keyshortcuts="r">{w("reset")}<kbd aria-hidden="true">R</kbd></button>
+      <Readout />
+    </div>
+  );
+}
+
+function Readout() {
+  if (!torchReady.value) return <p class="readout faint" role="status">{w("torch_loading")}</p>;
+  return (
+    <div class="readouts">
+      {shownSlots.value.map((slot) => {
+        const frame = frames.value[slot];
+        const track = tracks.value[slot];
+        const train = track?.train.at(-1) ?? NaN;
+        const test = track?.test.at(-1) ?? NaN;
+        return (
+          <dl class="readout" key={slot}>
+            {paired.value && <div><dt><i class="run-dot" style={{ background: slotColour(slot) }} aria-hidden="true" />{slotName(slot)}</dt></div>}
+            <div><dt>{w("step_word")}</dt><dd>{frame ? integer(frame.step) : "–"}</dd></div>
+            <div><dt>{w("loss")}</dt><dd>{frame ? number(numberOf(frame.loss)) : "–"}</dd></div>
+            {Number.isFinite(train) && <div><dt>{w("train")}</dt><dd>{percent(train)}</dd></div>}
+            {Number.isFinite(test) && <div><dt>{w("test")}</dt><dd>{percent(test)}</dd></div>}
+          </dl>
+        );
+      })}
+    </div>
+  );
+}
