@@ -50,7 +50,7 @@ export interface Prediction { slot: Slot; version: number; sites: { activation: 
 interface Many { sites: number[]; low: Wire[]; high: Wire[]; counts: number[][] }
 export interface Details {
   slot: Slot; version: number; step: number; histograms?: Many | null; inputs?: Many | null;
-  weights?: { low: Wire[]; high: Wire[]; counts: number[][]; small: Wire[] } | null; mask?: { sites: number[]; units: number[][] } | null;
+  weights?: { low: Wire | Wire[]; high: Wire | Wire[]; counts: number[][]; small: Wire[] } | null; mask?: { sites: number[]; units: number[][] } | null;
   boundary?: { x: [number, number]; y: [number, number]; size: number; classes: number[]; sure: number[]; points: [number, number, number][] } | { line: [number, number][]; points: [number, number][] } | null;
   units?: { sites: number[]; dead: number[][]; saturated: number[][] } | null;
 }

@@ -7,7 +7,17 @@ import { usePreset } from "./parts/controls";
 
 export function listen(): () => void {
   document.addEventListener("keydown", onKey);
-  return () => document.removeEventListener("keydown", onKey);
+  document.addEventListener("click", letGo);
+  return () => {
+    document.removeEventListener("keydown", onKey);
+    document.removeEventListener("click", letGo);
+  };
+}
+
+/** After a click with the mouse, Space plays again instead of pressing the same button once more. */
+function letGo(event: MouseEvent): void {
+  const focused = document.activeElement;
+  if (event.detail > 0 && focused instanceof HTMLButtonElement && !focused.closest("dialog")) focused.blur();
 }
 
 function onKey(event: KeyboardEvent): void {

@@ -2,15 +2,17 @@
 
 export const TOP = 3; // decades; what is larger stands at the top edge
 export const DEEPEST = -40;
-const LEFT = 52;
+// Room for the numbers of the axis and for the rivers' names, which grow with the projector.
+const roomy = () => document.documentElement.hasAttribute("data-projector");
 const RIGHT = 14;
 
 export interface Frame { width: number; count: number; x: (layer: number) => number; slot: number; left: number; right: number }
 
 export function frameOf(width: number, count: number): Frame {
-  const room = Math.max(width - LEFT - RIGHT, 1);
+  const left = roomy() ? 136 : 66;
+  const room = Math.max(width - left - RIGHT, 1);
   const slot = room / Math.max(count, 1);
-  return { width, count, slot, left: LEFT, right: width - RIGHT, x: (layer) => LEFT + (layer + 0.5) * slot };
+  return { width, count, slot, left, right: width - RIGHT, x: (layer) => left + (layer + 0.5) * slot };
 }
 
 export function layerAt(frame: Frame, x: number): number {
@@ -26,9 +28,8 @@ export function floorOf(levels: number[], fitted: boolean): number {
 
 export interface Vertical { y: (level: number) => number; zero: number; broken: number; height: number; floor: number }
 
-const LANE = 20;
-
 export function verticalOf(height: number, floor: number): Vertical {
+  const LANE = roomy() ? 36 : 20;
   const room = height - LANE - 10;
   const y = (level: number) => 8 + ((TOP - Math.min(Math.max(level, floor), TOP)) / (TOP - floor)) * (room - 8);
   return { y, zero: height - LANE / 2, broken: 8, height, floor };

@@ -35,7 +35,7 @@ export function Flow() {
       <div ref={box} class="flow-box">
         {width > 0 && slots.length > 0 && (
           <>
-            <p class="flow-ends" aria-hidden="true"><span>{w("input_end")}</span><span>{w("loss_end")}</span></p>
+            <p class="flow-ends" aria-hidden="true" style={{ paddingLeft: `${frame.left}px` }}><span>{w("input_end")}</span><span>{w("loss_end")}</span></p>
             {slots.map((slot) => (
               <div key={slot}>
                 {paired.value && <p class="eyebrow river-eyebrow"><i class="run-dot" style={{ background: slotColour(slot) }} aria-hidden="true" />{slotName(slot)}</p>}

@@ -3,7 +3,7 @@
 import { fromLog10, number, percent } from "../../numbers";
 import { Figure, type Table } from "../../parts/figure";
 import { useWidth } from "../../parts/size";
-import { levelOf, numberOf, type Activation, type Network, type Slot } from "../api";
+import { levelOf, numberOf, type Activation, type Network, type Slot, type Wire } from "../api";
 import { change } from "../engine";
 import { details, editing, facts, frames, layer, layerCount, networks, paired, shownSlots, sitesOf, spec } from "../state";
 import { choiceName, controlName, w } from "../words";
@@ -154,7 +154,7 @@ function Weights({ slot, network, index }: { slot: Slot; network: Network; index
     <div class="layer-part" ref={box}>
       <h3>{w("weights_head")}</h3>
       {found?.counts[at] && width > 0 && (
-        <Histogram low={found.low[at]} high={found.high[at]} counts={found.counts[at]} width={width} height={110} colour={slotColour(slot)} label={w("histogram_sentence", { name: w("weights_head"), low: number(numberOf(found.low[at])), high: number(numberOf(found.high[at])) })} />
+        <Histogram low={eachOr(found.low, at)} high={eachOr(found.high, at)} counts={found.counts[at]} width={width} height={110} colour={slotColour(slot)} label={w("histogram_sentence", { name: w("weights_head"), low: number(numberOf(eachOr(found.low, at))), high: number(numberOf(eachOr(found.high, at))) })} />
       )}
       <dl class="numbers">
         <div><dt>{w("weight_rms")}</dt><dd>{fromLog10(levelOf(frame?.weights.rms[at]))}</dd></div>
@@ -166,6 +166,9 @@ function Weights({ slot, network, index }: { slot: Slot; network: Network; index
     </div>
   );
 }
+
+/** Ends of the bins, one pair for all weights or one for each. */
+const eachOr = (ends: Wire | Wire[], at: number): Wire => (Array.isArray(ends) ? ends[at] : ends);
 
 /** Which units dropout left out of the last step. */
 function Mask({ slot, network, index }: { slot: Slot; network: Network; index: number }) {

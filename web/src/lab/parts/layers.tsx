@@ -2,8 +2,9 @@
 
 import { fromLog10, number, percent } from "../../numbers";
 import { Figure } from "../../parts/figure";
+import { useWidth } from "../../parts/size";
 import { levelOf, numberOf, type Slot } from "../api";
-import { details, frames, layer, networks, paired, shownSlots } from "../state";
+import { details, frames, layer, networks, paired, projector, shownSlots } from "../state";
 import { w } from "../words";
 import { Histogram } from "./histogram";
 import { slotColour, slotName } from "./controls";
@@ -27,21 +28,24 @@ function spread(count: number): number[] {
 }
 
 function Row({ slot }: { slot: Slot }) {
+  const [box, width] = useWidth<HTMLDivElement>();
   const found = details.value[slot]!.histograms!;
   const network = networks.value[slot];
+  const columns = width >= 900 && !projector.value ? 10 : width >= 400 ? 5 : 2;
+  const each = Math.max(Math.floor(width / columns) - 14, 60);
   if (!network) return null;
   return (
     <>
       {paired.value && <p class="eyebrow"><i class="run-dot" style={{ background: slotColour(slot) }} aria-hidden="true" />{slotName(slot)}</p>}
-      <div class="histograms">
-        {spread(found.sites.length).map((at) => {
+      <div class="histograms" ref={box} style={{ gridTemplateColumns: `repeat(${columns}, minmax(0, 1fr))` }}>
+        {width > 0 && spread(found.sites.length).map((at) => {
           const site = network.sites[found.sites[at]];
           if (!site) return null;
           const title = w("layer", { layer: site.layer });
           return (
             <button type="button" key={at} aria-pressed={site.layer === layer.value} onClick={() => (layer.value = site.layer)}>
               <Histogram
-                low={found.low[at]} high={found.high[at]} counts={found.counts[at]} width={112} height={84} colour={slotColour(slot)} titled={title}
+                low={found.low[at]} high={found.high[at]} counts={found.counts[at]} width={each} height={92} colour={slotColour(slot)} titled={title}
                 label={w("histogram_sentence", { name: title, low: number(numberOf(found.low[at])), high: number(numberOf(found.high[at])) })}
               />
               <span class="spread">{w("spread", { std: number(numberOf(frames.value[slot]?.sites.std[found.sites[at]])) })}</span>

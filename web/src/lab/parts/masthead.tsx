@@ -29,7 +29,7 @@ export function Masthead() {
       <div class="tools">
         <button type="button" class="quiet rail-button" aria-expanded={drawer.value} onClick={() => (drawer.value = !drawer.value)}>{w("controls")}</button>
         <Share />
-        <button type="button" class="quiet" aria-pressed={projector.value} onClick={() => (projector.value = !projector.value)}>{w("projector")}</button>
+        <button type="button" class="quiet projector-button" aria-pressed={projector.value} onClick={() => (projector.value = !projector.value)}>{w("projector")}</button>
         <div class="switch" role="group" aria-label={t("view.language")}>
           <button type="button" lang="en" aria-pressed={language.value === "en"} onClick={() => (language.value = "en")}>EN</button>
           <button type="button" lang="ko" aria-pressed={language.value === "ko"} onClick={() => (language.value = "ko")}>한국어</button>

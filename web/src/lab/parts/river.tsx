@@ -3,8 +3,8 @@
 import { w } from "../words";
 import { layerAt, widthsOf, type Frame } from "../scale";
 
-const TALL = 34; // of one river at its widest, in pixels
-const GAP = 16;
+const TALL = 40; // of one river at its widest, in pixels
+const GAP = 14;
 export const RIVER_HEIGHT = 2 * TALL + GAP + 8;
 
 interface Props { frame: Frame; signal: number[]; gradient: number[]; colour: string; selected: number; flowing: boolean; reached: number | null; onPick: (layer: number) => void; label: string }

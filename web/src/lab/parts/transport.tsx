@@ -14,8 +14,8 @@ export function Transport() {
       <button type="button" class="primary play" disabled={!ready} onClick={toggle} aria-pressed={playing.value} aria-keyshortcuts="Space">
         <span aria-hidden="true">{playing.value ? "❚❚" : "▶"}</span> {w(playing.value ? "pause" : "play")}<kbd aria-hidden="true">{w("space")}</kbd>
       </button>
-      <button type="button" class="second" disabled={!ready} onClick={stepOnce} aria-keyshortcuts=".">{w("step")}<kbd aria-hidden="true">.</kbd></button>
-      <button type="button" class="second" disabled={!ready} onClick={() => void backwardPass(shownSlots.value[0] ?? "a")} aria-keyshortcuts="b">{w("backward")}<kbd aria-hidden="true">B</kbd></button>
+      <button type="button" class="second" disabled={!ready} onClick={stepOnce} aria-keyshortcuts=".">{w("step_short")}<kbd aria-hidden="true">.</kbd></button>
+      <button type="button" class="second" disabled={!ready} onClick={() => void backwardPass(shownSlots.value[0] ?? "a")} aria-keyshortcuts="b">{w("backward_short")}<kbd aria-hidden="true">B</kbd></button>
       <button type="button" class="second" disabled={!ready} onClick={reset} aria-keyshortcuts="r">{w("reset")}<kbd aria-hidden="true">R</kbd></button>
       <Readout />
     </div>
@@ -36,8 +36,8 @@ function Readout() {
             {paired.value && <div><dt><i class="run-dot" style={{ background: slotColour(slot) }} aria-hidden="true" />{slotName(slot)}</dt></div>}
             <div><dt>{w("step_word")}</dt><dd>{frame ? integer(frame.step) : "–"}</dd></div>
             <div><dt>{w("loss")}</dt><dd>{frame ? number(numberOf(frame.loss)) : "–"}</dd></div>
-            {Number.isFinite(train) && <div><dt>{w("train")}</dt><dd>{percent(train)}</dd></div>}
-            {Number.isFinite(test) && <div><dt>{w("test")}</dt><dd>{percent(test)}</dd></div>}
+            {Number.isFinite(train) && <div><dt>{w("train_short")}</dt><dd>{percent(train)}</dd></div>}
+            {Number.isFinite(test) && <div><dt>{w("test_short")}</dt><dd>{percent(test)}</dd></div>}
           </dl>
         );
       })}
