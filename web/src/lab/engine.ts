@@ -1,11 +1,11 @@
 // The way to the engine and back: one session, its events, and commands in turn.
 
-import { batch } from "@preact/signals";
+import { batch, effect } from "@preact/signals";
 import { announcement } from "../state";
 import { say, t } from "../text";
 import { Refused, ask, numberOf, type Backward, type Details, type Diagnosis, type Facts, type Frame, type Lab, type Landscape, type Network, type Prediction, type Slot } from "./api";
 import {
-  backward, changedAt, contact, details, diagnoses, differences, draft, editing, facts, frames, lab, landscape, lastChange, layer, layerCount, networks, predictions, torchReady,
+  backward, changedAt, contact, details, diagnoses, differences, draft, editing, facts, frames, lab, landscape, lastChange, layer, layerCount, networks, predictions, shownSlots, torchReady,
   tracks, trouble, type Track,
 } from "./state";
 import type { Said } from "../data";
@@ -186,4 +186,18 @@ export async function backwardPass(slot: Slot): Promise<void> {
 export async function drawLandscape(slot: Slot): Promise<void> {
   const found = await command<Landscape>("landscape", { slot, size: 25 });
   if (found) landscape.value = found;
+}
+
+/** Play until every network has taken so many steps or has stopped by itself, then pause. */
+export async function playTo(steps: number): Promise<void> {
+  const own = session;
+  await command("play");
+  await new Promise<void>((done) => {
+    const stop = effect(() => {
+      const slots = shownSlots.value;
+      const far = slots.length > 0 && slots.every((slot) => (frames.value[slot]?.step ?? 0) >= steps || Boolean(frames.value[slot]?.broke));
+      if (far || own !== session || (lab.value && !lab.value.playing)) setTimeout(() => { stop(); done(); });
+    });
+  });
+  if (own === session && lab.value?.playing) await command("pause");
 }

@@ -5,7 +5,7 @@ import { number } from "../../numbers";
 import { say, t } from "../../text";
 import { language } from "../../text";
 import { ask, numberOf, type Check, type Goal, type Guide, type Result, type Wire } from "../api";
-import { command, open } from "../engine";
+import { command, open, playTo } from "../engine";
 import { goal, guide, lessonId, page, progress, progressOf, remember, result } from "../lessons-state";
 import { facts, lab, lastChange, place, trouble } from "../state";
 import { wantedViews } from "../views";
@@ -47,7 +47,7 @@ async function arrange(): Promise<void> {
     const set = found.story.slice(0, page.value + 1).findLast((one) => one.state !== null);
     wantedViews.value = story.views ?? [];
     if (story.state !== null || !lab.value) await open(set?.state ?? found.state, set ? set.compare_state : found.compare_state);
-    if (story.play_steps) await command("step", { steps: Math.min(story.play_steps, 200) });
+    if (story.play_steps) await playTo(story.play_steps);
   } else if (kind === "goal") {
     const begun = progressOf(found.id).state;
     await open(begun || found.goal.state).catch(() => open(found.goal.state));
@@ -127,7 +127,7 @@ function Experiment({ found }: { found: Guide }) {
     setBusy(true);
     try {
       await open(found.experiment.state, found.experiment.compare_state);
-      for (let left = found.experiment.steps; left > 0; left -= 200) await command("step", { steps: Math.min(left, 200) });
+      await playTo(found.experiment.steps);
       setRan(true);
     } finally {
       setBusy(false);

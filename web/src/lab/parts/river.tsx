@@ -21,7 +21,7 @@ export function River({ frame, signal, gradient, colour, selected, flowing, reac
       <Stream frame={frame} levels={signal} middle={4 + TALL / 2} colour="var(--orange)" direction="forward" />
       <Stream frame={frame} levels={back} middle={4 + TALL + GAP + TALL / 2} colour={colour} direction="backward" />
       <text class="river-name" x={frame.left - 8} y={4 + TALL / 2 + 4} text-anchor="end" style={{ fill: "var(--orange-ink)" }}>{w("signal_short")}</text>
-      <text class="river-name" x={frame.left - 8} y={4 + TALL + GAP + TALL / 2 + 4} text-anchor="end" style={{ fill: "var(--blue-ink)" }}>{w("gradient_short")}</text>
+      <text class="river-name" x={frame.left - 8} y={4 + TALL + GAP + TALL / 2 + 4} text-anchor="end" style={{ fill: colour === "var(--run-0)" ? "var(--blue-ink)" : "var(--vermillion-ink)" }}>{w("gradient_short")}</text>
     </svg>
   );
 }

@@ -9,7 +9,7 @@ import type { Cure, Diagnosis, Finding, Slot } from "../api";
 import { command } from "../engine";
 import { diagnoses, differences, frames, lab, levels, shownSlots, torchReady, tracks } from "../state";
 import { w } from "../words";
-import { slotName } from "./controls";
+import { slotColour, slotName } from "./controls";
 
 export function Says() {
   const relation = lab.value?.relation ?? "none";
@@ -19,7 +19,9 @@ export function Says() {
   return (
     <>
       <Broken />
-      {shownSlots.value.map((one) => <Sentence key={one} slot={one} alone={relation === "none"} first={one === slot} />)}
+      <div class={shownSlots.value.length > 1 ? "sayings" : undefined}>
+        {shownSlots.value.map((one) => <Sentence key={one} slot={one} alone={relation === "none"} first={one === slot} />)}
+      </div>
       {relation === "compare" && differences.value.length > 0 && <Differences />}
     </>
   );
@@ -38,7 +40,7 @@ function Sentence({ slot, alone, first }: { slot: Slot; alone: boolean; first: b
   return (
     <section class={`says ${status}`} aria-live="polite">
       <div>
-        {!alone && <p class="eyebrow">{slotName(slot)}</p>}
+        {!alone && <p class="eyebrow"><i class="run-dot" style={{ background: slotColour(slot) }} aria-hidden="true" />{slotName(slot)}</p>}
         <Heading>{diagnosis && <Glyph status={status} />}<span>{diagnosis ? (finding ? say(finding.sentence) : say(diagnosis.headline)) : w(torchReady.value ? "measuring" : "torch_loading")}</span></Heading>
         {finding && <Why finding={finding} />}
         {diagnosis && diagnosis.findings.length > 1 && <More diagnosis={diagnosis} />}
