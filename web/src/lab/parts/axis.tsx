@@ -1,6 +1,6 @@
 // Sizes per layer on one log axis down to 1e-40, an exact zero in a lane below it, what theory expects beside what was measured.
 
-import { power, ticks } from "../../numbers";
+import { fromLog10, power, ticks } from "../../numbers";
 import { w } from "../words";
 import { TOP, dotsOf, layerAt, pathOf, verticalOf, type Frame, type Vertical } from "../scale";
 import { Broken } from "./river";
@@ -30,6 +30,7 @@ export function LogAxis({ frame, height, floor, lines, selected, label, onHover,
         </g>
       ))}
       {selected >= 0 && <rect class="row-here" x={frame.x(selected) - frame.slot / 2} width={frame.slot} y={0} height={height} />}
+      {lines.map((line, i) => line.kind === "gradient" && <Arrives key={i} line={line} frame={frame} vertical={vertical} />)}
       {lines.map((line, i) => <Drawn key={`${i}${line.kind}`} line={line} frame={frame} vertical={vertical} />)}
       <LayerNumbers frame={frame} y={height + 14} />
     </svg>
@@ -52,6 +53,14 @@ function Drawn({ line, frame, vertical }: { line: Line; frame: Frame; vertical: 
       })}
     </g>
   );
+}
+
+/** What arrives at the first layer, in figures where one looks for it. */
+function Arrives({ line, frame, vertical }: { line: Line; frame: Frame; vertical: Vertical }) {
+  const level = line.levels[0] ?? NaN;
+  if (Number.isNaN(level)) return null;
+  const at = level === -Infinity ? vertical.zero - 10 : level === Infinity ? vertical.broken + 24 : vertical.y(level) + 22;
+  return <text class="arrives" data-log10={String(level)} x={frame.left + 6} y={Math.min(at, vertical.zero - 12)} style={{ fill: line.colour }}>{fromLog10(level)}</text>;
 }
 
 function ZeroLane({ frame, vertical }: { frame: Frame; vertical: Vertical }) {
