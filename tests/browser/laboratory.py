@@ -36,7 +36,11 @@ def laboratory(*options: str) -> Iterator[Laboratory]:
     """Start ``headwater lab``, and end it."""
     command = [sys.executable, "-m", "headwater", "lab", "--no-open", *options]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     assert process.stdout is not None
     watchdog = threading.Timer(PATIENCE_S, process.kill)

@@ -5,18 +5,356 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from headwater.i18n.catalog import catalog
 from tests.browser.conftest import Open, Opened
-from tests.browser.laboratory import Laboratory, laboratory  # noqa: F401
+from tests.browser.laboratory import Laboratory, laboratory
 
-FIRST = "Number((document.querySelector('#first-gradient')?.dataset.log10 ?? 'NaN'))"
+LOG10_FIRST = """slot => {
+  const all = [...document.querySelectorAll("#flow .arrives")].map(one => one.dataset.log10);
+  return all[slot] === undefined ? null : all[slot];
+}"""
+STEP = "() => Number(document.querySelector('.readout dd')?.innerText.replace(',', '') ?? -1)"
+SHOWN_TEXT = """() => {
+  const sizes = [];
+  const walk = document.createTreeWalker(document.querySelector("#app"), NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const parent = walk.currentNode.parentElement;
+    if (!walk.currentNode.textContent.trim() || parent.closest(".unseen, .skip, option") || !parent.checkVisibility()) continue;
+    sizes.push([parseFloat(getComputedStyle(parent).fontSize), walk.currentNode.textContent.trim().slice(0, 40)]);
+  }
+  return sizes;
+}"""
 
 
-def opened_lab(visit: Open, lab: Laboratory, state: str = "", **settings: object) -> Opened:
-    """The lab with its first network measured."""
-    opened = visit(lab.url(state), wait=False, **settings)
-    opened.page.wait_for_selector("html[data-live]", timeout=30_000)
-    return opened
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Laboratory]:
+    """One lab for all; each test opens a network of its own in it."""
+    with laboratory() as found:
+        yield found
+
+
+@pytest.fixture
+def enter(visit: Open, lab: Laboratory) -> Open:
+    """``enter(fragment)`` opens the lab and waits for the first measured network."""
+
+    def entered(fragment: str = "", **settings: object) -> Opened:
+        opened = visit(lab.url(fragment), wait=False, **settings)
+        opened.page.wait_for_selector("html[data-live]", timeout=30_000)
+        return opened
+
+    return entered
+
+
+def first_gradient(opened: Opened, slot: int = 0) -> float:
+    """log₁₀ of the gradient's rms at the first layer, as the picture shows it."""
+    shown = opened.page.evaluate(LOG10_FIRST, slot)
+    return float(str(shown).replace("Infinity", "inf")) if shown is not None else math.nan
+
+
+def until(opened: Opened, holds: object, what: str, timeout_s: float = 15.0) -> None:
+    """Wait for something that Python can tell."""
+    deadline = time.monotonic() + timeout_s
+    while not holds():  # type: ignore[operator]
+        assert time.monotonic() < deadline, f"never: {what}"
+        opened.page.wait_for_timeout(50)
+
+
+def test_page_can_be_used_within_three_seconds_while_torch_loads(visit: Open) -> None:
+    with laboratory() as fresh:
+        began = time.monotonic()
+        page = visit(fresh.url(), wait=False).page
+        page.wait_for_selector("#control-depth:not([disabled])")
+        assert time.monotonic() - began <= 3.0
+        page.wait_for_selector("html[data-live]", timeout=60_000)
+
+
+def test_gradient_vanishes_within_five_seconds_of_space_and_one_click_revives_it(enter: Open) -> None:
+    opened = enter()
+    page = opened.page
+    began = time.monotonic()
+    page.keyboard.press("Space")
+    until(opened, lambda: page.evaluate(STEP) > 0 and first_gradient(opened) < -8, "the gradient vanishes", 5)
+    until(opened, lambda: page.locator(".says.critical h1").count() == 1, "the sentence says so", 5)
+    assert time.monotonic() - began <= 5.0
+    assert re.search("vanish|shrunk|1e-|e-1", page.inner_text(".says h1"))
+    page.click(".do-it")  # the first click, and the only one
+    until(opened, lambda: page.locator(".river").count() == 2, "both networks are drawn")
+    until(opened, lambda: first_gradient(opened, 1) > -6, "the gradient lives")
+    assert first_gradient(opened, 0) < -8
+    until(opened, lambda: page.evaluate(STEP) >= 100, "both have trained")
+    before, after = page.locator(".outcome tbody tr").nth(1).locator("td").all_inner_texts()
+    assert float(before.split()[0]) < 30
+    assert float(after.split()[0]) > 60
+    page.click("text=Keep the new network")
+    until(opened, lambda: page.locator(".river").count() == 1 and first_gradient(opened) > -6, "the new one stays")
+    assert opened.complaints == []
+
+
+def test_activation_and_initialisation_revive_it_in_two_clicks(enter: Open) -> None:
+    opened = enter()
+    assert first_gradient(opened) < -8
+    opened.page.select_option("#control-activation", "relu")
+    opened.page.select_option("#control-init", "he")
+    until(opened, lambda: first_gradient(opened) > -5, "ReLU and He keep the gradient")
+
+
+def test_a_change_is_answered_within_300_ms(enter: Open) -> None:
+    opened = enter()
+    change = """async choice => {
+      const select = document.querySelector("#control-init");
+      const label = () => document.querySelector("#flow .arrives").dataset.log10;
+      const before = label();
+      const began = performance.now();
+      select.value = choice;
+      select.dispatchEvent(new Event("change", {bubbles: true}));
+      while (label() === before) await new Promise(requestAnimationFrame);
+      return performance.now() - began;
+    }"""
+    opened.page.evaluate(change, "he")
+    times = [opened.page.evaluate(change, choice) for choice in ("lecun", "xavier", "orthogonal", "he", "xavier")]
+    assert min(times) <= 300  # the quickest: the others measure what else this machine was doing
+
+
+def test_exact_zero_has_a_lane_of_its_own(enter: Open) -> None:
+    opened = enter("lab=init.normal~scale.0.0")
+    assert first_gradient(opened) == -math.inf
+    assert opened.page.locator("#flow .zero-dot").count() > 10
+    assert opened.page.locator("#flow .arrives").inner_text() == "0"
+    opened.page.locator("#flow").get_by_role("button", name="Table").click()
+    assert opened.page.locator("#flow tbody td").nth(1).inner_text() == "0"
+
+
+def test_axis_goes_down_to_1e_40_and_theory_stands_beside_the_measurement(enter: Open) -> None:
+    opened = enter("lab=depth.50")
+    assert "1e-40" in opened.page.locator("#flow .log-axis").text_content()
+    assert -40 < first_gradient(opened) < -25
+    until(opened, lambda: opened.page.locator("#flow .theory .drawn-line[d^=M]").count() == 2, "theory is drawn")
+    opened.page.locator("#flow").get_by_role("button", name="Table").click()
+    measured, theory = (
+        float(opened.page.locator("#flow tbody tr").first.locator("td").nth(i).inner_text()) for i in (1, 2)
+    )
+    assert math.log10(measured) == pytest.approx(math.log10(theory), abs=1.5)
+
+
+def test_nan_is_said_with_its_step_and_the_lab_goes_on(enter: Open) -> None:
+    opened = enter("lab=activation.relu~init.he~optimizer.sgd~learning_rate.1000000000.0")
+    page = opened.page
+    page.keyboard.press("Space")
+    page.wait_for_selector(".problem[role=alert]")
+    assert re.search(r"(NaN|Inf).*step \d|step \d.*(NaN|Inf)", page.inner_text(".problem"))
+    page.keyboard.press("r")
+    until(opened, lambda: page.evaluate(STEP) == 0 and page.locator(".problem").count() == 0, "it starts anew")
+    page.fill("#control-learning_rate", "0.01")
+    page.press("#control-learning_rate", "Enter")
+    page.keyboard.press("Escape")
+    page.locator("#flow-title").click()
+    page.keyboard.press("Space")
+    until(opened, lambda: page.evaluate(STEP) > 20, "it trains")
+
+
+@pytest.mark.parametrize("state", ["depth.10000", "width.0", "%3Cimg%20src%3Dx%3E", "depth.x~~", "learning_rate.nan"])
+def test_a_state_that_is_none_is_told_and_leaves_a_lab(enter: Open, state: str) -> None:
+    opened = enter(f"lab={state}")
+    assert opened.page.locator(".problem").inner_text()
+    assert first_gradient(opened) < -8
+    assert opened.page.locator("#app img").count() == 0
+
+
+def test_a_number_that_is_none_is_told_and_changes_nothing(enter: Open) -> None:
+    opened = enter()
+    page = opened.page
+    page.fill("#control-learning_rate", "quick")
+    assert page.locator(".wrong").inner_text().startswith("This is not a number")
+    page.press("#control-learning_rate", "Enter")
+    page.fill("#control-scale", "-1")
+    page.press("#control-scale", "Enter")
+    page.wait_for_selector(".problem")
+    assert page.input_value("#control-scale") == "1"
+
+
+def test_address_opens_the_same_lab(enter: Open) -> None:
+    opened = enter()
+    page = opened.page
+    page.select_option("#control-activation", "tanh")
+    page.fill("#control-seed", "5")
+    page.press("#control-seed", "Enter")
+    opened.until("location.hash.includes('activation.tanh') && location.hash.includes('seed.5')")
+    until(opened, lambda: page.locator(".readout dd").nth(1).inner_text() != "–", "measured")
+    page.wait_for_timeout(500)
+    again = enter(page.url.split("#")[1])
+    assert first_gradient(again) == first_gradient(opened)
+    assert again.page.locator(".readout dd").nth(1).inner_text() == page.locator(".readout dd").nth(1).inner_text()
+    assert "token" not in page.url
+
+
+def test_keys_play_step_and_change(enter: Open) -> None:
+    opened = enter()
+    page = opened.page
+    page.keyboard.press(".")
+    until(opened, lambda: page.evaluate(STEP) == 1, "one step")
+    page.keyboard.press("Space")
+    until(opened, lambda: page.evaluate(STEP) > 3, "it plays")
+    page.keyboard.press("Space")
+    page.wait_for_selector("button.play[aria-pressed=false]")
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("#layer h2") == "Layer 2 of 20"
+    assert page.inner_text("#live-region").startswith("Layer 2: gradient rms")
+    page.keyboard.press("[")
+    until(opened, lambda: page.inner_text("#layer h2") == "Layer 2 of 19", "a layer less")
+    page.keyboard.press("?")
+    page.wait_for_selector("dialog[open]")
+    page.keyboard.press("Escape")
+    page.focus("#control-learning_rate")
+    page.keyboard.type("r[?")
+    assert page.locator("dialog[open]").count() == 0
+
+
+def test_space_plays_also_after_a_click_on_another_button(enter: Open) -> None:
+    opened = enter()
+    opened.page.locator("#flow").get_by_role("button", name="fit").click()
+    opened.page.keyboard.press("Space")
+    until(opened, lambda: opened.page.evaluate(STEP) > 0, "it plays")
+
+
+def test_backward_pass_is_drawn_operation_by_operation(enter: Open) -> None:
+    opened = enter()
+    page = opened.page
+    page.keyboard.press("b")
+    page.wait_for_selector(".backward .factors li")
+    seen = set()
+    until(opened, lambda: seen.add(page.inner_text(".backward-head")) or len(seen) > 3, "it moves", 8)
+    until(opened, lambda: "decades" in page.inner_text(".backward-head"), "it arrives", 12)
+    assert page.evaluate(STEP) == 0
+    page.keyboard.press("Escape")
+    assert page.locator(".backward").count() == 0
+
+
+def test_chain_rule_of_a_weight_is_worked_out_and_agrees_with_autograd(enter: Open) -> None:
+    page = enter("lab=depth.6~width.8").page
+    page.locator(".trace input").first.fill("3")
+    page.get_by_role("button", name="Work it out").click()
+    page.wait_for_selector(".trace .product")
+    assert "[3," in page.inner_text(".product")
+    assert "agrees with autograd" in page.inner_text(".product")
+    assert page.locator(".trace tbody tr").count() >= 6
+
+
+def test_layer_shows_its_activation_with_the_inputs_it_gets(enter: Open) -> None:
+    opened = enter("layer=3")
+    page = opened.page
+    page.wait_for_selector("#layer .input-bar")
+    assert "at most 0.25" in page.inner_text("#layer")
+    assert page.locator("#layer .unit").count() == 64
+    page.select_option("#own-activation", "relu")
+    until(opened, lambda: "at most 1" in page.inner_text("#layer"), "this layer alone is another")
+    assert page.locator("#histograms .histogram").count() == 10
+
+
+def test_two_networks_stand_side_by_side_on_the_same_seed(enter: Open) -> None:
+    opened = enter()
+    page = opened.page
+    page.click("text=… with ReLU and He")
+    until(opened, lambda: page.locator(".river").count() == 2, "two rivers")
+    until(opened, lambda: first_gradient(opened, 0) < -8 and first_gradient(opened, 1) > -6, "one dies, one lives")
+    until(opened, lambda: page.locator(".differences li").count() > 0, "the difference in words")
+    opened.until("location.hash.includes('&b=')")
+    again = enter(page.url.split("#")[1])
+    until(again, lambda: again.page.locator(".river").count() == 2, "the address holds both")
+
+
+def test_plane_is_drawn_for_data_of_two_inputs(enter: Open) -> None:
+    page = enter("lab=data.circles~depth.4~activation.relu~init.he").page
+    page.wait_for_selector("#plane-a canvas")
+    assert page.locator("#accuracy canvas").count() == 1
+
+
+def test_language_is_one_click_and_leaves_nothing_untranslated(enter: Open) -> None:
+    page = enter().page
+    page.get_by_role("button", name="한국어").click()
+    assert page.get_attribute("html", "lang") == "ko"
+    shown = page.inner_text("#app")
+    english = {
+        text
+        for id_, text in catalog("en").items()
+        if id_.startswith("lab.") and " " in text and "{" not in text and catalog("ko").get(id_) != text
+    }
+    assert [text for text in english if text in shown] == []
+    assert all(re.search("[가-힣]", head) for head in page.locator("h1, h2, h3").all_inner_texts())
+    assert not re.search(r"\b(lab\.page|view)\.[a-z_]+|undefined", page.content().split('<script type="application')[0])
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+@pytest.mark.parametrize("width", [360, 768, 1440])
+def test_nothing_runs_over_the_side(enter: Open, width: int, language: str) -> None:
+    page = enter(f"lang={language}", width=width).page
+    page.wait_for_selector("#histograms")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.evaluate("document.querySelectorAll('.rail-button').forEach(button => button.click())")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_no_serious_barrier(enter: Open, axe: str, scheme: str, language: str) -> None:
+    page = enter(f"lang={language}", color_scheme=scheme).page
+    page.wait_for_selector("#histograms")
+    page.evaluate(axe)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    serious = [
+        (one["id"], one["nodes"][0]["html"][:200], one["nodes"][0]["failureSummary"])
+        for one in found["violations"]
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert not serious
+    assert len(found["passes"]) > 15
+
+
+def test_motion_is_left_out_where_it_is_not_wanted(enter: Open) -> None:
+    opened = enter(reduced_motion="reduce")
+    opened.page.keyboard.press("Space")
+    until(opened, lambda: opened.page.evaluate(STEP) > 2, "it plays")
+    assert opened.page.evaluate("document.getAnimations().length") == 0
+
+
+def test_river_flows_while_it_plays(enter: Open) -> None:
+    opened = enter()
+    opened.page.keyboard.press("Space")
+    opened.until("document.getAnimations().length > 0")
+
+
+def test_projector_shows_no_text_below_24_px(enter: Open) -> None:
+    opened = enter("projector", width=1920, height=1080)
+    opened.page.wait_for_selector("#histograms")
+    small = [one for one in opened.page.evaluate(SHOWN_TEXT) if one[0] < 24]
+    assert small == []
+    assert opened.page.evaluate("document.documentElement.scrollWidth") <= 1920
+
+
+def test_every_picture_has_a_sentence_and_numbers(enter: Open) -> None:
+    page = enter().page
+    page.wait_for_selector("#histograms")
+    for picture in page.locator("[role=img]").all():
+        assert len(picture.get_attribute("aria-label") or "") > 20
+    for card in ("flow", "loss", "accuracy", "histograms", "layer"):
+        page.locator(f"#{card}").get_by_role("button", name="Table").click()
+        assert page.locator(f"#{card} td").count() > 0
+
+
+def test_script_of_the_network_is_shown(enter: Open) -> None:
+    page = enter().page
+    page.get_by_role("button", name="Share").click()
+    assert page.input_value(".copy-row input").startswith("http://127.0.0.1:")
+    page.get_by_role("button", name="Write the script").click()
+    page.wait_for_selector(".share pre")
+    assert "import torch" in page.inner_text(".share pre")
+
+
+def test_page_asks_nobody_else(enter: Open, lab: Laboratory) -> None:
+    opened = enter()
+    origin = lab.address.split("/#")[0]
+    assert all(url.startswith((origin, "data:")) for url in opened.requests)
+    assert opened.complaints == []

@@ -18,10 +18,9 @@ export interface Control {
 }
 export interface Activation { id: string; family: string; max_slope: number; x: number[]; phi: number[]; slope: number[] }
 export interface Data { id: string; task: "classes" | "curve"; inputs: number; outputs: number; plane: boolean; name: Said }
-export interface Preset { id: string; name: Said; spec?: Partial<Spec>; state?: string }
 export interface Facts {
   defaults: Spec; controls: Control[]; activations: Activation[]; lessons: { id: string; title: Said; guide: boolean }[];
-  presets: Preset[]; data: Data[]; torch: "loading" | "ready"; classroom: { url: string; qr: string } | null;
+  presets: Record<string, Partial<Spec>>; data: Data[]; torch: "loading" | "ready"; classroom: { url: string; qr: string } | null;
 }
 export interface SlotState { spec: Spec; state: string; step: number; version: number }
 export interface Lab {
@@ -60,15 +59,16 @@ export interface BackwardRow {
 export interface Backward { loss: Wire; rows: BackwardRow[]; total: Wire }
 export interface Landscape { x: number[]; y: number[]; losses: Wire[][]; step: number; said: Said }
 export interface Goal { reached: boolean; conditions: { said: Said; value: Wire; low: Wire; high: Wire; holds: boolean }[] }
-export interface Story { said: Said; state: string | null; compare_state: string | null; views?: string[]; play_steps?: number }
+export interface Scene { state: string | null; compare_state: string | null; views: string[]; steps: number }
+export interface Story extends Scene { said: Said }
 export interface Guide {
-  id: string; title: Said; claim: Said; state: string; compare_state: string | null; story: Story[];
-  question: { said: Said; choices: Said[]; answer: number; because: Said }; experiment: { state: string; compare_state: string | null; steps: number };
+  id: string; title: Said; claim: Said; state: string; story: Story[];
+  question: { said: Said; choices: Said[]; answer: number; because: Said }; experiment: Scene;
   check: { claim: Said; seconds: number }; goal: { said: Said; hint: Said; conditions: Said[]; state: string }; previous: string | null; next: string | null;
 }
 export interface Check { said: Said; holds: boolean; value: Wire; low: Wire; high: Wire; interval: [Wire, Wire] | null }
 export interface Result {
-  state: "done" | "running" | "queued"; seconds?: number; said: { seen: Said; why: Said; caveat: Said | null }; checks: Check[]; pictures_svg: string[];
+  state: "done" | "running" | "queued"; seconds?: number; said: { seen: Said; why: Said; caveat: Said | null }; checks: Check[]; pictures_svg: Said[];
 }
 
 /** A number as it came over the line; what was not measured is NaN. */

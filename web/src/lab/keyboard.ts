@@ -2,8 +2,9 @@
 
 import { helping } from "../state";
 import { backwardPass, change, reset, stepOnce, toggle } from "./engine";
-import { drawer, facts, layer, layerCount, place, shownSlots, spec, backward } from "./state";
-import { usePreset } from "./parts/controls";
+import { drawer, layer, layerCount, place, shownSlots, spec, backward } from "./state";
+import { beginWith } from "./parts/controls";
+import { STARTS } from "./starts";
 
 export function listen(): () => void {
   document.addEventListener("keydown", onKey);
@@ -33,7 +34,7 @@ function onKey(event: KeyboardEvent): void {
   else if (key.toLowerCase() === "b") void backwardPass(shownSlots.value[0] ?? "a");
   else if (key.toLowerCase() === "r") reset();
   else if ((key === "[" || key === "]") && spec.value) change({ depth: Math.max(1, spec.value.depth + (key === "]" ? 1 : -1)) });
-  else if (/^[1-9]$/.test(key) && facts.value?.presets[Number(key) - 1] && place.value === "lab") usePreset(facts.value.presets[Number(key) - 1]);
+  else if (/^[1-9]$/.test(key) && STARTS[Number(key) - 1] && place.value === "lab") beginWith(STARTS[Number(key) - 1]);
   else if ((key === "ArrowLeft" || key === "ArrowRight") && !onRange && !target.closest(".scroll, pre, [role=radiogroup]")) {
     layer.value = Math.min(Math.max(layer.value + (key === "ArrowRight" ? 1 : -1), 1), layerCount.value);
     if (backward.value) backward.value = null;

@@ -3,8 +3,9 @@
 import { useState } from "preact/hooks";
 import { say } from "../../text";
 import { number } from "../../numbers";
-import { ask, type Control, type Preset, type Slot } from "../api";
-import { change, open } from "../engine";
+import { STARTS, type Start } from "../starts";
+import { ask, type Control, type Slot } from "../api";
+import { change } from "../engine";
 import { editing, facts, lab, lastChange, paired, shownSlots, spec, trouble } from "../state";
 import { choiceName, w } from "../words";
 
@@ -27,7 +28,7 @@ export function Controls() {
   return (
     <>
       {paired.value && <SlotChoice />}
-      {given.presets.length > 0 && !now.lesson && <Presets presets={given.presets} />}
+      {!now.lesson && <Starts />}
       {groups.filter(([, controls]) => controls.length).map(([name, controls]) => (
         <section key={name} aria-labelledby={`group-${name}`}>
           <h2 id={`group-${name}`}>{w(`group_${name}`)}</h2>
@@ -64,24 +65,38 @@ export function slotName(slot: Slot): string {
   return slot.toUpperCase();
 }
 
-export function usePreset(preset: Preset): void {
-  if (preset.state !== undefined) void open(preset.state);
-  else if (preset.spec) change(preset.spec);
+/** Everything as by default, and on top of it what makes this start what it is. */
+export function beginWith(start: Start): void {
+  const defaults = facts.value?.defaults;
+  const now = spec.value;
+  if (!defaults || !now) return;
+  const settable = facts.value!.controls.map((control) => control.id).filter((id) => !KEPT.includes(id) && !now.locked.includes(id));
+  change({ ...Object.fromEntries(settable.map((id) => [id, defaults[id]])), ...start.controls });
 }
 
-function Presets({ presets }: { presets: Preset[] }) {
+const KEPT = ["seed", "csv", "locked", "hidden", "lesson"];
+
+function Starts() {
   return (
     <div class="field wide">
-      <label for="preset-choice">{w("presets")}</label>
-      <select id="preset-choice" value="" onChange={(event) => {
-        const found = presets.find((preset) => preset.id === event.currentTarget.value);
-        if (found) usePreset(found);
+      <label for="start">{w("starts")}</label>
+      <select id="start" value="" onChange={(event) => {
+        const found = STARTS.find((start) => start.id === event.currentTarget.value);
+        if (found) beginWith(found);
+        event.currentTarget.value = "";
       }}>
-        <option value="" disabled>{w("presets_choose")}</option>
-        {presets.map((preset) => <option value={preset.id} key={preset.id}>{say(preset.name)}</option>)}
+        <option value="" disabled>{w("starts_choose")}</option>
+        {STARTS.map((start, i) => <option value={start.id} key={start.id}>{`${i + 1}. ${w(`start_${start.id}`)}`}</option>)}
       </select>
     </div>
   );
+}
+
+/** Another kind of network brings along what goes together with it. */
+function kindOf(preset: string): Record<string, unknown> {
+  const { presets, defaults } = facts.value!;
+  const touched = Object.values(presets).flatMap(Object.keys);
+  return { ...Object.fromEntries(touched.map((id) => [id, defaults[id]])), ...presets[preset], preset };
 }
 
 interface FieldProps { control: Control; value: unknown; locked: boolean }
@@ -89,7 +104,7 @@ interface FieldProps { control: Control; value: unknown; locked: boolean }
 function Field({ control, value, locked }: FieldProps) {
   const id = `control-${control.id}`;
   const name = say(control.name);
-  const set = (next: unknown) => change({ [control.id]: next });
+  const set = (next: unknown) => change(control.id === "preset" ? kindOf(String(next)) : { [control.id]: next });
   const title = locked ? w("locked") : undefined;
   if (control.id === "csv") return <Upload disabled={locked} />;
   if (control.kind === "flag")

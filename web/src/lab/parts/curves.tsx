@@ -7,6 +7,7 @@ import { integer } from "../../numbers";
 import { theme } from "../../state";
 import { language } from "../../text";
 import { cssValue, useWidth } from "../../parts/size";
+import { projector } from "../state";
 
 export interface Curve { label: string; x: number[]; y: (number | null)[]; colour: string; dash?: number[] }
 
@@ -28,19 +29,21 @@ export function Curves({ curves, height, summary, log = false, range, marks = []
   const key = curves.map((one) => `${one.label}|${one.colour}`).join();
   const shade = theme.value;
   const tongue = language.value;
+  const large = projector.value;
 
   useLayoutEffect(() => {
     const element = box.current;
     if (!element || !width || !curves.length) return;
-    const axis = { stroke: cssValue("--muted"), grid: { stroke: cssValue("--grid"), width: 1 }, ticks: { show: false }, font: `${Math.round(11 * scaleOfText())}px system-ui` };
+    const size = projector.value ? 24 : 11; // text on a canvas grows with the projector as the rest of the page does
+    const axis = { stroke: cssValue("--muted"), grid: { stroke: cssValue("--grid"), width: 1 }, ticks: { show: false }, font: `${size}px system-ui` };
     const colourOf = (value: string) => (value.startsWith("var(") ? cssValue(value.slice(4, -1)) : value);
     const made = new uPlot(
       {
         width, height, legend: { show: false }, padding: [8, 12, 0, 0], cursor: { show: false },
         scales: { x: { time: false }, y: { ...(log ? { distr: 3, log: 10 } : {}), ...(range ? { range } : {}) } },
         axes: [
-          { ...axis, size: 26 * scaleOfText(), gap: 4, space: 60, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? integer(tick) : "")) },
-          { ...axis, size: 50 * scaleOfText(), gap: 6, space: 26, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : format(tick))) },
+          { ...axis, size: 15 + size, gap: 4, space: 6 * size, values: (_, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? integer(tick) : "")) },
+          { ...axis, size: 4.6 * size, gap: 6, space: 2.4 * size, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : format(tick))) },
         ],
         bands: shaded.map((pair) => ({ series: [pair[0] + 1, pair[1] + 1], fill: withAlpha(cssValue("--vermillion"), 0.16) })),
         series: [{}, ...curves.map((one) => ({ stroke: colourOf(one.colour), width: 1.8, dash: one.dash, spanGaps: true, points: { show: false } }))],
@@ -50,7 +53,7 @@ export function Curves({ curves, height, summary, log = false, range, marks = []
     );
     plot.current = made;
     return () => { made.destroy(); plot.current = null; };
-  }, [width, height, log, key, shade, tongue, range?.join(), shaded.join()]);
+  }, [width, height, log, key, shade, tongue, large, range?.join(), shaded.join()]);
 
   useEffect(() => { plot.current?.setData(aligned(curves, log)); }, [curves]);
 
@@ -60,11 +63,6 @@ export function Curves({ curves, height, summary, log = false, range, marks = []
       <p class="axis-name">{names.under}</p>
     </div>
   );
-}
-
-/** Text on a canvas grows with the projector as the rest of the page does. */
-export function scaleOfText(): number {
-  return parseFloat(getComputedStyle(document.documentElement).fontSize) / 16 || 1;
 }
 
 function withAlpha(colour: string, alpha: number): string {

@@ -1,6 +1,6 @@
 // Lessons over the same lab: a story in short steps, a question before the reveal, the experiment, the checked claim, a goal.
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { number } from "../../numbers";
 import { say, t } from "../../text";
 import { language } from "../../text";
@@ -45,13 +45,13 @@ async function arrange(): Promise<void> {
     const story = found.story[page.value];
     // A step that sets nothing shows what the step before it has set.
     const set = found.story.slice(0, page.value + 1).findLast((one) => one.state !== null);
-    wantedViews.value = story.views ?? [];
-    if (story.state !== null || !lab.value) await open(set?.state ?? found.state, set ? set.compare_state : found.compare_state);
-    if (story.play_steps) await playTo(story.play_steps);
+    wantedViews.value = story.views;
+    if (story.state !== null || page.value === 0 || !lab.value) await open(set?.state ?? found.state, set?.compare_state ?? null);
+    if (story.steps) await playTo(story.steps);
   } else if (kind === "goal") {
     const begun = progressOf(found.id).state;
     await open(begun || found.goal.state).catch(() => open(found.goal.state));
-  } else if (!lab.value) await open(found.state, found.compare_state);
+  } else if (!lab.value) await open(found.state);
 }
 
 async function turn(to: number): Promise<void> {
@@ -126,7 +126,8 @@ function Experiment({ found }: { found: Guide }) {
   const run = async () => {
     setBusy(true);
     try {
-      await open(found.experiment.state, found.experiment.compare_state);
+      await open(found.experiment.state ?? found.state, found.experiment.compare_state);
+      wantedViews.value = found.experiment.views;
       await playTo(found.experiment.steps);
       setRan(true);
     } finally {
@@ -178,13 +179,23 @@ function Checked({ found }: { found: Guide }) {
         <>
           <p>{say(now.said.seen)}</p>
           <ul class="checks">{now.checks.map((check, i) => <Held key={i} holds={check.holds} said={say(check.said)} numbers={boundsOf(check)} />)}</ul>
-          {now.pictures_svg.map((svg, i) => <img key={i} class="lesson-picture" alt="" src={`data:image/svg+xml;utf8,${encodeURIComponent(svg)}`} />)}
+          {now.pictures_svg.map((svg, i) => <Picture key={i} svg={say(svg)} />)}
           <p>{say(now.said.why)}</p>
           {now.said.caveat && <p class="faint"><b>{w("caveat")}</b> {say(now.said.caveat)}</p>}
         </>
       )}
     </div>
   );
+}
+
+/** A picture of the lesson's own, drawn by the same code as in its report; it is parsed as a picture, and no script in it could run. */
+function Picture({ svg }: { svg: string }) {
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const drawn = new DOMParser().parseFromString(svg, "image/svg+xml").documentElement;
+    box.current?.replaceChildren(document.importNode(drawn, true));
+  }, [svg]);
+  return <div class="lesson-picture" ref={box} />;
 }
 
 function Held({ holds, said, numbers }: { holds: boolean; said: string; numbers: string }) {
