@@ -39,7 +39,8 @@ def network_of(slot: Slot) -> dict[str, Any]:
             for row in slot.flow.sites
         ],
         "weights": [
-            {"name": row.name, "shape": list(row.shape), "layer": plan.layer_of(row.name)} for row in _weights(slot.flow)
+            {"name": row.name, "shape": list(row.shape), "layer": plan.layer_of(row.name)}
+            for row in _weights(slot.flow)
         ],
         "said": tell("network", layers=plan.layers, parameters=parameters, train=len(split.x), test=len(split.test_x)),
     }
@@ -63,7 +64,7 @@ class Reader:
                 "step": slot.step,
                 "kind": "step" if slot.course else "start",
                 "loss": flow.loss,
-                "log10_loss": _log10(flow.loss),
+                "log10_loss": log10(flow.loss),
                 "sites": _sites(flow.sites),
                 "weights": _of_weights(_weights(flow)),
                 "course": course,
@@ -120,7 +121,7 @@ def _sites(rows: tuple[SiteFlow, ...]) -> dict[str, Any]:
         "nonfinite": [row.activation.nonfinite_count for row in rows],
         "derivative": [row.derivative_rms for row in rows],
     }
-    times = {str(at): [list(map(_log10, t.rms)) for t in row.time_gradients] for at, row in enumerate(rows)}
+    times = {str(at): [list(map(log10, t.rms)) for t in row.time_gradients] for at, row in enumerate(rows)}
     found["time"] = {at: rows for at, rows in times.items() if rows}
     return found
 
@@ -145,9 +146,10 @@ def _log10_rms(moments: Moments | None) -> float | None:
     return moments.log10_rms if moments is not None else None
 
 
-def _log10(value: float | None) -> float | None:
-    if value is None or math.isnan(value) or value < 0:
-        return value if value is None or math.isnan(value) else math.nan
+def log10(value: float | None) -> float | None:
+    """log₁₀ of a number that is not negative: -inf for zero, NaN and ``None`` as they are."""
+    if value is None or math.isnan(value):
+        return value
     return math.log10(value) if value else -math.inf
 
 

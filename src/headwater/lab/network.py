@@ -21,9 +21,10 @@ from headwater.probes.measure import measure
 from headwater.records import InputError
 from headwater.remedies.before_update import WeightPenalty
 from headwater.remedies.data import FIRST, Data
+from headwater.remedies.edits import Edit
 from headwater.remedies.order import Order, order_of_flow, order_of_model
 from headwater.remedies.registry import find
-from headwater.remedies.surgery import apply_remedies
+from headwater.remedies.surgery import apply_remedies, patch
 
 INITS = {
     "normal": "init.normal_one",
@@ -103,12 +104,13 @@ class Batches:
         return self._split.x[self._rows[0]], self._split.y[self._rows[0]]
 
 
-def built(spec: Spec, uploaded: Uploaded | None = None) -> Network:
+def built(spec: Spec, uploaded: Uploaded | None = None, patches: dict[str, str] | None = None) -> Network:
     """The network of a spec, as it is before its first step; torch's random state is then as training begins with.
 
     Args:
         spec: Of the network.
         uploaded: Of ``data="csv"``, the file.
+        patches: Gets the code of each change that a remedy makes: of ``init`` and of ``remedies``.
 
     Raises:
         RefusedError: If parts do not go together, it is too large, or a remedy cannot work on it.
@@ -122,10 +124,11 @@ def built(spec: Spec, uploaded: Uploaded | None = None) -> Network:
     model: nn.Module = nn.Sequential(*(made(part) for part in plan.parts))
     batches = Batches(split, spec.batch_size, spec.seed)
     network = Network(spec, plan, split, model, optimizer_of(spec, model), batches)
-    network = _initialised(network)
+    network = _initialised(network, patches)
     for name in PENALTIES:
         set_penalty(network, name, getattr(spec, name))
-    network = _repaired(network)
+    if spec.remedies:
+        network = _applied(network, spec.remedies, "remedies", patches)
     network.model.train()
     torch.manual_seed(spec.seed)  # of dropout masks
     return network
@@ -174,21 +177,25 @@ def set_penalty(network: Network, name: str, strength: float) -> None:
     for key in [key for key, hook in hooks.items() if _is_penalty(hook, PENALTIES[name])]:
         del hooks[key]
     if strength:
-        remedy = find(f"regularisation.{name}:{strength!r}")
-        for edit in remedy.edits(network.model, (), network.spec.seed, None):
+        for edit in penalty_edits(network, name, strength):
             edit.apply_to_optimizer(network.model, network.optimizer)
+
+
+def penalty_edits(network: Network, name: str, strength: float) -> tuple[Edit, ...]:
+    """What the remedy behind a penalty does to the optimizer."""
+    return find(f"regularisation.{name}:{strength!r}").edits(network.model, (), network.spec.seed, None)
 
 
 def _is_penalty(hook: Any, power: int) -> bool:
     return isinstance(hook, WeightPenalty) and hook.power == power
 
 
-def _initialised(network: Network) -> Network:
+def _initialised(network: Network, patches: dict[str, str] | None) -> Network:
     """With weights drawn as the spec says, then scaled, and biases set."""
     spec = network.spec
     table = RECURRENT_INITS if spec.preset == "rnn" else INITS
     if spec.init in table and not (spec.init == "mirrored" and spec.depth < 2):
-        network = _applied(network, (table[spec.init],), "init")
+        network = _applied(network, (table[spec.init],), "init", patches)
     with torch.no_grad():
         if spec.scale != 1.0:
             for weight in weights(network.model):
@@ -210,11 +217,9 @@ def hidden_biases(model: nn.Module) -> list[nn.Parameter]:
     return [module.bias for module in affine[:-1] if module.bias is not None]
 
 
-def _repaired(network: Network) -> Network:
-    return _applied(network, network.spec.remedies, "remedies") if network.spec.remedies else network
-
-
-def _applied(network: Network, remedies: tuple[str, ...], control: str) -> Network:
+def _applied(
+    network: Network, remedies: tuple[str, ...], control: str, patches: dict[str, str] | None = None
+) -> Network:
     """With remedies applied to copies of model and optimizer.
 
     Raises:
@@ -226,6 +231,8 @@ def _applied(network: Network, remedies: tuple[str, ...], control: str) -> Netwo
         first = Batches(network.split, spec.batch_size, spec.seed)
         data = Data(tuple(islice(first, FIRST)), network.loss) if needs_data else None
         order = _order(network)
+        if patches is not None:
+            patches[control] = patch(network.model, remedies, order, spec.seed, data)
         model, optimizer = apply_remedies(network.model, remedies, order, network.optimizer, spec.seed, data)
     except RefusedError:
         raise

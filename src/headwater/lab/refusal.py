@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from headwater.i18n import speak
+from headwater.i18n import has_text, speak
 from headwater.records import InputError, Message
 from headwater.records.message import Value
-from headwater.report.view.sentences import said_message
+from headwater.report.view.sentences import said
+from headwater.report.words import Words
 
 
 class RefusedError(InputError):
@@ -32,7 +33,15 @@ class RefusedError(InputError):
 
     def to_dict(self) -> dict[str, object]:
         """The JSON form of the answer."""
-        text = said_message(self.message)
+        text = said(self._sentence)
         return {
             "error": {"id": self.message.id, "text": {"en": text.en, "ko": text.ko}, "control": self.control},
         }
+
+    def _sentence(self, words: Words) -> str:
+        """The text with the control at fault called by its name."""
+        values = dict(self.message.values)
+        name = f"lab.engine.control.{values.get('control')}"
+        if has_text(name):
+            values["control"] = words(name)
+        return words.say(Message(self.message.id, values))

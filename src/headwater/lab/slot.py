@@ -54,6 +54,7 @@ class Slot:
         self.step = 0
         self.course: list[tuple[int, float]] = []
         self.scores: list[Score] = []
+        self.begun_with = self.spec
         self.changes: list[tuple[int, str, object]] = []
         self.broke: Flow | None = None
         self.broke_at: int | None = None
@@ -187,7 +188,10 @@ class Slot:
         """
         old, network = self.spec, self.network
         names = [name for name in vars(spec) if getattr(spec, name) != getattr(old, name)]
-        if not _can_keep(old, spec, names):
+        if set(names) <= set(_TOLD_ONLY):
+            self.spec = network.spec = spec
+            return True
+        if self.step == 0 or not _can_keep(old, spec, names):
             try:
                 self.spec = spec
                 self.version += 1
@@ -203,6 +207,8 @@ class Slot:
             self._take_over(name)
             if name not in _TOLD_ONLY:
                 self.changes.append((self.step, name, getattr(spec, name)))
+        if {"activation", "activations", "dropout"} & set(names):
+            self.flow, _ = self.look()  # what was measured last was of another function
         return True
 
     def _take_over(self, name: str) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from headwater.lab.slot import Slot, preserved_random_state
-from headwater.probes.classify import activation_of, activation_parameters
+from headwater.probes.classify import activation_of, activation_parameters, scalar_parameters
 from headwater.records import encode
 from headwater.theory.activation import Activation
 
@@ -140,7 +140,7 @@ def _units(slot: Slot, passed: list[_Passed]) -> dict[str, Any] | None:
     dead, saturated = [], []
     for one in found:
         assert one.activation is not None
-        parameters = activation_parameters(one.module)
+        parameters = scalar_parameters(activation_parameters(one.activation, one.module))
         slope = torch.from_numpy(one.activation.derivative(one.before.double().numpy(), **parameters)).abs()
         by_unit = slope.transpose(0, 1).reshape(slope.shape[1], -1)[:_UNITS]
         dead.append((by_unit == 0).all(1).int().tolist())

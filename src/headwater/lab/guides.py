@@ -1,0 +1,7 @@
+"""The guided pages, by lesson."""
+
+from __future__ import annotations
+
+from headwater.lab.guide import Guide
+
+GUIDES: dict[str, Guide] = {guide.lesson: guide for guide in ()}

@@ -1,0 +1,3 @@
+"""Which figures read in percent."""
+
+SHARES = ("train_accuracy", "test_accuracy", "gap", "dead", "saturated", "coherence", "small_weights")
