@@ -5,7 +5,7 @@ import { announcement } from "../state";
 import { say, t } from "../text";
 import { Refused, ask, numberOf, type Backward, type Details, type Diagnosis, type Facts, type Frame, type Lab, type Landscape, type Network, type Prediction, type Slot } from "./api";
 import {
-  backward, changedAt, contact, details, diagnoses, differences, draft, editing, facts, frames, lab, landscape, lastChange, layer, layerCount, networks, predictions, shownSlots, torchReady,
+  backward, changedAt, contact, details, diagnoses, differences, draft, editing, facts, frames, lab, landscape, lastChange, layer, layerCount, networks, predictions, opened, shownSlots, torchReady,
   tracks, trouble, type Track,
 } from "./state";
 import type { Said } from "../data";
@@ -33,6 +33,7 @@ export async function open(state: string | null, compared: string | null = null)
   const begun = await ask<{ id: string }>("/api/lab/sessions", state ? { state } : {});
   leave();
   session = begun.id;
+  opened.value = true;
   forget();
   listen();
   if (compared) await command("compare", { state: compared });
@@ -43,6 +44,7 @@ export function leave(): void {
   source?.close();
   if (session) void fetch(`/api/lab/sessions/${session}`, { method: "DELETE", keepalive: true }).catch(() => undefined);
   session = "";
+  opened.value = false;
 }
 
 function forget(): void {

@@ -14,6 +14,8 @@ export const diagnoses = signal<PerSlot<Diagnosis>>({});
 export const predictions = signal<PerSlot<Prediction>>({});
 export const details = signal<PerSlot<Details>>({});
 export const differences = signal<Said[]>([]);
+/** Whether a lab is there to be told something, also while its network is not built yet. */
+export const opened = signal(false);
 export const torchReady = signal(false);
 export const contact = signal<"none" | "live" | "lost">("none");
 export const trouble = signal<Said | string | null>(null);

@@ -74,10 +74,10 @@ function linesOf(slots: Slot[]): Line[] {
     const colour = slotColour(slot);
     const signal = paired.value ? colour : "var(--orange)";
     return [
-      { name: "theory", kind: "theory" as const, colour: "var(--ink)", levels: found.theorySignal },
-      { name: "theory", kind: "theory" as const, colour: "var(--ink)", levels: found.theoryGradient },
       { name: "signal", kind: "signal" as const, colour: signal, levels: found.signal },
       { name: "gradient", kind: "gradient" as const, colour, levels: withReached(slot, found.gradient) },
+      { name: "theory", kind: "theory" as const, colour: "var(--ink)", levels: found.theorySignal },
+      { name: "theory", kind: "theory" as const, colour: "var(--ink)", levels: found.theoryGradient },
     ];
   });
 }
@@ -101,7 +101,7 @@ function Key({ slots }: { slots: Slot[] }) {
         return [
           <li key={`${slot}g`}><Swatch colour={slotColour(slot)} />{label("gradient")} <b>{fromLog10(found.gradient[index] ?? NaN)}</b></li>,
           <li key={`${slot}s`}><Swatch colour={many ? slotColour(slot) : "var(--orange)"} dash="7 3" />{label("signal")} <b>{fromLog10(found.signal[index] ?? NaN)}</b></li>,
-          Number.isFinite(found.theoryGradient[index]) && <li key={`${slot}t`}><Swatch colour="var(--ink)" dash="2 4" />{label("theory")} <b>{fromLog10(found.theoryGradient[index])}</b></li>,
+          Number.isFinite(found.theoryGradient[index]) && <li key={`${slot}t`}><Swatch colour="var(--ink)" dash={DOTTED} />{label("theory")} <b>{fromLog10(found.theoryGradient[index])}</b></li>,
           Number.isFinite(saturated) && <li key={`${slot}x`}>{label("saturated")} <b>{percent(saturated)}</b></li>,
           Number.isFinite(dead) && <li key={`${slot}d`}>{label("dead")} <b>{percent(dead)}</b></li>,
         ];
@@ -110,8 +110,10 @@ function Key({ slots }: { slots: Slot[] }) {
   );
 }
 
+const DOTTED = "0.1 5";
+
 function Swatch({ colour, dash }: { colour: string; dash?: string }) {
-  return <svg viewBox="0 0 26 8" aria-hidden="true"><line x1="1" x2="25" y1="4" y2="4" stroke={colour} stroke-width="2.4" stroke-dasharray={dash} stroke-linecap={dash === "2 4" ? "round" : undefined} /></svg>;
+  return <svg viewBox="0 0 26 8" aria-hidden="true"><line x1="1" x2="25" y1="4" y2="4" stroke={colour} stroke-width="2.4" stroke-dasharray={dash} stroke-linecap={dash === DOTTED ? "round" : undefined} /></svg>;
 }
 
 function nameOf(index: number): string {

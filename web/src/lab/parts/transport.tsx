@@ -3,12 +3,12 @@
 import { integer, number, percent } from "../../numbers";
 import { numberOf } from "../api";
 import { backwardPass, reset, stepOnce, toggle } from "../engine";
-import { frames, lab, paired, playing, shownSlots, torchReady, tracks } from "../state";
+import { frames, opened, paired, playing, shownSlots, torchReady, tracks } from "../state";
 import { w } from "../words";
 import { slotColour, slotName } from "./controls";
 
 export function Transport() {
-  const ready = Boolean(lab.value);
+  const ready = opened.value;
   return (
     <div class="transport" role="toolbar" aria-label={w("transport")}>
       <button type="button" class="primary play" disabled={!ready} onClick={toggle} aria-pressed={playing.value} aria-keyshortcuts="Space">
