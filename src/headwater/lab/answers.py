@@ -16,8 +16,8 @@ from headwater.report.words import Words
 _MOST_ANSWERS = 64
 _MOST_WORDS = 4000
 _STYLE = """
-body{font:16px/1.6 system-ui,"Apple SD Gothic Neo","Malgun Gothic","Noto Sans KR",sans-serif;max-width:48rem;margin:2rem auto;
-padding:0 1rem;word-break:keep-all;overflow-wrap:anywhere;color:#111;background:#fff}
+body{font:16px/1.6 system-ui,"Apple SD Gothic Neo","Malgun Gothic","Noto Sans KR",sans-serif;
+max-width:48rem;margin:2rem auto;padding:0 1rem;word-break:keep-all;overflow-wrap:anywhere;color:#111;background:#fff}
 h1{font-size:1.6rem}h2{font-size:1.2rem;margin:2rem 0 .3rem;border-top:1px solid #bbb;padding-top:1rem}
 dt{font-weight:600;margin-top:.6rem}dd{margin:0}code{font-size:.8rem}.meta{color:#444}
 section{break-inside:avoid}

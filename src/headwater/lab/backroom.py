@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -21,9 +22,14 @@ _TRAINING_ONLY = ("optimizer", "learning_rate", "l1", "l2", "locked", "hidden", 
 
 
 class Backroom:
-    """The process behind the scenes; to be used from one event loop."""
+    """The process behind the scenes; to be used from one event loop.
+
+    Attributes:
+        deliver: Called with lab, ``"prediction"``, network and JSON.
+    """
 
     def __init__(self) -> None:
+        self.deliver: Callable[[str, str, str, str], None] = lambda *_: None
         self._stack = ExitStack()
         self._workers: Workers | None = None
         self._predictions: dict[tuple[str, str], str] = {}
@@ -40,7 +46,7 @@ class Backroom:
         """End it."""
         self._stack.close()
 
-    def predict(self, id: str, slot: str, version: int, spec: Spec, uploaded: Uploaded | None, deliver: Any) -> None:
+    def predict(self, id: str, slot: str, version: int, spec: Spec, uploaded: Uploaded | None) -> None:
         """Have a prediction made and delivered; of one network only the last that was asked for.
 
         Args:
@@ -49,14 +55,13 @@ class Backroom:
             version: Of the network.
             spec: Of the network.
             uploaded: Of ``data="csv"``, the file.
-            deliver: Called with lab, ``"prediction"``, network and JSON.
         """
         self._wanted[id, slot] = version, spec, uploaded
-        task = asyncio.get_running_loop().create_task(self._predict(id, slot, deliver))
+        task = asyncio.get_running_loop().create_task(self._predict(id, slot))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _predict(self, id: str, slot: str, deliver: Any) -> None:
+    async def _predict(self, id: str, slot: str) -> None:
         async with self._turn:
             if (id, slot) not in self._wanted:
                 return  # another has answered it already
@@ -68,7 +73,7 @@ class Backroom:
                     del self._predictions[next(iter(self._predictions))]
                 self._predictions[key] = await self._run(_prediction, plain, uploaded)
         found = self._predictions[key]
-        deliver(id, "prediction", slot, f'{{"slot":"{slot}","version":{version},{found[1:]}')
+        self.deliver(id, "prediction", slot, f'{{"slot":"{slot}","version":{version},{found[1:]}')
 
     def lesson(self, lesson: str) -> LessonResult | None:
         """What a lesson's experiment gave; ``None`` as long as it runs, which asking begins.

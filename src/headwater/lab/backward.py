@@ -6,10 +6,9 @@ from typing import Any
 
 from headwater.diagnosis import waterfall
 from headwater.lab.frames import broke_of
-from headwater.lab.said import in_both
+from headwater.lab.said import category_name
 from headwater.lab.slot import Slot
 from headwater.records import encode
-from headwater.report.view.sentences import said
 
 
 def backward_of(slot: Slot) -> dict[str, Any]:
@@ -36,7 +35,7 @@ def backward_of(slot: Slot) -> dict[str, Any]:
                 "parts": [
                     {
                         "category": name,
-                        "name": in_both(said(lambda words, name=name: words.category(name))),
+                        "name": category_name(name),
                         "decades": d,
                     }
                     for name, d in own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 from importlib.util import find_spec
 
 from headwater.records import InputError
@@ -14,16 +15,11 @@ _ELSEWHERE = ("10.255.255.255", 1)  # asked for a route only: nothing is sent
 def own_addresses() -> list[str]:
     """Addresses at which others on the network reach this machine, the usual one first."""
     found: list[str] = []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(_ELSEWHERE)
-            found.append(probe.getsockname()[0])
-        except OSError:  # no network at all
-            pass
-    try:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):  # no network at all
+        probe.connect(_ELSEWHERE)
+        found.append(probe.getsockname()[0])
+    with suppress(OSError):
         found += socket.gethostbyname_ex(socket.gethostname())[2]
-    except OSError:
-        pass
     return [one for one in dict.fromkeys(found) if not one.startswith("127.")]
 
 

@@ -140,7 +140,7 @@ _SETTABLE = (
     Control("l2", "number", 0.0, 1e6, log=True, live=True),
     Control("optimizer", "choice", choices=OPTIMIZERS, live=True),
     Control("learning_rate", "number", 0.0, 1e12, log=True, live=True),
-    Control("batch_size", "integer", 2, 512, live=True),
+    Control("batch_size", "integer", 1, 512, live=True),
     Control("data", "choice", choices=DATA),
     Control("samples", "integer", 0, 5000),
     Control("csv", "text"),

@@ -12,6 +12,7 @@ from typing import Any
 from headwater.lab.plan import Shape, Task
 from headwater.lab.refusal import RefusedError
 from headwater.records import Message
+from headwater.records.message import Value
 from headwater.report.view.sentences import said_message
 
 MOST_BYTES = 1_000_000
@@ -55,7 +56,7 @@ class Uploaded:
 
     def to_dict(self) -> dict[str, Any]:
         """What the page is told of it."""
-        values = {
+        values: dict[str, Value] = {
             "rows": len(self.inputs),
             "columns": len(self.columns),
             "target": self.target,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
 from typing import Any
 
 from headwater import __version__
@@ -117,8 +118,10 @@ def script(slot: Slot) -> str:
 
 
 def _data_functions(spec: Spec) -> list[str]:
-    functions = {"spirals": [data.spiral_points], "curve": [data.curve_points]}.get(spec.data, [])
-    sources = [inspect.getsource(one) + "\n" for one in (data.standardised, data.divided, *functions)]
+    functions: list[Callable[..., Any]] = [data.standardised, data.divided]
+    if spec.data in ("spirals", "curve"):
+        functions.append(data.spiral_points if spec.data == "spirals" else data.curve_points)
+    sources = [inspect.getsource(one) + "\n" for one in functions]
     return [*sources, *([_READ, ""] if spec.data == "csv" else [])]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from headwater.i18n import has_text
-from headwater.lab.conditions import said_of
+from headwater.lab.conditions import said_of as condition_said
 from headwater.lab.guide import Guide, Scene
 from headwater.lab.guides import GUIDES
 from headwater.lab.refusal import RefusedError
@@ -61,7 +61,7 @@ def page_of(lesson: str) -> dict[str, Any]:
         "goal": {
             "said": text("goal"),
             "hint": text("hint"),
-            "conditions": [in_both(said_of(condition)) for condition in guide.goal],
+            "conditions": [in_both(condition_said(condition)) for condition in guide.goal],
             "state": begin.to_state(),
             "spec": begin.to_dict(),
         },

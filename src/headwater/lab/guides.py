@@ -4,4 +4,5 @@ from __future__ import annotations
 
 from headwater.lab.guide import Guide
 
-GUIDES: dict[str, Guide] = {guide.lesson: guide for guide in ()}
+_ALL: tuple[Guide, ...] = ()
+GUIDES: dict[str, Guide] = {guide.lesson: guide for guide in _ALL}

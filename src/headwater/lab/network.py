@@ -151,13 +151,13 @@ def optimizer_of(spec: Spec, model: nn.Module) -> torch.optim.Optimizer:
 
 
 OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "sgd": ("SGD", {}),
-    "momentum": ("SGD", {"momentum": MOMENTUM}),
-    "adam": ("Adam", {}),
-    "adamw": ("AdamW", {}),
+    "sgd": ("SGD", {"fused": True}),
+    "momentum": ("SGD", {"momentum": MOMENTUM, "fused": True}),
+    "adam": ("Adam", {"fused": True}),
+    "adamw": ("AdamW", {"fused": True}),
     "rmsprop": ("RMSprop", {}),
 }
-"""Class in ``torch.optim`` and its settings beside the rate."""
+"""Class in ``torch.optim`` and its settings beside the rate; all parameters in one operation where that is offered."""
 
 
 def loss_of(plan: Plan) -> Any:
@@ -211,7 +211,7 @@ def weights(model: nn.Module) -> list[nn.Parameter]:
     return [parameter for parameter in model.parameters() if parameter.dim() > 1]
 
 
-def hidden_biases(model: nn.Module) -> list[nn.Parameter]:
+def hidden_biases(model: nn.Module) -> list[Tensor]:
     """The biases of all affine maps but the last."""
     affine = [module for module in model.modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
     return [module.bias for module in affine[:-1] if module.bias is not None]

@@ -54,6 +54,11 @@ def remedies_of(report: Report) -> tuple[Prescription, ...]:
     return tuple(p for finding in report.findings for p in finding.prescriptions if p.remedies)
 
 
+def category_name(category: str) -> dict[str, str]:
+    """What decades of a gradient are charged to, by name."""
+    return in_both(said(lambda words: words.category(category)))
+
+
 def _layers(flow: Flow, names: Sequence[str], plan: Plan) -> list[int]:
     modules = {row.site.name: row.site.module for row in flow.sites}
     return sorted({plan.layer_of(modules.get(name, name)) for name in names} - {0})
@@ -64,11 +69,7 @@ def _waterfall(report: Report) -> dict[str, Any] | None:
     if fall is None:
         return None
     totals = [
-        {
-            "category": category,
-            "name": in_both(said(lambda words, category=category: words.category(category))),
-            "decades": decades,
-        }
+        {"category": category, "name": category_name(category), "decades": decades}
         for category, decades in fall.totals.items()
     ]
     data: dict[str, Any] = encode({"totals": totals, "decades": fall.decades})

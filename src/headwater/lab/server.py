@@ -1,4 +1,4 @@
-"""The application of the lab: a shell with its script and style, and behind the cookie the labs of all who opened one."""
+"""The application of the lab: a shell with its script and style, and behind the cookie everybody's labs."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ def application(session: Session, setting: Setting, pool: Pool | None = None) ->
     from starlette.routing import Route
 
     labs, behind = pool or Pool(), Backroom()
-    labs.on_built = lambda *built: behind.predict(*built, labs.deliver)
+    labs.on_built = behind.predict
+    behind.deliver = labs.deliver
     classroom = _classroom(session, setting) if setting.is_class else None
 
     @asynccontextmanager

@@ -17,6 +17,7 @@ from headwater.lab.csv_data import Uploaded
 from headwater.lab.network import Batch, Batches, Network, built, loss_of, made, optimizer_of, set_penalty
 from headwater.lab.plan import planned
 from headwater.lab.spec import Spec
+from headwater.probes.catalogue import module_infos
 from headwater.probes.measure import measure
 from headwater.probes.parameters import ParameterProbe
 from headwater.probes.sampled_step import SampledStep
@@ -127,7 +128,7 @@ class Slot:
 
     def _measured_step(self, batch: Batch) -> float:
         network = self.network
-        step = SampledStep(network.model, self._probe, Ledger(), self.step, False, False, None)
+        step = SampledStep(network.model, self._probe, self._ledger, self.step, False, False, None, self._catalogue)
         step.begin()
         try:
             network.optimizer.zero_grad()
@@ -258,6 +259,8 @@ class Slot:
 
     def _watch(self) -> None:
         self._probe = ParameterProbe(self.network.model)
+        self._catalogue = module_infos(self.network.model, None)
+        self._ledger = Ledger()
 
     def _score(self) -> None:
         network, split = self.network, self.network.split

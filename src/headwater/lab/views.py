@@ -162,11 +162,11 @@ def _boundary(slot: Slot, passed: list[_Passed]) -> dict[str, Any] | None:
                 return None
             points = torch.cat([split.x, split.y], 1)[:_POINTS].tolist()
             return {"line": torch.cat([x, model(x)], 1).tolist(), "points": points}
-        low, high = split.x.min(0).values - 0.3, split.x.max(0).values + 0.3
-        xs, ys = (torch.linspace(float(low[i]), float(high[i]), _GRID) for i in (0, 1))
+        lowest, highest = (split.x.min(0).values - 0.3).tolist(), (split.x.max(0).values + 0.3).tolist()
+        xs, ys = (torch.linspace(lowest[i], highest[i], _GRID) for i in (0, 1))
         grid = torch.stack([xs.repeat(_GRID), ys.repeat_interleave(_GRID)], 1)
         output = model(grid)
-    frame = {"x": [float(low[0]), float(high[0])], "y": [float(low[1]), float(high[1])], "size": _GRID}
+    frame = {"x": [lowest[0], highest[0]], "y": [lowest[1], highest[1]], "size": _GRID}
     points = [[*place, told] for place, told in zip(split.x.tolist(), split.y.reshape(-1).tolist(), strict=True)]
     if plan.shape.task == "curve":
         return {**frame, "values": output.reshape(-1).tolist(), "points": points[:_POINTS]}
