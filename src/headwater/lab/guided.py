@@ -38,7 +38,7 @@ def page_of(lesson: str) -> dict[str, Any]:
     ids = [id for id in ORDER if id in GUIDES]
     at = ids.index(lesson)
 
-    def text(key: str) -> dict[str, str]:
+    def own_text(key: str) -> dict[str, str]:
         return told(Message(f"lab.guide.{lesson}.{key}"))
 
     return {
@@ -48,19 +48,19 @@ def page_of(lesson: str) -> dict[str, Any]:
         "spec": own.to_dict(),
         "state": own.to_state(),
         "story": [
-            {"said": text(f"story.{number}"), **_scene(scene, own)} for number, scene in enumerate(guide.story, start=1)
+            {"said": own_text(f"story.{number}"), **_scene(scene, own)} for number, scene in enumerate(guide.story, start=1)
         ],
         "question": {
-            "said": text("question"),
-            "choices": [text(f"choice.{number}") for number in range(1, guide.choices + 1)],
+            "said": own_text("question"),
+            "choices": [own_text(f"choice.{number}") for number in range(1, guide.choices + 1)],
             "answer": guide.answer,
-            "because": text("because"),
+            "because": own_text("because"),
         },
         "experiment": _scene(guide.experiment, own),
         "check": {"claim": _lesson_text(lesson, "claim"), "seconds": find(lesson).seconds},
         "goal": {
-            "said": text("goal"),
-            "hint": text("hint"),
+            "said": own_text("goal"),
+            "hint": own_text("hint"),
             "conditions": [in_both(condition_said(condition)) for condition in guide.goal],
             "state": begin.to_state(),
             "spec": begin.to_dict(),
