@@ -58,4 +58,4 @@ def laboratory(*options: str) -> Iterator[Laboratory]:
     finally:
         watchdog.cancel()
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterator
 
 import pytest
 
-from headwater.i18n.catalog import catalog
+from headwater.i18n.catalog import catalog, text
+from headwater.lab.guides import GUIDES
+from headwater.lessons.registry import ORDER
 from tests.browser.conftest import Open, Opened
 from tests.browser.laboratory import Laboratory, laboratory
 
@@ -23,30 +24,12 @@ SHOWN_TEXT = """() => {
   const walk = document.createTreeWalker(document.querySelector("#app"), NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) {
     const parent = walk.currentNode.parentElement;
-    if (!walk.currentNode.textContent.trim() || parent.closest(".unseen, .skip, option") || !parent.checkVisibility()) continue;
-    sizes.push([parseFloat(getComputedStyle(parent).fontSize), walk.currentNode.textContent.trim().slice(0, 40)]);
+    if (!walk.currentNode.textContent.trim() || parent.closest(".unseen, .skip, option")) continue;
+    const text = walk.currentNode.textContent.trim().slice(0, 40);
+    if (parent.checkVisibility()) sizes.push([parseFloat(getComputedStyle(parent).fontSize), text]);
   }
   return sizes;
 }"""
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Laboratory]:
-    """One lab for all; each test opens a network of its own in it."""
-    with laboratory() as found:
-        yield found
-
-
-@pytest.fixture
-def enter(visit: Open, lab: Laboratory) -> Open:
-    """``enter(fragment)`` opens the lab and waits for the first measured network."""
-
-    def entered(fragment: str = "", **settings: object) -> Opened:
-        opened = visit(lab.url(fragment), wait=False, **settings)
-        opened.page.wait_for_selector("html[data-live]", timeout=30_000)
-        return opened
-
-    return entered
 
 
 def first_gradient(opened: Opened, slot: int = 0) -> float:
@@ -85,7 +68,7 @@ def test_gradient_vanishes_within_five_seconds_of_space_and_one_click_revives_it
     until(opened, lambda: page.locator(".river").count() == 2, "both networks are drawn")
     until(opened, lambda: first_gradient(opened, 1) > -6, "the gradient lives")
     assert first_gradient(opened, 0) < -8
-    until(opened, lambda: page.evaluate(STEP) >= 100, "both have trained")
+    until(opened, lambda: page.evaluate(STEP) >= 60, "both have trained", 40)
     before, after = page.locator(".outcome tbody tr").nth(1).locator("td").all_inner_texts()
     assert float(before.split()[0]) < 30
     assert float(after.split()[0]) > 60
@@ -111,11 +94,11 @@ def test_a_change_is_answered_within_300_ms(enter: Open) -> None:
       const began = performance.now();
       select.value = choice;
       select.dispatchEvent(new Event("change", {bubbles: true}));
-      while (label() === before) await new Promise(requestAnimationFrame);
+      while (label() === before && performance.now() - began < 9000) await new Promise(requestAnimationFrame);
       return performance.now() - began;
     }"""
     opened.page.evaluate(change, "he")
-    times = [opened.page.evaluate(change, choice) for choice in ("lecun", "xavier", "orthogonal", "he", "xavier")]
+    times = [opened.page.evaluate(change, choice) for choice in ("xavier", "orthogonal", "he", "xavier", "he")]
     assert min(times) <= 300  # the quickest: the others measure what else this machine was doing
 
 
@@ -123,7 +106,7 @@ def test_exact_zero_has_a_lane_of_its_own(enter: Open) -> None:
     opened = enter("lab=init.normal~scale.0.0")
     assert first_gradient(opened) == -math.inf
     assert opened.page.locator("#flow .zero-dot").count() > 10
-    assert opened.page.locator("#flow .arrives").inner_text() == "0"
+    assert opened.page.locator("#flow .arrives").text_content() == "0"
     opened.page.locator("#flow").get_by_role("button", name="Table").click()
     assert opened.page.locator("#flow tbody td").nth(1).inner_text() == "0"
 
@@ -132,7 +115,7 @@ def test_axis_goes_down_to_1e_40_and_theory_stands_beside_the_measurement(enter:
     opened = enter("lab=depth.50")
     assert "1e-40" in opened.page.locator("#flow .log-axis").text_content()
     assert -40 < first_gradient(opened) < -25
-    until(opened, lambda: opened.page.locator("#flow .theory .drawn-line[d^=M]").count() == 2, "theory is drawn")
+    until(opened, lambda: opened.page.locator("#flow .theory .drawn-line[d^=M]").count() == 2, "theory is drawn", 40)
     opened.page.locator("#flow").get_by_role("button", name="Table").click()
     measured, theory = (
         float(opened.page.locator("#flow tbody tr").first.locator("td").nth(i).inner_text()) for i in (1, 2)
@@ -251,7 +234,7 @@ def test_layer_shows_its_activation_with_the_inputs_it_gets(enter: Open) -> None
     assert page.locator("#layer .unit").count() == 64
     page.select_option("#own-activation", "relu")
     until(opened, lambda: "at most 1" in page.inner_text("#layer"), "this layer alone is another")
-    assert page.locator("#histograms .histogram").count() == 10
+    until(opened, lambda: page.locator("#histograms .histogram").count() == 10, "ten layers")
 
 
 def test_two_networks_stand_side_by_side_on_the_same_seed(enter: Open) -> None:
@@ -261,7 +244,7 @@ def test_two_networks_stand_side_by_side_on_the_same_seed(enter: Open) -> None:
     until(opened, lambda: page.locator(".river").count() == 2, "two rivers")
     until(opened, lambda: first_gradient(opened, 0) < -8 and first_gradient(opened, 1) > -6, "one dies, one lives")
     until(opened, lambda: page.locator(".differences li").count() > 0, "the difference in words")
-    opened.until("location.hash.includes('&b=')")
+    opened.until("location.hash.includes('b=activation.relu')")
     again = enter(page.url.split("#")[1])
     until(again, lambda: again.page.locator(".river").count() == 2, "the address holds both")
 
@@ -358,3 +341,99 @@ def test_page_asks_nobody_else(enter: Open, lab: Laboratory) -> None:
     origin = lab.address.split("/#")[0]
     assert all(url.startswith((origin, "data:")) for url in opened.requests)
     assert opened.complaints == []
+
+
+def lessons_with_guides() -> list[str]:
+    return [lesson for lesson in ORDER if lesson in GUIDES]
+
+
+@pytest.mark.parametrize("lesson", lessons_with_guides())
+def test_lesson_opens_in_both_languages_without_complaint(visit: Open, lab: Laboratory, lesson: str) -> None:
+    opened = visit(lab.url(f"lesson={lesson}"), wait=False)
+    page = opened.page
+    for language in ("EN", "한국어"):
+        page.get_by_role("button", name=language, exact=True).click()
+        page.wait_for_selector(".lesson .story")
+        title = text(f"lesson.{lesson}.title", language="ko" if language != "EN" else "en")
+        assert page.inner_text("#lesson-title") == title
+        shown = page.inner_text(".lesson")
+        assert not re.search(r"\blab\.(page|guide)|undefined|\{", shown)
+    page.wait_for_selector("html[data-live]", timeout=60_000)
+    assert opened.complaints == []
+
+
+def test_lesson_asks_before_it_reveals_and_checks_its_goal(visit: Open, lab: Laboratory) -> None:
+    opened = visit(lab.url("lesson=relu"), wait=False)
+    page = opened.page
+    page.wait_for_selector("html[data-live]", timeout=60_000)
+    guide = GUIDES["relu"]
+    for _ in guide.story:
+        page.get_by_role("button", name="Next", exact=True).click()
+    page.wait_for_selector(".question")
+    assert page.get_by_role("button", name="Next", exact=True).is_disabled()
+    assert page.locator(".dots button").nth(len(guide.story) + 1).is_disabled()
+    wrong = (guide.answer + 1) % guide.choices
+    page.locator(".question input").nth(wrong).check()
+    page.get_by_role("button", name="Next", exact=True).click()
+    page.get_by_role("button", name="Run the experiment").click()
+    page.wait_for_selector(".reveal.warning", timeout=60_000)
+    assert text(f"lab.guide.relu.choice.{guide.answer + 1}", language="en") in page.inner_text(".reveal")
+    page.get_by_role("button", name="Next", exact=True).click()
+    page.get_by_role("button", name="Next", exact=True).click()
+    until(opened, lambda: page.locator(".checks .glyph").count() == len(guide.goal), "the goal is looked at")
+    page.reload()  # progress is kept in this browser
+    page.wait_for_selector(".checks")
+    assert page.locator(".do-it").count() == 0  # the remedy is the student's to find
+
+
+def test_goal_is_reached_by_what_the_student_sets_and_stands_on_the_answer_sheet(visit: Open, lab: Laboratory) -> None:
+    opened = visit(lab.url("lesson=vanishing"), wait=False)
+    page = opened.page
+    page.wait_for_selector("html[data-live]", timeout=60_000)
+    for _ in range(len(GUIDES["vanishing"].story)):
+        page.get_by_role("button", name="Next", exact=True).click()
+    page.locator(".question input").nth(GUIDES["vanishing"].answer).check()
+    page.locator(".dots button").last.click()
+    page.wait_for_selector(".checks")
+    page.locator(".lesson-controls > summary").click()
+    page.select_option("#control-activation", "relu")
+    page.select_option("#control-init", "he")
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_selector(".reveal.healthy", timeout=60_000)
+    assert "Goal reached" in page.inner_text(".reveal")
+    page.fill(".own-words textarea", "ReLU's derivative is 1.")
+    page.get_by_role("button", name="All lessons").click()
+    assert "goal reached" in page.locator(".lesson-card").nth(ORDER.index("vanishing")).inner_text()
+    page.get_by_label("Your name").fill("김하늘")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save the answer sheet").click()
+    sheet = saved.value.path().read_text(encoding="utf-8")
+    assert "김하늘" in sheet
+    assert "ReLU" in sheet
+    assert not re.search(r"<script|https?://(?!www\.w3\.org)", sheet)
+
+
+def test_claim_is_checked_by_the_lessons_own_experiment(visit: Open, lab: Laboratory) -> None:
+    opened = visit(lab.url("lesson=zigzag"), wait=False)
+    page = opened.page
+    page.wait_for_selector("html[data-live]", timeout=60_000)
+    for _ in range(len(GUIDES["zigzag"].story)):
+        page.get_by_role("button", name="Next", exact=True).click()
+    page.locator(".question input").first.check()
+    page.locator(".dots button").nth(len(GUIDES["zigzag"].story) + 2).click()
+    page.get_by_role("button", name="Check the claim now").click()
+    page.wait_for_selector(".lesson-picture svg", timeout=120_000)
+    assert page.locator(".checks li.healthy").count() == page.locator(".checks li").count() > 0
+    assert opened.complaints == []
+
+
+def test_class_is_shown_the_code_of_its_address(visit: Open) -> None:
+    with laboratory("--host", "0.0.0.0") as served:
+        page = visit(served.url(), wait=False).page
+        page.wait_for_selector("#control-depth")
+        page.wait_for_selector("button:has-text('Share'):not([disabled])")
+        page.get_by_role("button", name="Share").click()
+        assert page.evaluate(
+            "document.querySelector('.qr').decode().then(() => document.querySelector('.qr').naturalWidth)"
+        )
+        assert "#token=" in page.locator(".copy-row input").nth(1).input_value()

@@ -54,7 +54,7 @@ export interface Details {
   units?: { sites: number[]; dead: number[][]; saturated: number[][] } | null;
 }
 export interface BackwardRow {
-  site: string; op: string; layer: number; kind: string; log10_before: Wire; log10_after: Wire; decades: Wire; category: string; name: Said; slope: Wire; weight_gradient: Wire;
+  site: string; op: string; layer: number; kind: string; log10_before: Wire; log10_after: Wire; decades: Wire; parts: { category: string; name: Said; decades: Wire }[]; slope: Wire; weight_gradient: Wire;
 }
 export interface Backward { loss: Wire; rows: BackwardRow[]; total: Wire }
 export interface Landscape { x: number[]; y: number[]; losses: Wire[][]; step: number; said: Said }

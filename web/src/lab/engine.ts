@@ -48,6 +48,8 @@ export function leave(): void {
 }
 
 function forget(): void {
+  delete coming.a;
+  delete coming.b;
   batch(() => {
     lab.value = null;
     networks.value = {};
@@ -71,7 +73,7 @@ function listen(): void {
     events.addEventListener(name, (event) => { if (events === source) due(() => take(JSON.parse((event as MessageEvent<string>).data) as T)); });
   on<Lab>("lab", (data) => { lab.value = data; if (!data.slots.b) onlyA(); });
   on<{ state: string }>("torch", (data) => { torchReady.value = data.state === "ready"; });
-  on<Network>("network", built);
+  on<Network>("network", (data) => { coming[data.slot] = data; });
   on<Frame>("frame", measured);
   on<Diagnosis>("diagnosis", (data) => { diagnoses.value = { ...diagnoses.value, [data.slot]: data }; });
   on<Prediction>("prediction", (data) => { predictions.value = { ...predictions.value, [data.slot]: data }; });
@@ -103,7 +105,10 @@ function onlyA(): void {
   differences.value = [];
 }
 
-function built(network: Network): void {
+// A network is shown from its first frame on: what stood there before stays until then, and nothing flickers.
+const coming: Partial<Record<Slot, Network>> = {};
+
+function shown(network: Network): void {
   const { slot } = network;
   networks.value = { ...networks.value, [slot]: network };
   tracks.value = { ...tracks.value, [slot]: emptyTrack() };
@@ -118,6 +123,11 @@ function built(network: Network): void {
 const emptyTrack = (): Track => ({ x: [], loss: [], at: [], trainLoss: [], testLoss: [], train: [], test: [] });
 
 function measured(frame: Frame): void {
+  const next = coming[frame.slot];
+  if (next?.version === frame.version) {
+    delete coming[frame.slot];
+    shown(next);
+  } else if (networks.value[frame.slot]?.version !== frame.version) return;
   const before = tracks.value[frame.slot] ?? emptyTrack();
   const anew = frame.step === 0 || (frame.course.length > 0 && before.x.length > 0 && frame.course[0][0] <= before.x[before.x.length - 1]);
   const track = anew ? emptyTrack() : before;
@@ -134,6 +144,8 @@ function measured(frame: Frame): void {
   };
 }
 
+const UNASKED = ["view", "goal"]; // by the page itself: what somebody has been told stays
+
 /** Tell the engine to do something; what it refuses is shown, and the lab stays as it is. */
 export async function command<T = null>(what: string, fields: Record<string, unknown> = {}): Promise<T | null> {
   if (!session) return null;
@@ -141,7 +153,7 @@ export async function command<T = null>(what: string, fields: Record<string, unk
     const answer = await ask<{ lab: Lab; result: T | null }>(`/api/lab/sessions/${session}/commands`, { do: what, ...fields });
     lab.value = answer.lab;
     if (!answer.lab.slots.b) onlyA();
-    trouble.value = null;
+    if (!UNASKED.includes(what)) trouble.value = null;
     return answer.result;
   } catch (error) {
     trouble.value = error instanceof Refused && error.said ? error.said : t(error instanceof Refused ? "lab.page.refused" : "view.no_server");

@@ -48,7 +48,7 @@ function Factor({ row }: { row: BackwardRow }) {
     <li>
       <button type="button" class="link" onClick={() => (layer.value = row.layer)}>{w("layer", { layer: row.layer })} · {row.op}</button>
       <b>{Number.isFinite(factor) ? `× ${fromLog10(factor)}` : "–"}</b>
-      <span class="faint">{say(row.name)}{row.slope !== null && row.slope !== undefined ? ` · √E[φ′²] = ${number(numberOf(row.slope))}` : ""}</span>
+      <span class="faint">{row.parts.map((part) => `${say(part.name)} × ${fromLog10(numberOf(part.decades))}`).join(" · ")}{row.slope !== null && row.slope !== undefined ? ` · √E[φ′²] = ${number(numberOf(row.slope))}` : ""}</span>
       <span>→ {fromLog10(levelOf(row.log10_after))}</span>
     </li>
   );

@@ -192,8 +192,8 @@ function Checked({ found }: { found: Guide }) {
 function Picture({ svg }: { svg: string }) {
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    const drawn = new DOMParser().parseFromString(svg, "image/svg+xml").documentElement;
-    box.current?.replaceChildren(document.importNode(drawn, true));
+    const drawn = new DOMParser().parseFromString(svg, "text/html").querySelector("svg.narrow, svg"); // beside the story there is a narrow screen's room
+    if (drawn) box.current?.replaceChildren(document.importNode(drawn, true));
   }, [svg]);
   return <div class="lesson-picture" ref={box} />;
 }

@@ -37,6 +37,7 @@ function Sentence({ slot, alone, first }: { slot: Slot; alone: boolean; first: b
   const finding = diagnosis?.findings[0];
   const status = statusOf(diagnosis);
   const Heading = first ? "h1" : "h2";
+  const asked = Boolean(lab.value?.slots[slot]?.spec.lesson); // a lesson leaves the finding of a remedy to the student
   return (
     <section class={`says ${status}`} aria-live="polite">
       <div>
@@ -45,7 +46,7 @@ function Sentence({ slot, alone, first }: { slot: Slot; alone: boolean; first: b
         {finding && <Why finding={finding} />}
         {diagnosis && diagnosis.findings.length > 1 && <More diagnosis={diagnosis} />}
       </div>
-      {finding && finding.remedies.length > 0 && alone && <Cures cures={finding.remedies} />}
+      {finding && finding.remedies.length > 0 && alone && !asked && <Cures cures={finding.remedies} />}
     </section>
   );
 }
