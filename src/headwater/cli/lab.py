@@ -25,7 +25,7 @@ def lab(host: str, port: int | None, lesson: str | None, no_open: bool, as_json:
     \b
     Examples:
       headwater lab
-      headwater lab --lesson vanishing --language ko
+      headwater lab --lesson vanishing --lang ko
       headwater lab --host 0.0.0.0 --port 8000
 
     Exit status: 0 ended, 2 the host, the port or the lesson cannot be used, 3 internal error.

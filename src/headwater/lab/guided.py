@@ -48,7 +48,8 @@ def page_of(lesson: str) -> dict[str, Any]:
         "spec": own.to_dict(),
         "state": own.to_state(),
         "story": [
-            {"said": own_text(f"story.{number}"), **_scene(scene, own)} for number, scene in enumerate(guide.story, start=1)
+            {"said": own_text(f"story.{number}"), **_scene(scene, own)}
+            for number, scene in enumerate(guide.story, start=1)
         ],
         "question": {
             "said": own_text("question"),

@@ -114,7 +114,7 @@ class Lab:
             RefusedError: If it cannot be done; nothing has changed then.
         """
         name = command.get("do")
-        if name not in _COMMANDS:
+        if not isinstance(name, str) or name not in _COMMANDS:
             raise RefusedError("command", {"got": repr(name)[:60], "known": ", ".join(_COMMANDS)})
         result = _COMMANDS[name](self, command)
         if name not in _LOOKS_ONLY:

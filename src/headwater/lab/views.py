@@ -109,7 +109,7 @@ def _counts(tensor: Tensor, bins: int) -> tuple[float | None, float | None, list
         return None, None, [0] * bins
     low, high = float(values.min()), float(values.max())
     if low == high:
-        low, high = low - max(abs(low), 1e-30) / 2, high + max(abs(high), 1e-30) / 2
+        low, high = low - (abs(low) or 1.0) / 2, high + (abs(high) or 1.0) / 2
     return low, high, torch.histc(values, bins, low, high).int().tolist()
 
 

@@ -19,11 +19,13 @@ def listening(port: int | None = None, host: str = HOST) -> socket.socket:
         host: Address to listen at; by default only this machine reaches it.
 
     Raises:
-        InputError: If the port that was asked for cannot be had.
+        InputError: If the port that was asked for cannot be had, or the host is none of this machine's.
     """
     if port is not None:
         try:
             return _bound(port, host)
+        except socket.gaierror as error:
+            raise _no_host(host, error) from error
         except OSError as error:
             raise InputError(
                 f"port {port} cannot be used ({error.strerror or error}): choose another, --port {port + 1}, "
@@ -34,7 +36,10 @@ def listening(port: int | None = None, host: str = HOST) -> socket.socket:
             return _bound(candidate, host)
         except OSError:
             continue
-    return _bound(0, host)
+    try:
+        return _bound(0, host)
+    except OSError as error:
+        raise _no_host(host, error) from error
 
 
 def require_this_machine(host: str) -> None:
@@ -64,6 +69,13 @@ def require_packages() -> None:
     missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
     if missing:
         raise InputError(f'the live page needs {" and ".join(missing)}: pip install "headwater[lab]"')
+
+
+def _no_host(host: str, error: OSError) -> InputError:
+    return InputError(
+        f"host {host} cannot be used ({error.strerror or error}): --host 127.0.0.1 serves this machine alone, --host "
+        "0.0.0.0 everybody on its network."
+    )
 
 
 def _bound(port: int, host: str) -> socket.socket:
