@@ -213,7 +213,7 @@ def test_backward_pass_is_drawn_operation_by_operation(enter: Open) -> None:
     until(opened, lambda: "decades" in page.inner_text(".backward-head"), "it arrives", 12)
     assert page.evaluate(STEP) == 0
     page.keyboard.press("Escape")
-    assert page.locator(".backward").count() == 0
+    until(opened, lambda: page.locator(".backward").count() == 0, "it is put away")
 
 
 def test_chain_rule_of_a_weight_is_worked_out_and_agrees_with_autograd(enter: Open) -> None:
@@ -433,7 +433,6 @@ def test_class_is_shown_the_code_of_its_address(visit: Open) -> None:
         page.wait_for_selector("#control-depth")
         page.wait_for_selector("button:has-text('Share'):not([disabled])")
         page.get_by_role("button", name="Share").click()
-        assert page.evaluate(
-            "document.querySelector('.qr').decode().then(() => document.querySelector('.qr').naturalWidth)"
-        )
+        code = "document.querySelector('.qr')"
+        assert page.evaluate(f"{code}.decode().then(() => {code}.naturalWidth)")
         assert "#token=" in page.locator(".copy-row input").nth(1).input_value()

@@ -18,11 +18,12 @@ export function readAddress(): Asked {
   return { state: given.get("lab"), compared: given.get("b"), lesson: given.get("lesson") };
 }
 
-/** The address of what is shown now; the token is never in it. */
-export function addressNow(): string {
+/** The address of what is shown now, with further limits for who opens it; the token is never in it. */
+export function addressNow(limits = ""): string {
   const parts: string[] = [];
   const { a, b } = lab.value?.slots ?? {};
-  if (a?.state) parts.push(`lab=${a.state}`);
+  const state = [a?.state, limits].filter(Boolean).join("~");
+  if (state) parts.push(`lab=${state}`);
   if (b?.state) parts.push(`b=${b.state}`);
   if (place.value === "lessons") parts.push(lessonId.value ? `lesson=${lessonId.value}` : "lessons");
   if (layer.value > 1) parts.push(`layer=${layer.value}`);

@@ -5,7 +5,7 @@ import { announcement } from "../state";
 import { say, t } from "../text";
 import { Refused, ask, numberOf, type Backward, type Details, type Diagnosis, type Facts, type Frame, type Lab, type Landscape, type Network, type Prediction, type Slot } from "./api";
 import {
-  backward, changedAt, contact, details, diagnoses, differences, draft, editing, facts, frames, lab, landscape, lastChange, layer, layerCount, networks, predictions, opened, shownSlots, torchReady,
+  backward, changedAt, contact, details, diagnoses, differences, draft, editing, facts, frames, ghost, lab, landscape, levels, lastChange, layer, layerCount, networks, predictions, opened, shownSlots, torchReady,
   tracks, trouble, type Track,
 } from "./state";
 import type { Said } from "../data";
@@ -62,6 +62,7 @@ function forget(): void {
     backward.value = null;
     landscape.value = null;
     lastChange.value = null;
+    ghost.value = null;
     draft.value = {};
     editing.value = "a";
   });
@@ -108,8 +109,19 @@ function onlyA(): void {
 // A network is shown from its first frame on: what stood there before stays until then, and nothing flickers.
 const coming: Partial<Record<Slot, Network>> = {};
 
+const SETTLED_MS = 1500; // a slider on its way is one change
+let rebuilt = 0;
+let ghosted: string | null = null; // the state the ghost is not to be of: a reset builds the same again
+
 function shown(network: Network): void {
   const { slot } = network;
+  const before = levels.value[slot]?.gradient;
+  const anew = lab.value?.slots[slot]?.state !== ghosted;
+  if (slot === "a" && before && anew && !lab.value?.slots.b && performance.now() - rebuilt > SETTLED_MS) ghost.value = before;
+  if (slot === "a") {
+    rebuilt = performance.now();
+    ghosted = lab.value?.slots.a?.state ?? null;
+  }
   networks.value = { ...networks.value, [slot]: network };
   tracks.value = { ...tracks.value, [slot]: emptyTrack() };
   changedAt.value = { ...changedAt.value, [slot]: [] };

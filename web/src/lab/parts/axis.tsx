@@ -2,7 +2,7 @@
 
 import { fromLog10, power, ticks } from "../../numbers";
 import { w } from "../words";
-import { TOP, dotsOf, layerAt, pathOf, verticalOf, type Frame, type Vertical } from "../scale";
+import { TOP, dotsOf, frameOf, layerAt, pathOf, verticalOf, type Frame, type Vertical } from "../scale";
 import { Broken } from "./river";
 
 /** One line over the layers. `kind` says how it is drawn. */
@@ -31,7 +31,7 @@ export function LogAxis({ frame, height, floor, lines, selected, label, onHover,
       ))}
       {selected >= 0 && <rect class="row-here" x={frame.x(selected) - frame.slot / 2} width={frame.slot} y={0} height={height} />}
       {lines.map((line, i) => line.kind === "gradient" && <Arrives key={i} line={line} frame={frame} vertical={vertical} />)}
-      {lines.map((line, i) => <Drawn key={`${i}${line.kind}`} line={line} frame={frame} vertical={vertical} />)}
+      {lines.map((line, i) => <Drawn key={`${i}${line.kind}`} line={line} frame={line.kind === "before" ? frameOf(frame.width, line.levels.length) : frame} vertical={vertical} />)}
       <LayerNumbers frame={frame} y={height + 14} />
     </svg>
   );

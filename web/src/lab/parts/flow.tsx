@@ -6,7 +6,7 @@ import { Figure, type Table } from "../../parts/figure";
 import { useWidth } from "../../parts/size";
 import { say } from "../../text";
 import { levelOf, type Slot } from "../api";
-import { backward, fitted, frames, hoveredLayer, layer, layerCount, levels, networks, paired, playing, predictions, projector, shareAt, shownLayer, shownSlots } from "../state";
+import { backward, fitted, frames, ghost, hoveredLayer, layer, layerCount, levels, networks, paired, playing, predictions, projector, shareAt, shownLayer, shownSlots } from "../state";
 import { floorOf, frameOf } from "../scale";
 import { w } from "../words";
 import { LogAxis, type Line } from "./axis";
@@ -69,17 +69,18 @@ function reachedLayer(): number | null {
 }
 
 function linesOf(slots: Slot[]): Line[] {
-  return slots.flatMap((slot) => {
+  const before: Line[] = ghost.value && !paired.value ? [{ name: "before", kind: "before", colour: "var(--grey)", levels: ghost.value }] : [];
+  return before.concat(slots.flatMap((slot): Line[] => {
     const found = levels.value[slot]!;
     const colour = slotColour(slot);
     const signal = paired.value ? colour : "var(--orange)";
     return [
-      { name: "signal", kind: "signal" as const, colour: signal, levels: found.signal },
-      { name: "gradient", kind: "gradient" as const, colour, levels: withReached(slot, found.gradient) },
-      { name: "theory", kind: "theory" as const, colour: "var(--ink)", levels: found.theorySignal },
-      { name: "theory", kind: "theory" as const, colour: "var(--ink)", levels: found.theoryGradient },
+      { name: "signal", kind: "signal", colour: signal, levels: found.signal },
+      { name: "gradient", kind: "gradient", colour, levels: withReached(slot, found.gradient) },
+      { name: "theory", kind: "theory", colour: "var(--ink)", levels: found.theorySignal },
+      { name: "theory", kind: "theory", colour: "var(--ink)", levels: found.theoryGradient },
     ];
-  });
+  }));
 }
 
 function withReached(slot: Slot, gradient: number[]): number[] {
@@ -106,6 +107,7 @@ function Key({ slots }: { slots: Slot[] }) {
           Number.isFinite(dead) && <li key={`${slot}d`}>{label("dead")} <b>{percent(dead)}</b></li>,
         ];
       })}
+      {ghost.value && !many && <li><Swatch colour="var(--grey)" />{w("ghost")} <b>{fromLog10(ghost.value[index] ?? NaN)}</b></li>}
     </ul>
   );
 }

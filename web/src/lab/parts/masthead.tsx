@@ -2,7 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { announcement, helping, theme, type Theme } from "../../state";
-import { language, t } from "../../text";
+import { language, say, t } from "../../text";
 import { addressNow } from "../address";
 import { command } from "../engine";
 import { contact, drawer, facts, lab, place, projector, shownSlots } from "../state";
@@ -43,11 +43,48 @@ export function Masthead() {
   );
 }
 
+/** Locked and hidden controls as a state in the address has them. */
+function limitsOf(limits: Record<string, string>): string {
+  const of = (how: string) => Object.keys(limits).filter((id) => limits[id] === how).join("*");
+  const locked = Object.keys(limits).filter((id) => limits[id] === "locked" || limits[id] === "hidden").join("*"); // what is hidden cannot be set either
+  return [locked && `locked.${locked}`, of("hidden") && `hidden.${of("hidden")}`].filter(Boolean).join("~");
+}
+
+/** A teacher's choice of what a class may set. */
+function Limits({ limits, set }: { limits: Record<string, string>; set: (limits: Record<string, string>) => void }) {
+  const now = lab.value?.slots.a?.spec;
+  if (!now || now.locked.length || now.hidden.length) return null;
+  const controls = facts.value!.controls.filter((control) => !["locked", "hidden", "lesson", "remedies", "csv"].includes(control.id));
+  return (
+    <details class="limits">
+      <summary>{w("lock_head")}</summary>
+      <p class="caption">{w("lock_about")}</p>
+      <ul>
+        {controls.map((control) => (
+          <li key={control.id}>
+            <label for={`limit-${control.id}`}>{say(control.name)}</label>
+            <select id={`limit-${control.id}`} value={limits[control.id] ?? "free"} onChange={(event) => set({ ...limits, [control.id]: event.currentTarget.value })}>
+              {["free", "locked", "hidden"].map((how) => <option key={how} value={how}>{w(`lock_${how}`)}</option>)}
+            </select>
+          </li>
+        ))}
+      </ul>
+    </details>
+  );
+}
+
+/** Markup of an SVG as an image's address; inside a page it needs no namespace, as an image it does. */
+function pictureOf(svg: string): string {
+  const named = svg.includes("xmlns=") ? svg : svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"');
+  return `data:image/svg+xml;utf8,${encodeURIComponent(named)}`;
+}
+
 function Share() {
   const [open, setOpen] = useState(false);
   const [script, setScript] = useState<{ name: string; script: string } | null>(null);
   const classroom = facts.value?.classroom;
-  const link = `${location.origin}${location.pathname}${addressNow()}`;
+  const [limits, setLimits] = useState<Record<string, string>>({});
+  const link = `${location.origin}${location.pathname}${addressNow(limitsOf(limits))}`;
   const copy = async (text: string) => {
     await navigator.clipboard?.writeText(text).catch(() => undefined);
     announcement.value = w("copied");
@@ -65,11 +102,12 @@ function Share() {
             </header>
             <p class="caption">{w("share_about")}</p>
             <p class="copy-row"><input readOnly value={link} aria-label={w("share_link")} onFocus={(event) => event.currentTarget.select()} /><button type="button" class="second" onClick={() => void copy(link)}>{w("copy")}</button></p>
+            <Limits limits={limits} set={setLimits} />
             {classroom && (
               <>
                 <h3>{w("class_head")}</h3>
                 <p class="caption">{w("class_about")}</p>
-                <img class="qr" alt={w("qr")} src={`data:image/svg+xml;utf8,${encodeURIComponent(classroom.qr)}`} />
+                <img class="qr" alt={w("qr")} src={pictureOf(classroom.qr)} />
                 <p class="copy-row"><input readOnly value={classroom.url} aria-label={w("class_link")} /><button type="button" class="second" onClick={() => void copy(classroom.url)}>{w("copy")}</button></p>
               </>
             )}
