@@ -15,7 +15,7 @@ import { LayerHistograms } from "./layers";
 import { LessonList, LessonPanel } from "./lessons";
 import { Masthead } from "./masthead";
 import { More } from "./more";
-import { Says } from "./says";
+import { Differences, Says } from "./says";
 import { Transport } from "./transport";
 
 export function App() {
@@ -53,6 +53,7 @@ function Bench() {
         <Says />
         <Flow />
         <Compare />
+        <Differences />
         <Course />
         <LayerHistograms />
         <LayerCard />

@@ -41,7 +41,7 @@ export function Flow() {
                 {paired.value && <p class="eyebrow river-eyebrow"><i class="run-dot" style={{ background: slotColour(slot) }} aria-hidden="true" />{slotName(slot)}</p>}
                 <River
                   frame={frame} signal={levels.value[slot]!.signal} gradient={levels.value[slot]!.gradient} colour={slotColour(slot)} selected={shownLayer.value - 1}
-                  flowing={playing.value} reached={backward.value?.slot === slot ? reachedLayer() : null} onPick={pick} label={sentence(slot)}
+                  flowing={playing.value} slim={slots.length > 1} reached={backward.value?.slot === slot ? reachedLayer() : null} onPick={pick} label={sentence(slot)}
                 />
               </div>
             ))}

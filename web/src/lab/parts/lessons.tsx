@@ -72,11 +72,11 @@ export function LessonPanel() {
   if (!found) return null;
   const kinds = pagesOf(found);
   const kind = kinds[page.value];
-  const number_ = (facts.value?.lessons.findIndex((one) => one.id === found.id) ?? -1) + 1;
+  const at = guided().findIndex((one) => one.id === found.id) + 1;
   const answered = progressOf(found.id).choice !== null;
   return (
     <article class="lesson" aria-labelledby="lesson-title">
-      <p class="eyebrow">{w("lesson_number", { number: number_, count: facts.value?.lessons.length ?? 0 })}</p>
+      <p class="eyebrow">{w("lesson_number", { number: at, count: guided().length })}</p>
       <h2 id="lesson-title" tabIndex={-1}>{say(found.title)}</h2>
       <ol class="dots" aria-label={w("lesson_pages")}>
         {kinds.map((one, i) => (
@@ -246,8 +246,11 @@ function GoalPage({ found }: { found: Guide }) {
   );
 }
 
+/** The lessons that have a guided page. */
+const guided = () => (facts.value?.lessons ?? []).filter((one) => one.guide);
+
 export function LessonList() {
-  const lessons = facts.value?.lessons ?? [];
+  const lessons = guided();
   return (
     <section class="lesson-list" aria-labelledby="lessons-title">
       <h1 id="lessons-title">{w("lessons_head")}</h1>
@@ -258,7 +261,7 @@ export function LessonList() {
           const state = known?.reached ? "done" : known ? "begun" : "new";
           return (
             <li key={one.id}>
-              <button type="button" class="card lesson-card" disabled={!one.guide} onClick={() => void openLesson(one.id)}>
+              <button type="button" class="card lesson-card" onClick={() => void openLesson(one.id)}>
                 <span class="lesson-index">{i + 1}</span>
                 <span class="lesson-name">{say(one.title)}</span>
                 {state !== "new" && <span class={`pill ${state === "done" ? "healthy" : "info"}`}>{state === "done" ? "✓ " : ""}{w(`lesson_${state}`)}</span>}

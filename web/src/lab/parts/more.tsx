@@ -2,7 +2,7 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import { PALETTES, SHADES } from "../../colours";
-import { decades, integer, number, percent } from "../../numbers";
+import { decades, integer, number } from "../../numbers";
 import { Figure } from "../../parts/figure";
 import { useWidth } from "../../parts/size";
 import { say } from "../../text";
@@ -25,7 +25,7 @@ export function More() {
 }
 
 function Budget({ slots }: { slots: Slot[] }) {
-  const rows = slots.flatMap((slot) => diagnoses.value[slot]!.waterfall!.totals.map((one) => ({ ...one, slot, whole: diagnoses.value[slot]!.waterfall!.decades })));
+  const rows = slots.flatMap((slot) => diagnoses.value[slot]!.waterfall!.totals.map((one) => ({ ...one, slot })));
   const longest = Math.max(...rows.map((row) => Math.abs(row.decades)), 1e-9);
   return (
     <Figure id="budget" title={w("budget_head")} caption={w("budget_about")} table={() => ({ head: [w("taken_by"), w("decades")], rows: rows.map((row) => [say(row.name), decades(row.decades)]) })}>
@@ -40,7 +40,7 @@ function Budget({ slots }: { slots: Slot[] }) {
                   <line class="ground" x1="0" x2="0" y1="0" y2="14" />
                   <rect class={KNOWN.includes(row.category) ? `cat-${row.category}` : "cat-other"} x={row.decades < 0 ? (100 * row.decades) / longest : 0} width={Math.max((100 * Math.abs(row.decades)) / longest, 0.6)} y="2" height="10" />
                 </svg>
-                <b>{decades(row.decades)}</b><span class="faint">{row.whole ? percent(row.decades / row.whole) : ""}</span>
+                <b>{decades(row.decades)}</b>
               </li>
             ))}
           </ul>

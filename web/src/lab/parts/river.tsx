@@ -3,31 +3,30 @@
 import { w } from "../words";
 import { layerAt, widthsOf, type Frame } from "../scale";
 
-const TALL = 40; // of one river at its widest, in pixels
-const GAP = 14;
-export const RIVER_HEIGHT = 2 * TALL + GAP + 8;
 
-interface Props { frame: Frame; signal: number[]; gradient: number[]; colour: string; selected: number; flowing: boolean; reached: number | null; onPick: (layer: number) => void; label: string }
+interface Props { frame: Frame; signal: number[]; gradient: number[]; colour: string; selected: number; flowing: boolean; slim: boolean; reached: number | null; onPick: (layer: number) => void; label: string }
 
 /** `reached` is how far a backward pass has come: what lies before it is not drawn yet. */
-export function River({ frame, signal, gradient, colour, selected, flowing, reached, onPick, label }: Props) {
+export function River({ frame, signal, gradient, colour, selected, flowing, slim, reached, onPick, label }: Props) {
+  const [tall, gap] = slim ? [24, 10] : [40, 14]; // of one river at its widest, in pixels
+  const height = 2 * tall + gap + 8;
   const back = reached === null ? gradient : gradient.map((level, layer) => (layer >= reached ? level : NaN));
   return (
     <svg
-      class={flowing ? "river flowing" : "river"} width={frame.width} height={RIVER_HEIGHT} role="img" aria-label={label}
+      class={flowing ? "river flowing" : "river"} width={frame.width} height={height} role="img" aria-label={label}
       onClick={(event) => onPick(layerAt(frame, event.clientX - event.currentTarget.getBoundingClientRect().left))}
     >
-      {selected >= 0 && <rect class="row-here" x={frame.x(selected) - frame.slot / 2} width={frame.slot} y={0} height={RIVER_HEIGHT} />}
-      <Stream frame={frame} levels={signal} middle={4 + TALL / 2} colour="var(--orange)" direction="forward" />
-      <Stream frame={frame} levels={back} middle={4 + TALL + GAP + TALL / 2} colour={colour} direction="backward" />
-      <text class="river-name" x={frame.left - 8} y={4 + TALL / 2 + 4} text-anchor="end" style={{ fill: "var(--orange-ink)" }}>{w("signal_short")}</text>
-      <text class="river-name" x={frame.left - 8} y={4 + TALL + GAP + TALL / 2 + 4} text-anchor="end" style={{ fill: colour === "var(--run-0)" ? "var(--blue-ink)" : "var(--vermillion-ink)" }}>{w("gradient_short")}</text>
+      {selected >= 0 && <rect class="row-here" x={frame.x(selected) - frame.slot / 2} width={frame.slot} y={0} height={height} />}
+      <Stream frame={frame} levels={signal} tall={tall} middle={4 + tall / 2} colour="var(--orange)" direction="forward" />
+      <Stream frame={frame} levels={back} tall={tall} middle={4 + tall + gap + tall / 2} colour={colour} direction="backward" />
+      <text class="river-name" x={frame.left - 8} y={4 + tall / 2 + 4} text-anchor="end" style={{ fill: "var(--orange-ink)" }}>{w("signal_short")}</text>
+      <text class="river-name" x={frame.left - 8} y={4 + tall + gap + tall / 2 + 4} text-anchor="end" style={{ fill: colour === "var(--run-0)" ? "var(--blue-ink)" : "var(--vermillion-ink)" }}>{w("gradient_short")}</text>
     </svg>
   );
 }
 
-function Stream({ frame, levels, middle, colour, direction }: { frame: Frame; levels: number[]; middle: number; colour: string; direction: "forward" | "backward" }) {
-  const half = widthsOf(levels).map((share) => (share * TALL) / 2);
+function Stream({ frame, levels, tall, middle, colour, direction }: { frame: Frame; levels: number[]; tall: number; middle: number; colour: string; direction: "forward" | "backward" }) {
+  const half = widthsOf(levels).map((share) => (share * tall) / 2);
   const known = half.map((value, layer) => ({ value, layer })).filter(({ value }) => !Number.isNaN(value));
   if (!known.length) return null;
   const edge = (sign: number, points: typeof known) => points.map(({ value, layer }) => `${frame.x(layer).toFixed(1)} ${(middle + sign * value).toFixed(1)}`).join("L");

@@ -1,7 +1,6 @@
 // The sentence: what is wrong, why, what to change; a button that does it, and what came of it.
 
 import { useState } from "preact/hooks";
-import type { Said } from "../../data";
 import { fromLog10, percent } from "../../numbers";
 import { say } from "../../text";
 import { Glyph } from "../../parts/verdict";
@@ -22,7 +21,6 @@ export function Says() {
       <div class={shownSlots.value.length > 1 ? "sayings" : undefined}>
         {shownSlots.value.map((one) => <Sentence key={one} slot={one} alone={relation === "none"} first={one === slot} />)}
       </div>
-      {relation === "compare" && differences.value.length > 0 && <Differences />}
     </>
   );
 }
@@ -100,14 +98,10 @@ function Outcome() {
       <div>
         <h1>{headline && <Glyph status={status} />}<span>{headline ? say(headline.headline) : w("measuring")}</span></h1>
         <p class="why">{w("same_start", { name: applied ? say(applied.name) : lab.value!.slots.b!.spec.remedies.join(" + ") })}</p>
-        <table class="outcome">
-          <thead><tr><td /><th scope="col">{w("before")}</th><th scope="col">{w("after")}</th></tr></thead>
-          <tbody>
-            <tr><th scope="row">{w("first_gradient")}</th><td>{before.gradient}</td><td>{after.gradient}</td></tr>
-            <tr><th scope="row">{w("test_accuracy")}</th><td>{before.test}</td><td>{after.test}</td></tr>
-          </tbody>
-        </table>
-        {differences.value.length > 0 && <details><summary>{w("differences")}</summary><ul class="plain">{differences.value.map((one: Said, i) => <li key={i}>{say(one)}</li>)}</ul></details>}
+        <dl class="outcome">
+          <Turned name={w("first_gradient")} before={before.gradient} after={after.gradient} />
+          <Turned name={w("test_accuracy")} before={before.test} after={after.test} />
+        </dl>
       </div>
       <div class="cure">
         <button type="button" class="primary" onClick={() => void command("keep")}>{w("keep")}</button>
@@ -117,14 +111,25 @@ function Outcome() {
   );
 }
 
+function Turned({ name, before, after }: { name: string; before: string; after: string }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd><span class="unseen">{w("before")} </span><span class="was">{before}</span> <span aria-hidden="true">→</span> <span class="unseen">{w("after")} </span><b>{after}</b></dd>
+    </div>
+  );
+}
+
 function lastOf(slot: Slot): { gradient: string; test: string } {
   const level = levels.value[slot]?.gradient[0] ?? NaN;
   const test = tracks.value[slot]?.test.at(-1) ?? NaN;
   return { gradient: fromLog10(level), test: Number.isFinite(test) ? percent(test) : "–" };
 }
 
-function Differences() {
-  return <section class="card differences"><h2>{w("differences")}</h2><ul class="plain">{differences.value.map((one, i) => <li key={i}>{say(one)}</li>)}</ul></section>;
+/** What tells the two networks apart, in words, largest first. */
+export function Differences() {
+  if (differences.value.length === 0) return null;
+  return <section class="card differences"><h2>{w("differences")}</h2><ol class="plain">{differences.value.map((one, i) => <li key={i}>{say(one)}</li>)}</ol></section>;
 }
 
 /** NaN at step 37, layer 9, because …: said by the engine, and the lab stays usable. */
