@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from torch import nn
 
 import headwater as hw
 from headwater.lab.csv_data import read
@@ -25,13 +26,21 @@ class Watched:
         other = Spec.from_dict(compare) if compare is not None else None
         self.lab = Lab(Spec.from_dict(controls), self._note, compare=other)
         self.lab.tell_all()
+        self.judge()
+
+    def judge(self) -> None:
+        """Let it say what is wrong, as it does when it has answered."""
+        if self.lab._to_judge:
+            self.lab.turn()
 
     def _note(self, name: str, data: dict[str, Any]) -> None:
         json.dumps(data, allow_nan=False)
         self.events.append((name, data))
 
     def do(self, command: str, **more: Any) -> Any:
-        return self.lab.do({"do": command, **more})["result"]
+        result = self.lab.do({"do": command, **more})["result"]
+        self.judge()
+        return result
 
     def work(self) -> None:
         """Until there is nothing left to do."""
@@ -205,6 +214,12 @@ def test_views_show_what_the_network_really_does() -> None:
     assert len(seen["boundary"]["classes"]) == seen["boundary"]["size"] ** 2
     assert set(seen["boundary"]["classes"]) <= {0, 1}
     assert all(len(units) == 8 for units in seen["units"]["dead"])
+    masks: list[list[int]] = []
+    for module in watched.lab.slots["a"].network.model.modules():
+        if isinstance(module, nn.Dropout):
+            module.register_forward_hook(lambda _m, x, y: masks.append(((y[0] != 0) | (x[0][0] == 0)).int().tolist()))
+    watched.lab.slots["a"].advance(False)
+    assert masks == seen["mask"]["units"]
     watched.do("step")
     watched.work()
     assert watched.last("details")["mask"]["units"] != seen["mask"]["units"]

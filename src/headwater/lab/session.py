@@ -61,6 +61,7 @@ class Lab:
         self._worked_since_look_s = self._worked_since_judged_s = 0.0
         self._plain_since = 0
         self._to_do = 0
+        self._to_judge = False
         self.playing = False
         self.pace = 0.0
         self.relation = "none"
@@ -131,7 +132,7 @@ class Lab:
     def _pause(self, command: Mapping[str, Any]) -> None:
         self.playing, self._to_do = False, 0
         self._show()
-        self._judge()
+        self._to_judge = True
 
     def _step(self, command: Mapping[str, Any]) -> None:
         steps = command.get("steps", 1)
@@ -169,7 +170,7 @@ class Lab:
             self.tell_all()
         else:
             self._show(slots=(name,))
-            self._judge()
+            self._to_judge = True
         if not changed:
             return {"kept": True, "said": tell("change.nothing")}
         key = "kept" if kept else "rebuilt" if had_trained else "start"
@@ -261,13 +262,23 @@ class Lab:
     # What is done in between
 
     def due_in_s(self, now_s: float) -> float | None:
+        """Seconds until there is something to do, ``None`` if there is nothing."""
+        return 0.0 if self._to_judge else self._step_in_s(now_s)
+
+    def _step_in_s(self, now_s: float) -> float | None:
         """Seconds until the next step should be taken, ``None`` if none should."""
         if not (self.playing or self._to_do) or all(slot.is_done for slot in self.slots.values()):
             return None
         return max(0.0, self._due_s - now_s) if self.playing and self.pace else 0.0
 
     def turn(self) -> None:
-        """Train for a moment: one measured step, or several that nobody looks at."""
+        """Train for a moment: one measured step, or several that nobody looks at. Or say what is wrong, if that is due.
+
+        The latter takes as long as a few steps: what was asked for is answered and shown before.
+        """
+        if self._to_judge:
+            self._judge()
+            return
         began_s = time.monotonic()
         while True:
             is_measured = self._is_measured(began_s)
@@ -278,8 +289,8 @@ class Lab:
             now_s = time.monotonic()
             if self.playing and self.pace:
                 self._due_s = max(self._due_s + 1 / self.pace, now_s - 1.0)
-            stopped = self.due_in_s(now_s) is None
-            if is_measured or stopped or now_s - began_s > _TURN_S or self.due_in_s(now_s):
+            stopped = self._step_in_s(now_s) is None
+            if is_measured or stopped or now_s - began_s > _TURN_S or self._step_in_s(now_s):
                 break
         self._worked_since_look_s += now_s - began_s
         self._worked_since_judged_s += now_s - began_s
@@ -289,7 +300,7 @@ class Lab:
         if stopped:
             self._end()
         elif now_s - self._judged_s > _JUDGED_S and self._worked_since_judged_s > _JUDGED_SHARE * self._judge_cost_s:
-            self._judge()
+            self._to_judge = True
 
     def _is_measured(self, now_s: float) -> bool:
         if not self.playing:
@@ -303,7 +314,7 @@ class Lab:
         if self.playing:
             self.playing = False
             self._emit("lab", self.state())
-        self._judge()
+        self._to_judge = True
 
     # What is shown
 
@@ -316,7 +327,7 @@ class Lab:
         self.wants_frame = True
         self._show()
         self.on_built()
-        self._judge()
+        self._to_judge = True
 
     def _show(self, slots: tuple[str, ...] | None = None) -> None:
         """A frame of each network, if somebody waits for one; what is missed comes with the next."""
@@ -345,6 +356,7 @@ class Lab:
     def _judge(self) -> None:
         """What is wrong, why and what to do, in words; and what tells two networks apart."""
         began_s = time.monotonic()
+        self._to_judge = False
         for name, slot in self.slots.items():
             flow = slot.judged_flow()
             start = slot.start if slot.step and slot.broke is not slot.start else None

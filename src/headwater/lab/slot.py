@@ -144,7 +144,7 @@ class Slot:
             step.abandon()
             raise
         self._measured.append(step.in_short())
-        self.flow = replace(step.flow(), step=self.step)
+        self.flow = step.flow()
         if not math.isfinite(loss) or step.nonfinite():
             self._break(self.flow)
         return loss
@@ -272,6 +272,12 @@ class Slot:
                 sides.append((float(loss_of(network.plan)(output, y)), right))
         (loss, metric), (test_loss, test_metric) = sides
         self.scores.append(Score(self.step, loss, test_loss, metric, test_metric))
+
+    @contextmanager
+    def rehearsing(self) -> Iterator[None]:
+        """Random numbers inside are those that the next step will draw, and are there for it all the same."""
+        with self._randomness(), preserved_random_state():
+            yield
 
     @contextmanager
     def _randomness(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from headwater.lab.slot import Slot, preserved_random_state
+from headwater.lab.slot import Slot
 from headwater.probes.classify import activation_of, activation_parameters, scalar_parameters
 from headwater.records import encode
 from headwater.theory.activation import Activation
@@ -31,8 +31,8 @@ def details_of(slot: Slot, views: tuple[str, ...]) -> dict[str, Any]:
     """What a network shows in some views; ``None`` where it has nothing to show there."""
     asked = [view for view in VIEWS if view in views]
     found: dict[str, Any] = {"version": slot.version, "step": slot.step}
-    with torch.no_grad(), preserved_random_state():
-        passed = _pass(slot) if {"histograms", "inputs", "mask", "units"} & set(asked) else []
+    with torch.no_grad(), slot.rehearsing():
+        passed = _pass(slot, slot.network.split.x[:_SAMPLES]) if {"histograms", "inputs", "units"} & set(asked) else []
         for view in asked:
             found[view] = _MAKERS[view](slot, passed)
     data: dict[str, Any] = encode(found)
@@ -48,8 +48,8 @@ class _Passed:
         self.activation: Activation | None = activation_of(module)
 
 
-def _pass(slot: Slot) -> list[_Passed]:
-    """A forward pass of the first samples, in training mode as the steps are; batch statistics stay as they were."""
+def _pass(slot: Slot, x: Tensor) -> list[_Passed]:
+    """A forward pass in training mode, as the steps are; batch statistics stay as they were."""
     model = slot.network.model
     place = {row.site.module: index for index, row in enumerate(slot.flow.sites)}
     found: list[_Passed] = []
@@ -64,7 +64,7 @@ def _pass(slot: Slot) -> list[_Passed]:
     handles = [m.register_forward_hook(note(name)) for name, m in model.named_modules() if name in place]
     try:
         with _statistics_kept(model):
-            model(slot.network.split.x[:_SAMPLES])
+            model(x)
     finally:
         for handle in handles:
             handle.remove()
@@ -124,7 +124,9 @@ def _weights(slot: Slot, passed: list[_Passed]) -> dict[str, Any]:
 
 
 def _mask(slot: Slot, passed: list[_Passed]) -> dict[str, Any] | None:
-    """Which units a dropout let through for the first sample."""
+    """Which units dropout will let through in the next step, for its first sample."""
+    with slot.rehearsing():
+        passed = _pass(slot, slot.network.batches.peek()[0])
     dropped = [one for one in passed if isinstance(one.module, nn.Dropout)]
     if not dropped:
         return None
