@@ -436,3 +436,83 @@ def test_class_is_shown_the_code_of_its_address(visit: Open) -> None:
         code = "document.querySelector('.qr')"
         assert page.evaluate(f"{code}.decode().then(() => {code}.naturalWidth)")
         assert "#token=" in page.locator(".copy-row input").nth(1).input_value()
+
+
+def test_teachers_address_locks_and_hides_settings(enter: Open) -> None:
+    opened = enter()
+    page = opened.page
+    page.get_by_role("button", name="Share").click()
+    page.locator(".limits > summary").click()
+    page.select_option("#limit-depth", "locked")
+    page.select_option("#limit-l1", "hidden")
+    link = page.input_value(".copy-row input")
+    student = enter(link.split("#")[1]).page
+    assert student.locator("#control-depth").is_disabled()
+    assert student.locator("#control-l1").count() == 0
+    assert student.locator("#control-activation").is_enabled()
+    student.keyboard.press("]")  # a locked control does not give way to its key either
+    student.wait_for_selector(".problem")
+    assert student.input_value("#control-depth") == "20"
+
+
+def test_file_with_holes_is_told_and_trained_on(enter: Open) -> None:
+    opened = enter("lab=depth.3~activation.relu~init.he")
+    page = opened.page
+    rows = [f"{i % 7},{i % 5},{'yes' if i % 7 > 3 else 'no'}" for i in range(80)]
+    rows[10] = "1,,yes"
+    page.select_option("#control-data", "csv")
+    page.set_input_files(
+        "#control-csv",
+        {"name": "mine.csv", "mimeType": "text/csv", "buffer": ("a,b,right\n" + "\n".join(rows)).encode()},
+    )
+    until(opened, lambda: "1 " in page.inner_text(".field:has(#control-csv) .note"), "the hole is told")
+    page.locator("#flow-title").click()
+    page.keyboard.press("Space")
+    until(opened, lambda: page.evaluate(STEP) > 10, "it trains")
+
+
+def test_landscape_is_drawn(enter: Open) -> None:
+    page = enter("lab=depth.4~width.16").page
+    page.locator("#landscape").get_by_role("button", name="Draw").click()
+    page.wait_for_selector("#landscape canvas")
+    page.locator("#landscape").get_by_role("button", name="Table").click()
+    assert page.locator("#landscape td").count() >= 121
+
+
+def test_a_networks_gradient_from_before_a_change_stays_in_view(enter: Open) -> None:
+    opened = enter()
+    opened.page.wait_for_timeout(1600)  # what was built just now is no change yet
+    before = first_gradient(opened)
+    opened.page.select_option("#control-init", "orthogonal")
+    until(opened, lambda: first_gradient(opened) != before, "it is answered")
+    assert opened.page.locator("#flow .before .drawn-line[d^=M]").count() == 1
+    assert "before the change" in opened.page.inner_text(".flow-key")
+
+
+@pytest.mark.parametrize("preset", ["cnn", "rnn"])
+def test_other_kinds_of_networks_are_drawn_and_train(enter: Open, preset: str) -> None:
+    opened = enter()
+    page = opened.page
+    page.select_option("#control-preset", preset)
+    until(
+        opened, lambda: page.input_value("#control-preset") == preset and page.locator(".problem").count() == 0, preset
+    )
+    until(opened, lambda: page.locator(".river .water").count() == 2, "it is drawn")
+    page.locator("#flow-title").click()
+    page.keyboard.press("Space")
+    until(opened, lambda: page.evaluate(STEP) > 3, "it trains", 30)
+    assert opened.complaints == []
+
+
+def test_controls_are_behind_a_button_on_a_phone(enter: Open) -> None:
+    page = enter(width=360, height=740).page
+    assert not page.locator("#control-depth").is_visible()
+    page.get_by_role("button", name="Controls").click()
+    assert page.locator("#control-depth").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_dropout_shows_its_mask(enter: Open) -> None:
+    page = enter("lab=dropout.0.5~depth.4~activation.relu~init.he").page
+    page.wait_for_selector("#layer .unit.off")
+    assert page.locator("#layer .unit.on").count() > 0

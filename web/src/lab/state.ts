@@ -86,10 +86,3 @@ export function shareAt(slot: Slot, what: "dead" | "saturated" | "derivative", i
   if (!network || !frame) return NaN;
   return numberOf(frame.sites[what][sitesOf(network)[index]]);
 }
-
-/** How many decades the gradient loses from the last layer to the first; negative where it grows. */
-export function decadesLost(gradient: number[]): number {
-  const known = gradient.filter((level) => Number.isFinite(level));
-  if (known.length < 2) return gradient.includes(-Infinity) ? Infinity : 0;
-  return gradient[0] === -Infinity ? Infinity : known[known.length - 1] - known[0];
-}

@@ -25,8 +25,3 @@ export function followViews(): () => void {
     void command("view", { views: [...views] });
   });
 }
-
-/** A new session knows nothing of what was asked of another. */
-export function askAgain(): void {
-  asked = "";
-}

@@ -1,6 +1,6 @@
 // The lab page's own words, and names of choices that the engine brings.
 
-import { language, say, t } from "../text";
+import { say, t } from "../text";
 import { facts } from "./state";
 
 /** A text of `i18n/lab/page.toml`. */
@@ -17,5 +17,3 @@ export function choiceName(control: string, choice: string): string {
   const found = facts.value?.controls.find((one) => one.id === control)?.choices?.find((one) => one.id === choice);
   return found ? say(found.name) : choice;
 }
-
-export const tongue = () => language.value;

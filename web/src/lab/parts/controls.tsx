@@ -1,5 +1,6 @@
 // Everything that can be set, as the engine lists it; grouped, and without what a lesson hides.
 
+import { signal } from "@preact/signals";
 import { useState } from "preact/hooks";
 import { say } from "../../text";
 import { number } from "../../numbers";
@@ -7,7 +8,7 @@ import { STARTS, type Start } from "../starts";
 import { ask, type Control, type Slot } from "../api";
 import { change } from "../engine";
 import { editing, facts, lab, lastChange, paired, shownSlots, spec, trouble } from "../state";
-import { choiceName, w } from "../words";
+import { w } from "../words";
 
 const GROUPS: [string, string[]][] = [
   ["network", ["preset", "depth", "width", "activation", "init", "scale", "bias", "residual"]],
@@ -17,11 +18,14 @@ const GROUPS: [string, string[]][] = [
 ];
 const ELSEWHERE = ["activations", "remedies", "locked", "hidden", "lesson"];
 
+/** A file of one's own has been chosen as data, and not which. */
+const choosingFile = signal(false);
+
 export function Controls() {
   const given = facts.value;
   const now = spec.value;
   if (!given || !now) return null;
-  const shown = given.controls.filter((control) => !ELSEWHERE.includes(control.id) && !now.hidden.includes(control.id) && (control.id !== "csv" || now.data === "csv"));
+  const shown = given.controls.filter((control) => !ELSEWHERE.includes(control.id) && !now.hidden.includes(control.id) && (control.id !== "csv" || now.data === "csv" || choosingFile.value));
   const known = GROUPS.flatMap(([, ids]) => ids);
   const groups: [string, Control[]][] = GROUPS.map(([name, ids]) => [name, ids.flatMap((id) => shown.find((control) => control.id === id) ?? [])]);
   groups[3][1].push(...shown.filter((control) => !known.includes(control.id)));
@@ -104,7 +108,10 @@ interface FieldProps { control: Control; value: unknown; locked: boolean }
 function Field({ control, value, locked }: FieldProps) {
   const id = `control-${control.id}`;
   const name = say(control.name);
-  const set = (next: unknown) => change(control.id === "preset" ? kindOf(String(next)) : { [control.id]: next });
+  const set = (next: unknown) => {
+    choosingFile.value = control.id === "data" && next === "csv" && !spec.value?.csv;
+    if (!choosingFile.value) change(control.id === "preset" ? kindOf(String(next)) : { [control.id]: next });
+  };
   const title = locked ? w("locked") : undefined;
   if (control.id === "csv") return <Upload disabled={locked} />;
   if (control.kind === "flag")
@@ -115,7 +122,7 @@ function Field({ control, value, locked }: FieldProps) {
     return (
       <div class="field">
         <label for={id}>{name}</label>
-        <select id={id} value={String(value)} disabled={locked} title={title} onChange={(event) => set(event.currentTarget.value)}>
+        <select id={id} value={control.id === "data" && choosingFile.value ? "csv" : String(value)} disabled={locked} title={title} onChange={(event) => set(event.currentTarget.value)}>
           {(control.choices ?? []).map((choice) => <option key={choice.id} value={choice.id}>{say(choice.name)}</option>)}
         </select>
       </div>
@@ -188,6 +195,7 @@ function Upload({ disabled }: { disabled: boolean }) {
     try {
       const found = await ask<{ csv: string; said: { en: string; ko: string }; dropped: { said: { en: string; ko: string } } | null }>("/api/lab/csv", { name: file.name, text: await file.text() });
       setTold([say(found.said), found.dropped ? say(found.dropped.said) : ""].filter(Boolean).join(" "));
+      choosingFile.value = false;
       change({ data: "csv", csv: found.csv });
     } catch (error) {
       const said = (error as { said?: { en: string; ko: string } }).said;
@@ -201,11 +209,4 @@ function Upload({ disabled }: { disabled: boolean }) {
       <p class="note" role="status">{told || w("csv_note")}</p>
     </div>
   );
-}
-
-/** What the network is, in a line. */
-export function shortName(slot: Slot): string {
-  const known = lab.value?.slots[slot]?.spec;
-  if (!known) return "";
-  return [w("layers_count", { count: known.depth }), choiceName("activation", known.activation), choiceName("init", known.init)].join(" · ");
 }
