@@ -76,7 +76,7 @@ function listen(): void {
   on<{ state: string }>("torch", (data) => { torchReady.value = data.state === "ready"; });
   on<Network>("network", (data) => { coming[data.slot] = data; });
   on<Frame>("frame", measured);
-  on<Diagnosis>("diagnosis", (data) => { diagnoses.value = { ...diagnoses.value, [data.slot]: data }; });
+  on<Diagnosis>("diagnosis", judged);
   on<Prediction>("prediction", (data) => { predictions.value = { ...predictions.value, [data.slot]: data }; });
   on<Details>("details", (data) => { details.value = { ...details.value, [data.slot]: { ...details.value[data.slot], ...data } }; });
   on<{ said: Said[] }>("difference", (data) => { differences.value = data.said; });
@@ -97,6 +97,15 @@ function due(take: () => void): void {
   const flush = () => batch(() => { for (const one of waiting.splice(0)) one(); });
   if (document.hidden) setTimeout(flush, 200);
   else requestAnimationFrame(flush);
+}
+
+/** Another verdict is told to those who do not see it; the same one with newer numbers is not. */
+function judged(diagnosis: Diagnosis): void {
+  const before = diagnoses.value[diagnosis.slot];
+  const finding = diagnosis.findings[0];
+  if (!before || before.findings[0]?.symptom !== finding?.symptom || before.verdict !== diagnosis.verdict)
+    announcement.value = say(finding ? finding.sentence : diagnosis.headline);
+  diagnoses.value = { ...diagnoses.value, [diagnosis.slot]: diagnosis };
 }
 
 function onlyA(): void {

@@ -48,10 +48,29 @@ async function arrange(): Promise<void> {
     wantedViews.value = story.views;
     if (story.state !== null || page.value === 0 || !lab.value) await open(set?.state ?? found.state, set?.compare_state ?? null);
     if (story.steps) await playTo(story.steps);
+    void lookAt(story.views[0]);
   } else if (kind === "goal") {
     const begun = progressOf(found.id).state;
     await open(begun || found.goal.state).catch(() => open(found.goal.state));
   } else if (!lab.value) await open(found.state);
+}
+
+const WHERE: Record<string, string> = { histograms: "histograms", inputs: "layer", weights: "layer", units: "layer", mask: "layer", boundary: "plane-a" };
+
+/** Bring what a story speaks of onto the screen, where the story itself stays beside it. */
+async function lookAt(view: string | undefined): Promise<void> {
+  if (!matchMedia("(min-width: 1081px)").matches) return;
+  const from = page.value;
+  for (let tries = 0; tries < 40 && page.value === from; tries++) {
+    const element = document.getElementById(view ? (WHERE[view] ?? "flow") : "flow");
+    if (element) {
+      const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+      if (view) element.scrollIntoView({ block: "center", behavior: still ? "auto" : "smooth" });
+      else scrollTo({ top: 0, behavior: still ? "auto" : "smooth" });
+      return;
+    }
+    await new Promise((go) => setTimeout(go, 100));
+  }
 }
 
 async function turn(to: number): Promise<void> {
@@ -128,6 +147,7 @@ function Experiment({ found }: { found: Guide }) {
     try {
       await open(found.experiment.state ?? found.state, found.experiment.compare_state);
       wantedViews.value = found.experiment.views;
+      void lookAt(found.experiment.views[0]);
       await playTo(found.experiment.steps);
       setRan(true);
     } finally {

@@ -37,7 +37,7 @@ function Sentence({ slot, alone, first }: { slot: Slot; alone: boolean; first: b
   const Heading = first ? "h1" : "h2";
   const asked = Boolean(lab.value?.slots[slot]?.spec.lesson); // a lesson leaves the finding of a remedy to the student
   return (
-    <section class={`says ${status}`} aria-live="polite">
+    <section class={`says ${status}`}>
       <div>
         {!alone && <p class="eyebrow"><i class="run-dot" style={{ background: slotColour(slot) }} aria-hidden="true" />{slotName(slot)}</p>}
         <Heading>{diagnosis && <Glyph status={status} />}<span>{diagnosis ? (finding ? say(finding.sentence) : say(diagnosis.headline)) : w(torchReady.value ? "measuring" : "torch_loading")}</span></Heading>
@@ -94,7 +94,7 @@ function Outcome() {
   const headline = diagnoses.value.b;
   const status = statusOf(headline);
   return (
-    <section class={`says ${status}`} aria-live="polite">
+    <section class={`says ${status}`}>
       <div>
         <h1>{headline && <Glyph status={status} />}<span>{headline ? say(headline.headline) : w("measuring")}</span></h1>
         <p class="why">{w("same_start", { name: applied ? say(applied.name) : lab.value!.slots.b!.spec.remedies.join(" + ") })}</p>
