@@ -92,6 +92,9 @@ def test_script_makes_the_changes_that_were_made_on_the_way(tmp_path: Path) -> N
 def test_script_reads_the_users_own_file(text: str, tmp_path: Path) -> None:
     uploaded = read(text)
     slot = Slot(Spec.from_dict({"data": "csv", "csv": uploaded.id, "depth": 3, "width": 8}), uploaded)
-    for _ in range(10):
+    for _ in range(5):
         slot.advance(True)
+    assert slot.change(slot.spec.changed({"activation": "tanh"}))
+    for _ in range(5):
+        slot.advance(False)
     assert_same(slot, tmp_path, text)

@@ -16,6 +16,7 @@ from headwater.lab.spec import Spec
 from headwater.lab.views import VIEWS
 from headwater.lessons import run
 from headwater.lessons.registry import ORDER
+from tests.helpers import ROOT
 
 # What a student would do, and for how many steps.
 SOLUTIONS: dict[str, tuple[dict[str, Any], int]] = {
@@ -56,6 +57,11 @@ def test_page_is_complete_and_every_step_of_it_opens(lesson: str) -> None:
                 planned(Spec.from_state(state))
         assert set(scene.get("views", ())) <= set(VIEWS)
     assert Spec.from_state(page["goal"]["state"]).lesson == lesson
+
+
+def test_documentation_names_every_guide() -> None:
+    page = (ROOT / "docs" / "lab.md").read_text(encoding="utf-8")
+    assert ", ".join(GUIDES) in page
 
 
 def test_guides_stand_in_the_lectures_order() -> None:

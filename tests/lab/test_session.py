@@ -178,7 +178,7 @@ def test_backward_pass_goes_from_the_loss_to_the_first_layer_and_updates_nothing
 
 def test_chain_rule_of_a_small_network_is_written_out_factor_by_factor() -> None:
     watched = Watched(depth=3, width=1, data="curve")
-    found = watched.do("trace", parameter="0.weight[0,0]")
+    found = watched.do("trace", parameter="linear1.weight[0,0]")
     assert found["kind"] == "chain"
     assert math.prod(factor["value"] for factor in found["factors"]) == pytest.approx(found["gradient"]["value"])
     assert all(check["status"] != "fails" for check in found["checks"])
@@ -219,7 +219,7 @@ def test_views_show_what_the_network_really_does() -> None:
         if isinstance(module, nn.Dropout):
             module.register_forward_hook(lambda _m, x, y: masks.append(((y[0] != 0) | (x[0][0] == 0)).int().tolist()))
     watched.lab.slots["a"].advance(False)
-    assert masks == seen["mask"]["units"]
+    assert masks[:3] == seen["mask"]["units"]
     watched.do("step")
     watched.work()
     assert watched.last("details")["mask"]["units"] != seen["mask"]["units"]

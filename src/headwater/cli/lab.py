@@ -30,7 +30,7 @@ def lab(host: str, port: int | None, lesson: str | None, no_open: bool, as_json:
 
     Exit status: 0 ended, 2 the host, the port or the lesson cannot be used, 3 internal error.
     """
-    from headwater.lab.classroom import class_address, require_qr
+    from headwater.lab.classroom import class_address, require_data, require_qr
     from headwater.lab.guides import GUIDES
     from headwater.lab.server import Setting, serve
     from headwater.records import InputError
@@ -38,6 +38,7 @@ def lab(host: str, port: int | None, lesson: str | None, no_open: bool, as_json:
     from headwater.server.guard import HOSTS, Session
 
     require_packages()
+    require_data()
     if lesson is not None and lesson not in GUIDES:
         raise InputError(f"no guided lesson {lesson!r}: there are {', '.join(GUIDES)}.")
     if host not in HOSTS:
@@ -47,8 +48,8 @@ def lab(host: str, port: int | None, lesson: str | None, no_open: bool, as_json:
         with listening(port, "127.0.0.1" if host == "localhost" else host) as sock:
             taken = sock.getsockname()[1]
             setting = Setting(host, taken, lesson, language)
-            url = address(sock, session)
             shared = class_address(host, taken, session.token) if setting.is_class else None
+            url = shared if shared is not None and host != "0.0.0.0" else address(sock, session)
             _tell(url, shared, as_json)
             if not no_open:
                 click.launch(url)

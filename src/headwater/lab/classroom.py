@@ -51,10 +51,20 @@ def qr_code(text: str) -> str:
 
 
 def require_qr() -> None:
-    """Say what is missing before anything is begun.
+    """Say what is missing before a class is served.
 
     Raises:
         InputError: If the package that draws QR codes is.
     """
     if find_spec("segno") is None:
         raise InputError('a class needs a QR code, and segno draws it: pip install "headwater[lab]"')
+
+
+def require_data() -> None:
+    """Say what is missing before a lab is opened.
+
+    Raises:
+        InputError: If the package that brings the data is.
+    """
+    if find_spec("sklearn") is None:
+        raise InputError('the data of the lab come with scikit-learn: pip install "headwater[lab]"')

@@ -10,7 +10,7 @@ from typing import Any
 from headwater import __version__
 from headwater.lab import data, modules
 from headwater.lab.network import OPTIMIZERS, built, penalty_edits
-from headwater.lab.plan import Part, Plan, planned
+from headwater.lab.plan import Plan, Shape, planned
 from headwater.lab.slot import Slot
 from headwater.lab.spec import Spec
 from headwater.remedies.before_update import BeforeUpdate, WeightPenalty
@@ -86,9 +86,8 @@ def script(slot: Slot) -> str:
         *_data_lines(spec, slot),
         "",
         "torch.manual_seed(SEED)",
-        "model = nn.Sequential(",
-        *(f"    {part.code}," for part in plan.parts),
-        ")",
+        "model = nn.Sequential()",
+        *(f"model.add_module({part.name!r}, {part.code})" for part in plan.parts),
         *(["model = init(model)"] if "init" in patches else []),
         *_scaling(spec),
         *(["model = remedies(model)"] if "remedies" in patches else []),
@@ -190,11 +189,14 @@ def _changes(slot: Slot) -> list[str]:
         if step >= slot.step:
             continue
         before, spec = spec, spec.changed({name: value})
-        lines += [f"    if step == {step}:", *(f"        {line}" for line in _change(name, before, spec))]
+        lines += [
+            f"    if step == {step}:",
+            *(f"        {line}" for line in _change(name, before, spec, slot.network.plan.shape)),
+        ]
     return lines
 
 
-def _change(name: str, before: Spec, spec: Spec) -> list[str]:
+def _change(name: str, before: Spec, spec: Spec, shape: Shape) -> list[str]:
     if name == "learning_rate":
         return ["for group in optimizer.param_groups:", f'    group["lr"] = {spec.learning_rate!r}']
     if name == "batch_size":
@@ -206,19 +208,14 @@ def _change(name: str, before: Spec, spec: Spec) -> list[str]:
             f"        module.p = {spec.dropout!r}",
         ]
     if name in ("activation", "activations"):
-        return _new_activations(before, spec)
+        return _new_activations(before, spec, shape)
     lines = [f"optimizer = {_optimizer(spec)}"] if name == "optimizer" else []
     return [*lines, *_penalties(spec)]
 
 
-def _new_activations(before: Spec, spec: Spec) -> list[str]:
-    def places(plan: Plan) -> dict[str, Part]:
-        flat = {str(at): part for at, part in enumerate(plan.parts) if not part.inner}
-        inner = {f"{at}.inner.{i}": p for at, part in enumerate(plan.parts) for i, p in enumerate(part.inner)}
-        return flat | inner
-
-    old, new = places(planned(before)), places(planned(spec))
-    return [f"model.set_submodule({at!r}, {part.code})" for at, part in new.items() if part != old[at]]
+def _new_activations(before: Spec, spec: Spec, shape: Shape) -> list[str]:
+    old, new = planned(before, shape).places(), planned(spec, shape).places()
+    return [f"model.set_submodule({name!r}, {part.code})" for name, part in new.items() if part != old[name]]
 
 
 def _penalties(spec: Spec) -> list[str]:

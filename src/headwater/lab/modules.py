@@ -6,9 +6,11 @@ from torch import Tensor, nn
 class Residual(nn.Module):
     """What is inside, added to what came in."""
 
-    def __init__(self, *parts: nn.Module) -> None:
+    def __init__(self, **parts: nn.Module) -> None:
         super().__init__()
-        self.inner = nn.Sequential(*parts)
+        self.inner = nn.Sequential()
+        for name, part in parts.items():
+            self.inner.add_module(name, part)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.inner(x)

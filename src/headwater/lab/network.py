@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -121,7 +122,7 @@ def built(spec: Spec, uploaded: Uploaded | None = None, patches: dict[str, str] 
     plan = planned(spec, uploaded.shape if uploaded else None)
     split = split_of(spec, uploaded)
     torch.manual_seed(spec.seed)
-    model: nn.Module = nn.Sequential(*(made(part) for part in plan.parts))
+    model: nn.Module = nn.Sequential(OrderedDict((part.name, made(part)) for part in plan.parts))
     batches = Batches(split, spec.batch_size, spec.seed)
     network = Network(spec, plan, split, model, optimizer_of(spec, model), batches)
     network = _initialised(network, patches)
@@ -137,7 +138,7 @@ def built(spec: Spec, uploaded: Uploaded | None = None, patches: dict[str, str] 
 def made(part: Part) -> nn.Module:
     """The module of a part."""
     if part.inner:
-        return modules.Residual(*(made(inner) for inner in part.inner))
+        return modules.Residual(**{inner.name: made(inner) for inner in part.inner})
     kind = modules.LastStep if part.kind == "LastStep" else getattr(nn, part.kind)
     module: nn.Module = kind(*part.arguments, **dict(part.keywords))
     return module

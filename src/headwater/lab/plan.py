@@ -54,6 +54,7 @@ class Part:
     """One module.
 
     Attributes:
+        name: What it is called in the network: ``linear1``, ``activation1``, …, ``output``.
         kind: A class of ``torch.nn``, or one of ours: ``Residual``, ``LastStep``.
         layer: Of which layer it is, from 1; 0 for what only changes a shape.
         arguments: What the class is made with.
@@ -61,6 +62,7 @@ class Part:
         inner: Of a ``Residual``, what stands inside.
     """
 
+    name: str
     kind: str
     layer: int
     arguments: tuple[Any, ...] = ()
@@ -71,7 +73,7 @@ class Part:
     def code(self) -> str:
         """Python code that makes it."""
         if self.inner:
-            return f"Residual({', '.join(part.code for part in self.inner)})"
+            return f"Residual({', '.join(f'{part.name}={part.code}' for part in self.inner)})"
         written = [*map(repr, self.arguments), *(f"{name}={value!r}" for name, value in self.keywords)]
         return f"{'' if self.kind == 'LastStep' else 'nn.'}{self.kind}({', '.join(written)})"
 
@@ -97,7 +99,15 @@ class Plan:
     def layer_of(self, name: str) -> int:
         """The layer that the module called ``name``, or anything inside it, belongs to."""
         first = name.split(".")[0]
-        return self.parts[int(first)].layer if first.isdigit() and int(first) < len(self.parts) else 0
+        return next((part.layer for part in self.parts if part.name == first), 0)
+
+    def places(self) -> dict[str, Part]:
+        """Every part that is no container, by the name of its module."""
+        found: dict[str, Part] = {}
+        for part in self.parts:
+            inner = {f"{part.name}.inner.{one.name}": one for one in part.inner}
+            found |= inner or {part.name: part}
+        return found
 
 
 def planned(spec: Spec, shape: Shape | None = None) -> Plan:
@@ -161,18 +171,18 @@ def _refuse_for_rnn(spec: Spec) -> None:
 
 def _activation(spec: Spec, layer: int) -> Part:
     entry = ACTIVATIONS[activation_of(spec, layer)]
-    return Part(entry.modules[0], layer, keywords=tuple(entry.arguments.items()))
+    return Part(f"activation{layer}", entry.modules[0], layer, keywords=tuple(entry.arguments.items()))
 
 
 def _hidden(spec: Spec, layer: int, affine: Part, normalisation: Part | None) -> Iterator[Part]:
     """One hidden layer: affine map, normalisation, activation, dropout."""
     parts = [affine, normalisation, _activation(spec, layer)]
     if spec.dropout:
-        parts.append(Part("Dropout", layer, (spec.dropout,)))
+        parts.append(Part(f"dropout{layer}", "Dropout", layer, (spec.dropout,)))
     inside = tuple(part for part in parts if part is not None)
     keeps_shape = affine.arguments[0] == affine.arguments[1]
     if spec.residual and keeps_shape:
-        yield Part("Residual", layer, inner=inside)
+        yield Part(f"block{layer}", "Residual", layer, inner=inside)
     else:
         yield from inside
 
@@ -182,33 +192,34 @@ def _mlp(spec: Spec, shape: Shape) -> Iterator[Part]:
     for layer in range(1, spec.depth):
         kinds = {"batch": "BatchNorm1d", "layer": "LayerNorm"}
         norm = kinds.get(spec.normalisation)
-        affine = Part("Linear", layer, (fan_in, spec.width))
-        yield from _hidden(spec, layer, affine, Part(norm, layer, (spec.width,)) if norm else None)
+        affine = Part(f"linear{layer}", "Linear", layer, (fan_in, spec.width))
+        yield from _hidden(spec, layer, affine, Part(f"norm{layer}", norm, layer, (spec.width,)) if norm else None)
         fan_in = spec.width
-    yield Part("Linear", spec.depth, (fan_in, shape.outputs))
+    yield Part("output", "Linear", spec.depth, (fan_in, shape.outputs))
 
 
 def _cnn(spec: Spec, shape: Shape) -> Iterator[Part]:
-    yield Part("Unflatten", 0, (1, (1, _SIDE, _SIDE)))
+    yield Part("unflatten", "Unflatten", 0, (1, (1, _SIDE, _SIDE)))
     channels = 1
     for layer in range(1, spec.depth):
         norm = None
         if spec.normalisation == "batch":
-            norm = Part("BatchNorm2d", layer, (spec.width,))
+            norm = Part(f"norm{layer}", "BatchNorm2d", layer, (spec.width,))
         elif spec.normalisation == "layer":  # over all of a sample, as LayerNorm does with a vector
-            norm = Part("GroupNorm", layer, (1, spec.width))
-        affine = Part("Conv2d", layer, (channels, spec.width, _KERNEL), (("padding", 1),))
+            norm = Part(f"norm{layer}", "GroupNorm", layer, (1, spec.width))
+        affine = Part(f"conv{layer}", "Conv2d", layer, (channels, spec.width, _KERNEL), (("padding", 1),))
         yield from _hidden(spec, layer, affine, norm)
         channels = spec.width
-    yield Part("AvgPool2d", 0, (2,))
-    yield Part("Flatten", 0)
-    yield Part("Linear", spec.depth, (channels * (_SIDE // 2) ** 2, shape.outputs))
+    yield Part("pool", "AvgPool2d", 0, (2,))
+    yield Part("flatten", "Flatten", 0)
+    yield Part("output", "Linear", spec.depth, (channels * (_SIDE // 2) ** 2, shape.outputs))
 
 
 def _rnn(spec: Spec, shape: Shape) -> Iterator[Part]:
     steps, inputs = _sequence(shape)
-    yield Part("Unflatten", 0, (1, (steps, inputs)))
+    yield Part("unflatten", "Unflatten", 0, (1, (steps, inputs)))
     yield Part(
+        "rnn",
         "RNN",
         1,
         (inputs, spec.width),
@@ -219,8 +230,8 @@ def _rnn(spec: Spec, shape: Shape) -> Iterator[Part]:
             ("dropout", spec.dropout if spec.depth > 2 else 0.0),
         ),
     )
-    yield Part("LastStep", 0)
-    yield Part("Linear", spec.depth, (spec.width, shape.outputs))
+    yield Part("last_step", "LastStep", 0)
+    yield Part("output", "Linear", spec.depth, (spec.width, shape.outputs))
 
 
 def _sequence(shape: Shape) -> tuple[int, int]:

@@ -29,6 +29,7 @@ MOST_PROCESSES = 4
 MOST_WAITING = 8  # commands of one lab
 PATIENCE_S = 60.0
 FORGOTTEN_S = 900.0  # a lab that nobody listens to
+LEFT_S = 30.0  # the same, where there is no room for another; a page that reloads is back sooner
 QUIET_S = 10.0
 _LATEST = (
     "lab",
@@ -153,7 +154,9 @@ class Pool:
         Raises:
             RefusedError: If there are too many, or the file it is about is not here.
         """
-        self._forget()
+        self._forget(FORGOTTEN_S)
+        if len(self._labs) >= MOST_LABS:
+            self._forget(LEFT_S)
         if len(self._labs) >= MOST_LABS:
             raise RefusedError("full", {"most": MOST_LABS}, status=429)
         uploaded = self.uploaded(spec)
@@ -339,9 +342,9 @@ class Pool:
             self.deliver(id, "trouble", "", strict_json({"said": tell("worker_lost"), "fatal": False}))
             self._send_open(id)
 
-    def _forget(self) -> None:
-        """Let labs go that nobody has listened to for a while."""
+    def _forget(self, after_s: float) -> None:
+        """Let labs go that nobody has listened to for so long."""
         now_s = time.monotonic()
         for id, entry in list(self._labs.items()):
-            if entry.quiet_since_s is not None and now_s - entry.quiet_since_s > FORGOTTEN_S:
+            if entry.quiet_since_s is not None and now_s - entry.quiet_since_s > after_s:
                 self.close_lab(id)

@@ -237,16 +237,12 @@ class Slot:
             set_penalty(self.network, name, getattr(self.spec, name))
 
     def _new_activations(self) -> None:
-        old, new = self.network.plan, planned(self.spec, self.network.plan.shape)
+        before, new = self.network.plan.places(), planned(self.spec, self.network.plan.shape)
         model = self.network.model
         with self._randomness():
-            for place, (before, after) in enumerate(zip(old.parts, new.parts, strict=True)):
-                if before.inner:
-                    for inner, pair in enumerate(zip(before.inner, after.inner, strict=True)):
-                        if pair[0] != pair[1]:
-                            model.set_submodule(f"{place}.inner.{inner}", made(pair[1]))
-                elif before != after:
-                    model.set_submodule(str(place), made(after))
+            for name, part in new.places().items():
+                if part != before[name]:
+                    model.set_submodule(name, made(part))
         self.network.plan = new
         model.train()
 
