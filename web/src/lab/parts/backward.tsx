@@ -29,10 +29,10 @@ export function BackwardPass() {
   if (!now) return null;
   const shown = rows.slice(Math.max(now.at - 5, 0), Math.min(now.at + 1, rows.length));
   return (
-    <div class="backward" role="status">
-      <p class="backward-head">
+    <div class="pass" role="status">
+      <p class="pass-head">
         <b>{w("backward_head")}</b>
-        <span>{done ? w("backward_done", { total: decades(numberOf(now.pass.total)), last: fromLog10(levelOf(rows[rows.length - 1]?.log10_after)) }) : w("backward_at", { layer: rows[now.at].layer })}</span>
+        <span>{done ? w("backward_done", { total: decades(numberOf(now.pass.total)), last: fromLog10(levelOf(rows[rows.length - 1]?.log10_after ?? rows[rows.length - 1]?.log10_before)) }) : w("backward_at", { layer: rows[now.at].layer })}</span>
         <button type="button" class="quiet" onClick={() => (backward.value = null)}>{w("close")}</button>
       </p>
       <ol class="factors">
