@@ -20,6 +20,11 @@ from tests.helpers import ROOT
 
 # What a student would do, and for how many steps.
 SOLUTIONS: dict[str, tuple[dict[str, Any], int]] = {
+    "chain-rule": ({"activation": "tanh", "init": "orthogonal"}, 0),
+    "universal-approximation": ({"width": 4}, 500),
+    "frozen-update": ({"activation": "relu", "init": "he"}, 1),
+    "relu-family": ({"activation": "elu"}, 150),
+    "bad-init": ({"init": "xavier", "scale": 1.0}, 200),
     "why-nonlinear": ({"activation": "relu", "init": "he"}, 200),
     "vanishing": ({"activation": "relu", "init": "he"}, 200),
     "vanishing-underfits": ({"activation": "relu", "init": "he", "depth": 10, "learning_rate": 0.002}, 200),

@@ -91,6 +91,12 @@ def coherence(slot: Slot) -> float | None:
     return sum(shares) / len(shares) if shares else None
 
 
+def first_unchanged(slot: Slot) -> float | None:
+    """Share of the first layer's weights that the last measured step left bit-identical."""
+    rows = [row for row in slot.flow.parameters if len(row.shape) > 1]
+    return rows[0].unchanged_fraction if rows else None
+
+
 def small_weights(slot: Slot) -> float | None:
     """Share of weights below 1e-3."""
     every = torch.cat([p.detach().reshape(-1) for p in slot.network.model.parameters() if p.dim() > 1])
@@ -114,6 +120,7 @@ FIGURES: dict[str, Callable[[Slot], float | None]] = {
     "dead": dead,
     "saturated": saturated,
     "coherence": coherence,
+    "first_unchanged": first_unchanged,
     "small_weights": small_weights,
     "largest_weight": largest_weight,
     "step": lambda slot: float(slot.step),

@@ -30,6 +30,23 @@ _BAD_SCALE = {
 
 _ALL = (
     Guide(
+        "chain-rule",
+        {"data": "curve", "depth": 3, "width": 1, "learning_rate": 0.01},
+        (
+            Scene(spec={}),
+            Scene(spec={"depth": 11}),
+        ),
+        choices=3,
+        answer=1,
+        experiment=Scene(spec={"depth": 11}, compare={"depth": 11, "activation": "tanh"}),
+        goal=(
+            Condition("width", high=1),
+            Condition("depth", low=11),
+            Condition("gradient_decades", low=-1.0, high=1.0),
+        ),
+        begin={"depth": 11, "locked": ["seed", "data", "width", "depth"]},
+    ),
+    Guide(
         "why-nonlinear",
         {"data": "circles", "depth": 4, "width": 32, "activation": "identity", "learning_rate": 0.01},
         (
@@ -42,6 +59,19 @@ _ALL = (
         experiment=Scene(spec={}, compare={"activation": "relu", "init": "he"}, steps=200, views=("boundary",)),
         goal=(Condition("train_accuracy", low=0.95), Condition("depth", high=4)),
         begin={"locked": ["data", "seed"]},
+    ),
+    Guide(
+        "universal-approximation",
+        {"data": "curve", "depth": 2, "width": 1, "activation": "tanh", "learning_rate": 0.01},
+        (
+            Scene(spec={}, steps=200, views=("boundary",)),
+            Scene(spec={"width": 4}, steps=200, views=("boundary",)),
+        ),
+        choices=3,
+        answer=2,
+        experiment=Scene(spec={}, compare={"width": 64}, steps=500, views=("boundary",)),
+        goal=(Condition("depth", high=2), Condition("test_loss", high=0.05)),
+        begin={"locked": ["seed", "data", "depth"]},
     ),
     Guide(
         "vanishing",
@@ -60,6 +90,23 @@ _ALL = (
             Condition("train_accuracy", low=0.9),
         ),
         begin={"locked": ["seed", "data"]},
+    ),
+    Guide(
+        "frozen-update",
+        {"optimizer": "sgd", "learning_rate": 0.1},
+        (
+            Scene(spec={"depth": 5}, steps=1, views=("weights",)),
+            Scene(spec={}, views=("weights",)),
+        ),
+        choices=3,
+        answer=0,
+        experiment=Scene(spec={}, compare={"optimizer": "adam", "learning_rate": 0.001}, steps=1),
+        goal=(
+            Condition("depth", low=20),
+            Condition("optimizer", among=("sgd",)),
+            Condition("first_unchanged", high=0.1),
+        ),
+        begin={"locked": ["seed", "data", "depth", "optimizer"]},
     ),
     Guide(
         "vanishing-underfits",
@@ -122,6 +169,20 @@ _ALL = (
         begin={"depth": 20, "locked": ["seed", "data"]},
     ),
     Guide(
+        "relu-family",
+        {"depth": 10, "activation": "relu", "init": "he"},
+        (
+            Scene(spec={}, views=("inputs", "units")),
+            Scene(spec={"activation": "leaky_relu"}, views=("inputs", "units")),
+            Scene(spec={"activation": "elu"}, views=("inputs", "units")),
+        ),
+        choices=3,
+        answer=1,
+        experiment=Scene(spec={}, compare={"activation": "elu"}, steps=150),
+        goal=(Condition("depth", low=10), Condition("dead", high=0.0), Condition("train_accuracy", low=0.95)),
+        begin={"locked": ["seed", "data", "depth"]},
+    ),
+    Guide(
         "dying-relu",
         {"depth": 4, "activation": "relu", "init": "he", "bias": -3.0},
         (
@@ -138,6 +199,23 @@ _ALL = (
             Condition("train_accuracy", low=0.9),
         ),
         begin={"locked": ["seed", "bias", "data"]},
+    ),
+    Guide(
+        "bad-init",
+        {"depth": 3, "init": "normal", "scale": 10.0, "learning_rate": 0.01},
+        (
+            Scene(spec={}, views=("inputs", "histograms")),
+            Scene(steps=200, views=("inputs", "histograms")),
+        ),
+        choices=3,
+        answer=2,
+        experiment=Scene(spec={}, compare={"scale": 0.15}, steps=200, views=("histograms",)),
+        goal=(
+            Condition("activation", among=("sigmoid",)),
+            Condition("saturated", high=0.3),
+            Condition("train_accuracy", low=0.9),
+        ),
+        begin={"locked": ["seed", "data", "activation", "depth"]},
     ),
     Guide(
         "naive-init",
