@@ -282,10 +282,16 @@ def test_nothing_runs_over_the_side(enter: Open, width: int, language: str) -> N
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("language", ["en", "ko"])
-def test_no_serious_barrier(enter: Open, axe: str, scheme: str, language: str) -> None:
-    page = enter(f"lang={language}", color_scheme=scheme).page
+@pytest.mark.parametrize(
+    ("place", "language", "scheme"),
+    [
+        *[("", language, scheme) for language in ("en", "ko") for scheme in ("light", "dark")],
+        ("lesson=vanishing&", "ko", "light"),
+        ("b=activation.relu~init.he&", "en", "dark"),
+    ],
+)
+def test_no_serious_barrier(enter: Open, axe: str, place: str, scheme: str, language: str) -> None:
+    page = enter(f"{place}lang={language}", color_scheme=scheme).page
     page.wait_for_selector("#histograms")
     page.evaluate(axe)
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")

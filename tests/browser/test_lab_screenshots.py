@@ -14,6 +14,7 @@ TRAINED = "Number(document.querySelector('.readout dd').innerText.replace(',', '
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_lab_can_be_looked_at(enter: Open, scheme: str, language: str, request: pytest.FixtureRequest) -> None:
     opened = enter(f"lang={language}", color_scheme=scheme, width=1440, height=900)
+    opened.page.wait_for_selector("#flow .theory .drawn-line[d^=M]", state="attached", timeout=60_000)
     opened.page.keyboard.press("Space")
     opened.until(TRAINED)
     opened.page.keyboard.press("Space")

@@ -1,6 +1,7 @@
 // What the lab's engine says and takes (src/headwater/lab/), and how it is asked.
 
 import type { Said } from "../data";
+import { number } from "../numbers";
 
 export type Slot = "a" | "b";
 export const SLOTS: Slot[] = ["a", "b"];
@@ -75,6 +76,11 @@ export interface Result {
 export function numberOf(value: Wire | undefined): number {
   if (value === null || value === undefined) return NaN;
   return typeof value === "number" ? value : { nan: NaN, inf: Infinity, "-inf": -Infinity }[value];
+}
+
+/** A number as people read it; a dash where nothing was measured, which is not the same as NaN. */
+export function textOf(value: Wire | undefined): string {
+  return value === null || value === undefined ? "–" : number(numberOf(value));
 }
 
 /** A level (log₁₀) as the pictures take it: NaN not measured, -Infinity zero, Infinity for NaN and Inf. */

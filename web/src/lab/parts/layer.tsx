@@ -3,7 +3,7 @@
 import { fromLog10, number, percent } from "../../numbers";
 import { Figure, type Table } from "../../parts/figure";
 import { useWidth } from "../../parts/size";
-import { levelOf, numberOf, type Activation, type Network, type Slot, type Wire } from "../api";
+import { levelOf, numberOf, textOf, type Activation, type Network, type Slot, type Wire } from "../api";
 import { change } from "../engine";
 import { details, editing, facts, frames, layer, layerCount, networks, paired, shownSlots, sitesOf, spec } from "../state";
 import { choiceName, controlName, w } from "../words";
@@ -159,7 +159,7 @@ function Weights({ slot, network, index }: { slot: Slot; network: Network; index
       <dl class="numbers">
         <div><dt>{w("weight_rms")}</dt><dd>{fromLog10(levelOf(frame?.weights.rms[at]))}</dd></div>
         <div><dt>{w("weight_gradient")}</dt><dd>{fromLog10(levelOf(frame?.weights.gradient[at]))}</dd></div>
-        <div><dt>{w("weight_update")}</dt><dd>{number(numberOf(frame?.weights.update[at]))}</dd></div>
+        <div><dt>{w("weight_update")}</dt><dd>{textOf(frame?.weights.update[at])}</dd></div>
         <div><dt>{w("weight_unchanged")}</dt><dd>{share(numberOf(frame?.weights.unchanged[at]))}</dd></div>
         {found && <div><dt>{w("weight_small")}</dt><dd>{share(numberOf(found.small[at]))}</dd></div>}
       </dl>
@@ -193,7 +193,7 @@ function tableOf(slot: Slot, network: Network): Table {
   return {
     head: [w("site"), w("signal"), w("gradient"), w("derivative"), w("saturated"), w("dead")],
     rows: network.sites.map((site, at) => ({ site, at })).filter(({ site }) => site.layer === layer.value).map(({ site, at }) => [
-      `${site.name} ${site.op}`, fromLog10(levelOf(frame?.sites.activation[at])), fromLog10(levelOf(frame?.sites.gradient[at])), number(numberOf(frame?.sites.derivative[at])),
+      `${site.name} ${site.op}`, fromLog10(levelOf(frame?.sites.activation[at])), fromLog10(levelOf(frame?.sites.gradient[at])), textOf(frame?.sites.derivative[at]),
       share(numberOf(frame?.sites.saturated[at])), share(numberOf(frame?.sites.dead[at])),
     ]),
   };

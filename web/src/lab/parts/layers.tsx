@@ -3,7 +3,7 @@
 import { fromLog10, number, percent } from "../../numbers";
 import { Figure } from "../../parts/figure";
 import { useWidth } from "../../parts/size";
-import { levelOf, numberOf, type Slot } from "../api";
+import { levelOf, numberOf, textOf, type Slot } from "../api";
 import { details, frames, layer, networks, paired, projector, shownSlots } from "../state";
 import { w } from "../words";
 import { Histogram } from "./histogram";
@@ -48,7 +48,7 @@ function Row({ slot }: { slot: Slot }) {
                 low={found.low[at]} high={found.high[at]} counts={found.counts[at]} width={each} height={92} colour={slotColour(slot)} titled={title}
                 label={w("histogram_sentence", { name: title, low: number(numberOf(found.low[at])), high: number(numberOf(found.high[at])) })}
               />
-              <span class="spread">{w("spread", { std: number(numberOf(frames.value[slot]?.sites.std[found.sites[at]])) })}</span>
+              <span class="spread">{w("spread", { std: textOf(frames.value[slot]?.sites.std[found.sites[at]]) })}</span>
             </button>
           );
         })}
@@ -65,7 +65,7 @@ function tableOf(slots: Slot[]) {
       ...slots.flatMap((slot) => {
         const sites = frames.value[slot]?.sites;
         const share = (value: number) => (Number.isNaN(value) ? "–" : percent(value));
-        return [number(numberOf(sites?.mean[site])), number(numberOf(sites?.std[site])), fromLog10(levelOf(sites?.activation[site])), share(numberOf(sites?.saturated[site])), share(numberOf(sites?.dead[site]))];
+        return [textOf(sites?.mean[site]), textOf(sites?.std[site]), fromLog10(levelOf(sites?.activation[site])), share(numberOf(sites?.saturated[site])), share(numberOf(sites?.dead[site]))];
       }),
     ]),
   };

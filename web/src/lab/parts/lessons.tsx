@@ -48,29 +48,27 @@ async function arrange(): Promise<void> {
     wantedViews.value = story.views;
     if (story.state !== null || page.value === 0 || !lab.value) await open(set?.state ?? found.state, set?.compare_state ?? null);
     if (story.steps) await playTo(story.steps);
-    void lookAt(story.views[0]);
   } else if (kind === "goal") {
     const begun = progressOf(found.id).state;
     await open(begun || found.goal.state).catch(() => open(found.goal.state));
   } else if (!lab.value) await open(found.state);
 }
 
-const WHERE: Record<string, string> = { histograms: "histograms", inputs: "layer", weights: "layer", units: "layer", mask: "layer", boundary: "plane-a" };
+// Where on the page each view is drawn, and under which head.
+const WHERE: Record<string, [card: string, head: string]> = {
+  histograms: ["histograms", "histograms_head"], inputs: ["layer", "phi_head"], weights: ["layer", "weights_head"], units: ["layer", "units_head"], mask: ["layer", "mask_head"],
+  boundary: ["plane-a", "plane_head"],
+};
 
-/** Bring what a story speaks of onto the screen, where the story itself stays beside it. */
-async function lookAt(view: string | undefined): Promise<void> {
-  if (!matchMedia("(min-width: 1081px)").matches) return;
-  const from = page.value;
-  for (let tries = 0; tries < 40 && page.value === from; tries++) {
-    const element = document.getElementById(view ? (WHERE[view] ?? "flow") : "flow");
-    if (element) {
-      const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-      if (view) element.scrollIntoView({ block: "center", behavior: still ? "auto" : "smooth" });
-      else scrollTo({ top: 0, behavior: still ? "auto" : "smooth" });
-      return;
-    }
-    await new Promise((go) => setTimeout(go, 100));
-  }
+/** Links to the pictures that a story speaks of. */
+function LookAt({ views }: { views: string[] }) {
+  const known = views.filter((view) => WHERE[view]);
+  if (!known.length) return null;
+  const go = (card: string) => {
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    document.getElementById(card)?.scrollIntoView({ block: "center", behavior: still ? "auto" : "smooth" });
+  };
+  return <ul class="look-at">{known.map((view) => <li key={view}><button type="button" class="link" onClick={() => go(WHERE[view][0])}>↓ {w(WHERE[view][1])}</button></li>)}</ul>;
 }
 
 async function turn(to: number): Promise<void> {
@@ -103,7 +101,7 @@ export function LessonPanel() {
         ))}
       </ol>
       <div class="lesson-page" key={`${found.id}${page.value}`}>
-        {kind === "story" && <p class="story">{say(found.story[page.value].said)}</p>}
+        {kind === "story" && <><p class="story">{say(found.story[page.value].said)}</p><LookAt views={found.story[page.value].views} /></>}
         {kind === "question" && <Question found={found} />}
         {kind === "experiment" && <Experiment found={found} />}
         {kind === "check" && <Checked found={found} />}
@@ -147,7 +145,6 @@ function Experiment({ found }: { found: Guide }) {
     try {
       await open(found.experiment.state ?? found.state, found.experiment.compare_state);
       wantedViews.value = found.experiment.views;
-      void lookAt(found.experiment.views[0]);
       await playTo(found.experiment.steps);
       setRan(true);
     } finally {
@@ -158,6 +155,7 @@ function Experiment({ found }: { found: Guide }) {
     <div>
       <p class="story">{w("experiment_about", { steps: found.experiment.steps })}</p>
       <p><button type="button" class="primary" disabled={busy} onClick={() => void run()}>{w(busy ? "running" : "run_it")}</button></p>
+      <LookAt views={found.experiment.views} />
       {ran && (
         <div class={right ? "reveal healthy" : "reveal warning"} role="status">
           <p><b>{w(right ? "was_right" : "was_wrong")}</b></p>
