@@ -506,6 +506,7 @@ def test_other_kinds_of_networks_are_drawn_and_train(enter: Open, preset: str) -
         opened, lambda: page.input_value("#control-preset") == preset and page.locator(".problem").count() == 0, preset
     )
     until(opened, lambda: page.locator(".river .water").count() == 2, "it is drawn")
+    assert page.locator("#time .drawn-line").count() == (1 if preset == "rnn" else 0)
     page.locator("#flow-title").click()
     page.keyboard.press("Space")
     until(opened, lambda: page.evaluate(STEP) > 3, "it trains", 30)

@@ -34,7 +34,7 @@ export interface Network {
 }
 export interface Frame {
   slot: Slot; version: number; step: number; kind: "start" | "step"; loss: Wire; log10_loss: Wire;
-  sites: { activation: Wire[]; gradient: Wire[]; mean: Wire[]; std: Wire[]; dead: Wire[]; saturated: Wire[]; zero: Wire[]; nonfinite: Wire[]; derivative: Wire[] };
+  sites: { activation: Wire[]; gradient: Wire[]; mean: Wire[]; std: Wire[]; dead: Wire[]; saturated: Wire[]; zero: Wire[]; nonfinite: Wire[]; derivative: Wire[]; time?: Record<string, Wire[][]> };
   weights: { rms: Wire[]; gradient: Wire[]; update: Wire[]; unchanged: Wire[] };
   course: [number, Wire][]; scores: [number, Wire, Wire, Wire, Wire][]; rate: number; broke: { step: number; layer: number; said: Said } | null;
 }

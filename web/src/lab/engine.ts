@@ -5,7 +5,7 @@ import { announcement } from "../state";
 import { say, t } from "../text";
 import { Refused, ask, numberOf, type Backward, type Details, type Diagnosis, type Facts, type Frame, type Lab, type Landscape, type Network, type Prediction, type Slot } from "./api";
 import {
-  backward, changedAt, contact, details, diagnoses, differences, draft, editing, facts, frames, ghost, lab, landscape, levels, lastChange, layer, layerCount, networks, predictions, opened, shownSlots, torchReady,
+  backward, changedAt, contact, details, diagnoses, differences, draft, editing, facts, frames, ghost, lab, landscape, levels, lastChange, layer, layerCount, networks, predictions, opened, pace, shownSlots, torchReady,
   tracks, trouble, type Track,
 } from "./state";
 import type { Said } from "../data";
@@ -209,7 +209,13 @@ async function work(): Promise<void> {
   }
 }
 
-export const toggle = (): void => { void command(lab.value?.playing ? "pause" : "play"); };
+export const toggle = (): void => { if (lab.value?.playing) void command("pause"); else void command("play", { pace: pace.value }); };
+
+export function setPace(updates: number): void {
+  pace.value = updates;
+  if (lab.value?.playing) void command("play", { pace: updates });
+}
+
 export const stepOnce = (): void => { void command("step", { steps: 1 }); };
 export const reset = (): void => { backward.value = null; void command("reset"); };
 

@@ -35,11 +35,12 @@ export function verticalOf(height: number, floor: number): Vertical {
   return { y, zero: height - LANE / 2, broken: 8, height, floor };
 }
 
-/** Pieces of a line through the finite levels: a zero or a NaN interrupts it. */
+/** Pieces of a line through the finite levels: an exact zero, NaN or Inf interrupts it. */
 export function pathOf(levels: number[], frame: Frame, vertical: Vertical): string {
   let path = "";
   let open = false;
   levels.forEach((level, layer) => {
+    if (Number.isNaN(level)) return; // not measured there
     if (!Number.isFinite(level)) {
       open = false;
       return;

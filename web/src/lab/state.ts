@@ -38,6 +38,7 @@ export const backward = signal<{ slot: Slot; pass: Backward; at: number } | null
 export const landscape = signal<Landscape | null>(null);
 /** Gradient levels of the network that stood here before the last change, to compare with. */
 export const ghost = signal<number[] | null>(null);
+export const pace = signal(0);
 export const draft = signal<Record<string, unknown>>({});
 
 export const shownSlots = computed<Slot[]>(() => SLOTS.filter((slot) => lab.value?.slots[slot]));

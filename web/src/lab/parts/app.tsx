@@ -16,6 +16,7 @@ import { LessonList, LessonPanel } from "./lessons";
 import { Masthead } from "./masthead";
 import { More } from "./more";
 import { Differences, Says } from "./says";
+import { ThroughTime } from "./time";
 import { Transport } from "./transport";
 
 export function App() {
@@ -54,6 +55,7 @@ function Bench() {
         <Flow />
         <Compare />
         <Differences />
+        <ThroughTime />
         <Course />
         <LayerHistograms />
         <LayerCard />

@@ -2,8 +2,8 @@
 
 import { integer, number, percent } from "../../numbers";
 import { numberOf } from "../api";
-import { backwardPass, reset, stepOnce, toggle } from "../engine";
-import { frames, opened, paired, playing, shownSlots, torchReady, tracks } from "../state";
+import { backwardPass, reset, setPace, stepOnce, toggle } from "../engine";
+import { frames, opened, pace, paired, playing, shownSlots, torchReady, tracks } from "../state";
 import { w } from "../words";
 import { slotColour, slotName } from "./controls";
 
@@ -17,8 +17,22 @@ export function Transport() {
       <button type="button" class="second" disabled={!ready} onClick={stepOnce} aria-keyshortcuts=".">{w("step_short")}<kbd aria-hidden="true">.</kbd></button>
       <button type="button" class="second" disabled={!ready} onClick={() => void backwardPass(shownSlots.value[0] ?? "a")} aria-keyshortcuts="b">{w("backward_short")}<kbd aria-hidden="true">B</kbd></button>
       <button type="button" class="second" disabled={!ready} onClick={reset} aria-keyshortcuts="r">{w("reset")}<kbd aria-hidden="true">R</kbd></button>
+      <Speed />
       <Readout />
     </div>
+  );
+}
+
+const PACES = [0, 10, 2]; // updates a second; 0 as fast as it goes
+
+function Speed() {
+  return (
+    <label class="speed">
+      <span class="unseen">{w("speed")}</span>
+      <select value={String(pace.value)} disabled={!opened.value} onChange={(event) => setPace(Number(event.currentTarget.value))}>
+        {PACES.map((each) => <option key={each} value={String(each)}>{each ? w("speed_at", { pace: each }) : w("speed_full")}</option>)}
+      </select>
+    </label>
   );
 }
 
