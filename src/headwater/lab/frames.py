@@ -101,8 +101,14 @@ def broke_of(slot: Slot) -> dict[str, Any] | None:
         "layer": layer,
         "site": where,
         "what": what,
-        "said": tell(f"broke.{what}", kind=kind, step=slot.broke_at, layer=layer, site=where),
+        "said": _said(what, kind, slot.broke_at, layer),
     }
+
+
+def _said(what: str, kind: str, step: int | None, layer: int) -> dict[str, str]:
+    if what == "activation":
+        return tell(f"broke.activation_{kind.lower()}", step=step, layer=layer)
+    return tell(f"broke.{what}", kind=kind, step=step, layer=layer)
 
 
 def _kind(loss: float | None) -> str:
