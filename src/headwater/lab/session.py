@@ -66,6 +66,7 @@ class Lab:
         self.pace = 0.0
         self.relation = "none"
         self.wants_frame = True
+        self._owes_frame = False
         self.on_built: Callable[[], None] = lambda: None
         if uploaded is not None:
             self.upload(uploaded)
@@ -332,17 +333,24 @@ class Lab:
     def _show(self, slots: tuple[str, ...] | None = None) -> None:
         """A frame of each network, if somebody waits for one; what is missed comes with the next."""
         if not self.wants_frame and slots is None:
+            self._owes_frame = True
             return
         shown = slots or tuple(self.slots)
         for name in shown:
             frame = self._readers.setdefault(name, Reader()).frame_of(self.slots[name])
             self._emit("frame", {"slot": name, **frame})
-        self.wants_frame = False
+        self.wants_frame = self._owes_frame = False
         rested = time.monotonic() - self._looked_s > _DETAILS_S
         if self._views and (
             not self.playing or (rested and self._worked_since_look_s > _DETAILS_SHARE * self._look_cost_s)
         ):
             self._look(shown)
+
+    def ready_for_frame(self) -> None:
+        """Somebody waits for a frame; where no step will bring one, the last that was missed comes now."""
+        self.wants_frame = True
+        if self._owes_frame and self._step_in_s(time.monotonic()) is None:
+            self._show()
 
     def _look(self, slots: tuple[str, ...]) -> None:
         if not self._views:

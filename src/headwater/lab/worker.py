@@ -71,7 +71,7 @@ class Room:
             self._listen(id, rest[0])
         elif word == "ready_for_frame":
             if id in self._labs:
-                self._labs[id].wants_frame = True
+                self._labs[id].ready_for_frame()
         else:
             self._answer(word, id, *rest)
 
