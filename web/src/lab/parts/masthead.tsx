@@ -92,7 +92,7 @@ function Share() {
   const exported = async () => setScript(await command<{ name: string; script: string }>("export", { slot: shownSlots.value[0] ?? "a" }));
   return (
     <>
-      <button type="button" class="quiet" aria-haspopup="dialog" disabled={!lab.value} onClick={() => setOpen(true)}>{w("share")}</button>
+      <button type="button" class="quiet" aria-haspopup="dialog" disabled={!facts.value} onClick={() => setOpen(true)}>{w("share")}</button>
       {open && (
         <dialog ref={(element) => { if (element && !element.open) element.showModal(); }} aria-labelledby="share-title" onClose={() => { setOpen(false); setScript(null); }} onClick={(event) => { if (event.target === event.currentTarget) setOpen(false); }}>
           <div class="help share">
@@ -119,7 +119,7 @@ function Share() {
                 <p><button type="button" class="second" onClick={() => void copy(script.script)}>{w("copy")}</button> <a class="second" download={script.name} href={`data:text/x-python;charset=utf-8,${encodeURIComponent(script.script)}`}>{w("save_as", { name: script.name })}</a></p>
               </>
             ) : (
-              <button type="button" class="second" onClick={() => void exported()}>{w("export")}</button>
+              <button type="button" class="second" disabled={!lab.value} onClick={() => void exported()}>{w("export")}</button>
             )}
           </div>
         </dialog>
