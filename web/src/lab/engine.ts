@@ -153,6 +153,9 @@ function measured(frame: Frame): void {
   const anew = frame.step === 0 || (frame.course.length > 0 && before.x.length > 0 && frame.course[0][0] <= before.x[before.x.length - 1]);
   const track = anew ? emptyTrack() : before;
   const scores = anew ? frame.scores : frame.scores.filter(([step]) => !track.at.includes(step));
+  const known = frames.value[frame.slot];
+  // The way through time is measured more rarely than the rest: its last numbers stay.
+  if (known?.version === frame.version && !Object.keys(frame.sites.time ?? {}).length) frame.sites.time = known.sites.time;
   frames.value = { ...frames.value, [frame.slot]: frame };
   tracks.value = {
     ...tracks.value,

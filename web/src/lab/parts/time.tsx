@@ -18,9 +18,12 @@ function coursesOf(slot: Slot): number[][] {
 }
 
 export function ThroughTime() {
-  const [box, width] = useWidth<HTMLDivElement>();
   const slots = shownSlots.value.filter((slot) => coursesOf(slot).length);
-  if (!slots.length) return null;
+  return slots.length ? <Courses slots={slots} /> : null;
+}
+
+function Courses({ slots }: { slots: Slot[] }) {
+  const [box, width] = useWidth<HTMLDivElement>();
   const lines: Line[] = slots.flatMap((slot) => coursesOf(slot).map((levels, layer): Line => ({
     name: paired.value ? `${slotName(slot)} · ${w("layer", { layer: layer + 1 })}` : w("layer", { layer: layer + 1 }),
     kind: "gradient", colour: paired.value ? slotColour(slot) : SHADES[layer % SHADES.length], levels,
