@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from headwater.lab.csv_data import Uploaded
@@ -43,8 +43,9 @@ class Backroom:
         self._workers = self._stack.enter_context(workers(1, _prepare))
 
     def close(self) -> None:
-        """End it."""
-        self._stack.close()
+        """End it, whatever it is doing: nobody waits for an experiment when the lab is closed."""
+        with suppress(_ClosedError):
+            self._stack.__exit__(_ClosedError, _ClosedError(), None)
 
     def predict(self, id: str, slot: str, version: int, spec: Spec, uploaded: Uploaded | None) -> None:
         """Have a prediction made and delivered; of one network only the last that was asked for.
@@ -96,6 +97,10 @@ class Backroom:
     async def _run(self, function: Any, *arguments: Any) -> Any:
         assert self._workers is not None
         return await asyncio.wrap_future(self._workers.submit(function, *arguments))
+
+
+class _ClosedError(Exception):
+    """What makes ``workers`` end its processes at once."""
 
 
 def _prepare() -> None:
