@@ -21,6 +21,21 @@ class Client:
         self.port, self.session, self.pool = port, session, pool
         self.cookie = session.cookie(port).split(";")[0]
 
+    @staticmethod
+    def at(url: str) -> "Client":
+        """A browser at the address that the command prints."""
+        base, _, token = url.partition("/#token=")
+        port = int(base.rpartition(":")[2])
+        client = Client(port, Session(token), Pool(1))
+        while True:
+            try:
+                _, headers, _ = client.ask("POST", "/api/session", headers={"x-headwater-token": token})
+                break
+            except OSError:
+                time.sleep(0.05)
+        client.cookie = headers["set-cookie"].split(";")[0]
+        return client
+
     def ask(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, str], Any]:
@@ -89,8 +104,8 @@ class Opened:
 
 
 @contextmanager
-def serving(processes: int = 1, host: str = "127.0.0.1") -> Iterator[Client]:
-    session, sock, pool = Session(), listening(None), Pool(processes)
+def serving(processes: int = 1, host: str = "127.0.0.1", pool: Pool | None = None) -> Iterator[Client]:
+    session, sock, pool = Session(), listening(None), pool or Pool(processes)
     port = sock.getsockname()[1]
     running = server(application(session, Setting(host, port, None, "en"), pool))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [sock]}, daemon=True)

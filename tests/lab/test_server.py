@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from headwater.lab.pool import Pool
 from headwater.lab.server import MOST_BODY
 from tests.helpers import headwater, python
 from tests.lab.files import IRIS_LIKE
@@ -209,6 +211,21 @@ def test_lab_goes_on_when_its_process_is_killed(client: Client) -> None:
     lab.wait("frame", lambda data: data["step"] == 3)
 
 
+def failing(connection: Any) -> None:
+    """An engine that cannot be loaded."""
+    raise ImportError("no such library")
+
+
+def test_engine_that_cannot_be_loaded_is_told_and_not_tried_for_ever() -> None:
+    with serving(pool=Pool(1, failing)) as client:
+        lab = client.open(**SMALL)
+        assert lab.wait("trouble", lambda data: data["fatal"])["said"]["ko"].startswith("엔진")
+        status, _, data = client.ask("POST", "/api/lab/sessions", {"spec": SMALL})
+        assert status == 503
+        assert data["error"]["id"] == "lab.engine.refused.no_engine"
+        lab.close()
+
+
 def test_class_gets_an_address_and_a_picture_of_it() -> None:
     with serving(host="0.0.0.0") as client:
         _, _, facts = client.ask("GET", "/api/lab/facts")
@@ -246,6 +263,12 @@ def test_command_serves_at_once_and_ends_with_its_children(tmp_path: Path) -> No
         url = json.loads(process.stdout.readline())["url"]
         assert url.startswith("http://127.0.0.1:")
         assert time.monotonic() - began < 20
+        client = Client.at(url)
+        status, _, data = client.ask("GET", "/api/lab/lessons/overfitting/result")  # half a minute of work
+        assert (status, data) == (202, {"state": "running"})
+        time.sleep(2)
+        children = psutil.Process(process.pid).children(recursive=True)
     finally:
         process.terminate()
     assert process.wait(timeout=20) == 130
+    assert psutil.wait_procs(children, timeout=20)[1] == []

@@ -167,6 +167,16 @@ def test_gradient_below_float32_is_a_number_and_true_zero_is_marked() -> None:
     assert Reader().frame_of(dead)["sites"]["gradient"][0] == "-inf"
 
 
+def test_gradient_through_time_is_told_step_by_step() -> None:
+    one, reader = slot(preset="rnn", depth=2, width=8, activation="tanh", init="default"), Reader()
+    for _ in range(2):
+        times = reader.frame_of(one)["sites"]["time"]
+        assert [len(rows) for direction in times.values() for rows in direction] == [8]
+        last = next(iter(times.values()))[0]
+        assert last[0] < last[-1], "the earliest row of the image gets the least gradient"
+        one.advance(True)
+
+
 def test_layers_are_numbered_through() -> None:
     for controls in ({"depth": 4, "normalisation": "batch", "dropout": 0.1}, {"depth": 4, "residual": True}):
         made = network_of(slot(**controls))

@@ -1,6 +1,7 @@
 """What takes seconds and must not make a class wait: theory's predictions and the lessons' own experiments.
 
-One process of low priority does both, one thing at a time; each result is made once and kept.
+Two processes of low priority, one for either, so that no prediction waits for an experiment; each result is made once
+and kept.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from headwater.lab.csv_data import Uploaded
@@ -22,7 +23,7 @@ _TRAINING_ONLY = ("optimizer", "learning_rate", "l1", "l2", "locked", "hidden", 
 
 
 class Backroom:
-    """The process behind the scenes; to be used from one event loop.
+    """The processes behind the scenes; to be used from one event loop.
 
     Attributes:
         deliver: Called with lab, ``"prediction"``, network and JSON.
@@ -35,16 +36,18 @@ class Backroom:
         self._predictions: dict[tuple[str, str], str] = {}
         self._wanted: dict[tuple[str, str], tuple[int, Spec, Uploaded | None]] = {}
         self._lessons: dict[str, asyncio.Task[LessonResult]] = {}
-        self._turn = asyncio.Lock()
+        self._predicting = asyncio.Lock()
+        self._experimenting = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        """Make ready; the process itself begins with its first work."""
-        self._workers = self._stack.enter_context(workers(1, _prepare))
+        """Make ready; a process begins with its first work."""
+        self._workers = self._stack.enter_context(workers(2, _prepare))
 
     def close(self) -> None:
-        """End it."""
-        self._stack.close()
+        """End it, whatever it is doing: nobody waits for an experiment when the lab is closed."""
+        with suppress(_ClosedError):
+            self._stack.__exit__(_ClosedError, _ClosedError(), None)
 
     def predict(self, id: str, slot: str, version: int, spec: Spec, uploaded: Uploaded | None) -> None:
         """Have a prediction made and delivered; of one network only the last that was asked for.
@@ -62,7 +65,7 @@ class Backroom:
         task.add_done_callback(self._tasks.discard)
 
     async def _predict(self, id: str, slot: str) -> None:
-        async with self._turn:
+        async with self._predicting:
             if (id, slot) not in self._wanted:
                 return  # another has answered it already
             version, spec, uploaded = self._wanted.pop((id, slot))
@@ -91,11 +94,16 @@ class Backroom:
         return task.result()
 
     async def _experiment(self, lesson: str) -> LessonResult:
-        return await self._run(_lesson, lesson)
+        async with self._experimenting:
+            return await self._run(_lesson, lesson)
 
     async def _run(self, function: Any, *arguments: Any) -> Any:
         assert self._workers is not None
         return await asyncio.wrap_future(self._workers.submit(function, *arguments))
+
+
+class _ClosedError(Exception):
+    """What makes ``workers`` end its processes at once."""
 
 
 def _prepare() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from headwater.lab.controls import CONTROLS, INITS
@@ -41,5 +42,6 @@ def _control(remedy: str, spec: Spec) -> dict[str, Any] | None:
         return {"init": name, "scale": 1.0, "bias": 0.0}
     kind, colon, strength = name.partition(":")
     if family == "regularisation" and kind in ("l1", "l2") and colon and not getattr(spec, kind):
-        return {kind: float(strength)}
+        with suppress(ValueError):  # no number: the remedy itself says so
+            return {kind: float(strength)}
     return None

@@ -31,6 +31,7 @@ PATIENCE_S = 60.0
 FORGOTTEN_S = 900.0  # a lab that nobody listens to
 LEFT_S = 30.0  # the same, where there is no room for another; a page that reloads is back sooner
 QUIET_S = 10.0
+_MOST_FAILURES = 3  # processes one after the other that ended before they were ready
 _LATEST = (
     "lab",
     "torch",
@@ -93,12 +94,14 @@ class Pool:
 
     Args:
         processes: How many; by default one per processor, up to four.
+        engine: What each runs.
 
     Attributes:
         on_built: Called with lab, network, version, spec and file of every network that was built.
     """
 
-    def __init__(self, processes: int | None = None) -> None:
+    def __init__(self, processes: int | None = None, engine: Callable[[Connection], None] = serve) -> None:
+        self._engine = engine
         self._count = processes or min(processors(), MOST_PROCESSES)
         self._workers: list[_Worker] = []
         self._labs: dict[str, _Entry] = {}
@@ -106,6 +109,7 @@ class Pool:
         self._tickets = itertools.count(1)
         self._uploads: dict[str, Uploaded] = {}
         self._closed = False
+        self._failures = 0
         self.on_built: Wanted | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -154,6 +158,8 @@ class Pool:
         Raises:
             RefusedError: If there are too many, or the file it is about is not here.
         """
+        if self._failures >= _MOST_FAILURES:
+            raise RefusedError("no_engine", status=503)
         self._forget(FORGOTTEN_S)
         if len(self._labs) >= MOST_LABS:
             self._forget(LEFT_S)
@@ -267,7 +273,7 @@ class Pool:
     # What comes from the processes
 
     def _worker(self) -> _Worker:
-        process, connection = spawned(serve)
+        process, connection = spawned(self._engine)
         worker = _Worker(process, connection)
         threading.Thread(target=self._read, args=(worker,), daemon=True).start()
         return worker
@@ -328,14 +334,20 @@ class Pool:
         """A process has ended: another takes its place, and its labs begin again."""
         if self._closed or worker not in self._workers:
             return
-        fresh = self._worker()
-        self._workers[self._workers.index(worker)] = fresh
         for ticket, (future, asked) in list(self._answers.items()):
             if asked is worker:
                 del self._answers[ticket]
                 if not future.done():
                     data = RefusedError("worker_lost", status=503)
                     future.set_exception(data)
+        self._failures = 0 if worker.ready else self._failures + 1
+        if self._failures >= _MOST_FAILURES:  # it never got as far as a network: another would not either
+            for id in worker.labs:
+                said = RefusedError("no_engine").to_dict()["error"]["text"]  # type: ignore[index]
+                self.deliver(id, "trouble", "", strict_json({"said": said, "fatal": True}))
+            return
+        fresh = self._worker()
+        self._workers[self._workers.index(worker)] = fresh
         fresh.labs = worker.labs
         for id in fresh.labs:
             self._labs[id].worker = fresh

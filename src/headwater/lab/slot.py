@@ -128,7 +128,10 @@ class Slot:
 
     def _measured_step(self, batch: Batch) -> float:
         network = self.network
-        step = SampledStep(network.model, self._probe, self._ledger, self.step, False, False, None, self._catalogue)
+        thorough = (
+            self.spec.preset == "rnn"
+        )  # gradients through time come with a thorough look only, and it has few sites
+        step = SampledStep(network.model, self._probe, self._ledger, self.step, thorough, False, None, self._catalogue)
         step.begin()
         try:
             network.optimizer.zero_grad()
