@@ -37,7 +37,7 @@ export function LayerCard() {
       <div class="layer-parts">
         {activation && <Shape slot={slot} at={at} activation={activation} />}
         <Units slot={slot} network={network} index={index} at={at} />
-        <Weights slot={slot} network={network} index={index} />
+        <Weights key={`${slot}${index}`} slot={slot} network={network} index={index} />
         <Mask slot={slot} network={network} index={index} />
       </div>
       <Trace slot={slot} network={network} layerNumber={index + 1} />
