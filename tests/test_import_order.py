@@ -32,6 +32,7 @@ ORDER = [
     "api",
     "demo",
     "lessons",
+    "lab",
     "cli",
 ]
 # Hands on the public names of every part, so only its version may be asked for from inside.

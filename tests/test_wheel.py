@@ -76,6 +76,7 @@ def test_wheel_has_its_data_and_no_startup_code(wheel: Path) -> None:
         "i18n/lessons/vanishing.toml",
     }
     data |= {"report/web/app.js", "report/web/app.css", "report/web/bundle.json", "report/view.schema.json"}
+    data |= {"lab/web/lab.js", "lab/web/lab.css", "lab/web/bundle.json"}
     assert {f"headwater/{name}" for name in data} <= set(names)
     assert {Path(name).suffix for name in names if name.startswith("headwater/")} <= {
         ".py",

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
@@ -53,6 +55,29 @@ def workers(
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def spawned(function: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
+    """A process that runs ``function(connection, *arguments)``, and the other end of the connection.
+
+    It ends with this process, however that ends; Ctrl-C is for this process to answer.
+
+    Args:
+        function: Travels by pickle, as do its arguments.
+        arguments: What it is called with behind the connection.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_run, args=(function, theirs, arguments), daemon=True)
+    with _interrupts_held_back():
+        process.start()
+    theirs.close()  # or the end of that process would not be seen here
+    return process, ours
+
+
+def _run(function: Callable[..., None], connection: Connection, arguments: tuple[Any, ...]) -> None:
+    threading.Thread(target=_outlive_parent_by_nothing, daemon=True).start()
+    function(connection, *arguments)
 
 
 def _begin(prepare: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from headwater.report.view import Course, offline_page
+from tests.browser.laboratory import Laboratory, laboratory
 from tests.helpers import ROOT
 from tests.runs import large_course, recorded_course
 
@@ -147,3 +148,22 @@ def axe() -> str:
     if not AXE.exists():
         passed_over("no axe-core: make web/node_modules/.installed")
     return AXE.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Laboratory]:
+    """One lab for all; each test opens a network of its own in it."""
+    with laboratory() as found:
+        yield found
+
+
+@pytest.fixture
+def enter(visit: Open, lab: Laboratory) -> Open:
+    """``enter(fragment)`` opens the lab and waits for the first measured network."""
+
+    def entered(fragment: str = "", **settings: Any) -> Opened:
+        opened = visit(lab.url(fragment), wait=False, **settings)
+        opened.page.wait_for_selector("html[data-live]", timeout=60_000)
+        return opened
+
+    return entered

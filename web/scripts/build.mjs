@@ -1,4 +1,4 @@
-// Builds the page's script and style. `--check` builds beside the committed ones and says where they differ.
+// Builds the scripts and styles of both pages, a run's (app) and the lab's (lab). `--check` builds beside the committed ones and says where they differ.
 //
 // Python reads the bundle where it lies, so installing headwater needs no Node. bundle.json says what it was built from;
 // tests/report/view/test_bundle.py finds a stale one without Node.
@@ -10,10 +10,12 @@ import { fileURLToPath } from "node:url";
 import { build } from "vite";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const committed = join(root, "../src/headwater/report/web");
+const package_ = join(root, "../src/headwater");
 const checking = process.argv.includes("--check");
-const out = checking ? mkdtempSync(join(tmpdir(), "headwater-web-")) : committed;
-const OUTPUTS = ["app.js", "app.css", "bundle.json"];
+const PAGES = {
+  app: { input: "src/main.tsx", folder: join(package_, "report/web") },
+  lab: { input: "src/lab/main.tsx", folder: join(package_, "lab/web") },
+};
 
 function files(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
@@ -30,19 +32,24 @@ function sourceHash() {
   return digest.digest("hex");
 }
 
-await build({ root, logLevel: "warn", build: { outDir: out, emptyOutDir: false } });
-// What a browser reads inside a page must not end the element it stands in.
-const script = join(out, "app.js");
-writeFileSync(script, readFileSync(script, "utf8").replaceAll("</script", "<\\/script").replaceAll("<!--", "<\\!--"));
-const built = (name) => createHash("sha256").update(readFileSync(join(out, name))).digest("hex");
-const stamp = { source: sourceHash(), script: built("app.js"), style: built("app.css") };
-writeFileSync(join(out, "bundle.json"), `${JSON.stringify(stamp, null, 1)}\n`);
-
-if (checking) {
-  const stale = OUTPUTS.filter((name) => readFileSync(join(out, name), "utf8") !== readFileSync(join(committed, name), "utf8"));
+const source = sourceHash();
+const stale = [];
+for (const [page, { input, folder }] of Object.entries(PAGES)) {
+  const out = checking ? mkdtempSync(join(tmpdir(), "headwater-web-")) : folder;
+  const output = { entryFileNames: `${page}.js`, assetFileNames: `${page}.[ext]` };
+  await build({ root, logLevel: "warn", build: { outDir: out, emptyOutDir: false, rollupOptions: { input: join(root, input), output } } });
+  // What a browser reads inside a page must not end the element it stands in.
+  const script = join(out, `${page}.js`);
+  writeFileSync(script, readFileSync(script, "utf8").replaceAll("</script", "<\\/script").replaceAll("<!--", "<\\!--"));
+  const built = (name) => createHash("sha256").update(readFileSync(join(out, name))).digest("hex");
+  const stamp = { source, script: built(`${page}.js`), style: built(`${page}.css`) };
+  writeFileSync(join(out, "bundle.json"), `${JSON.stringify(stamp, null, 1)}\n`);
+  if (!checking) continue;
+  for (const name of [`${page}.js`, `${page}.css`, "bundle.json"])
+    if (readFileSync(join(out, name), "utf8") !== readFileSync(join(folder, name), "utf8")) stale.push(relative(join(package_, ".."), join(folder, name)));
   rmSync(out, { recursive: true });
-  if (stale.length) {
-    console.error(`src/headwater/report/web: ${stale.join(", ")} not built from web/ as it is: run make web and commit.`);
-    process.exit(1);
-  }
+}
+if (stale.length) {
+  console.error(`src/${stale.join(", src/")}: not built from web/ as it is: run make web and commit.`);
+  process.exit(1);
 }

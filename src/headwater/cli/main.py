@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": "headwater.cli.demo",
     "export": "headwater.cli.export",
     "fix": "headwater.cli.fix",
+    "lab": "headwater.cli.lab",
     "predict": "headwater.cli.predict",
     "prove": "headwater.cli.prove",
     "remedies": "headwater.cli.remedies",

@@ -98,7 +98,7 @@ def use_language(language: str | None) -> Iterator[None]:
 def catalog(language: str) -> dict[str, str]:
     """Every template of one language by its dotted id.
 
-    Those of each lesson, and of each family of remedies, are in a file of their own, in both languages.
+    Those of each lesson, of each family of remedies and of the lab are in files of their own, in both languages.
     """
     folder = files("headwater.i18n")
     templates = dict(_flatten(tomllib.loads(folder.joinpath(f"{language}.toml").read_text(encoding="utf-8")), ""))
@@ -107,12 +107,16 @@ def catalog(language: str) -> dict[str, str]:
     for family, page in _pages("remedies"):
         templates |= _flatten(page[language], f"remedy.{family}.")
         templates |= {f"remedy.{family}.{name}.source": source for name, source in page["source"].items()}
+    for part, page in _pages("lab"):
+        templates |= _flatten(page[language], f"lab.{part}.")
+    for name, page in _pages("lab/guides"):
+        templates |= _flatten(page[language], f"lab.guide.{name}.")
     return templates
 
 
 def _pages(folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """The files of a folder, by name."""
-    for page in sorted(files("headwater.i18n").joinpath(folder).iterdir(), key=lambda page: page.name):
+    for page in sorted(files("headwater.i18n").joinpath(*folder.split("/")).iterdir(), key=lambda page: page.name):
         if page.name.endswith(".toml"):
             yield page.name.removesuffix(".toml"), tomllib.loads(page.read_text(encoding="utf-8"))
 

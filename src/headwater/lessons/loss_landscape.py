@@ -153,15 +153,16 @@ def _gradient(model: nn.Module, data: Split) -> float:
     return math.hypot(*(row.grad_norm or 0.0 for row in flow.parameters))
 
 
-def _unit_directions(model: nn.Sequential, seed: int) -> Tensor:
-    """A random direction with every unit's weights as long as they are in the model."""
+def unit_directions(model: nn.Module, seed: int) -> Tensor:
+    """A random direction with every unit's weights, or every kernel's, as long as they are in the model."""
     generator = torch.Generator().manual_seed(seed)
     parts = []
     for parameter in model.parameters():
         part = torch.zeros_like(parameter)
         if parameter.dim() > 1:
             part = torch.randn(parameter.shape, generator=generator)
-            part *= parameter.detach().norm(dim=1, keepdim=True) / part.norm(dim=1, keepdim=True)
+            lengths = [tensor.flatten(1).norm(dim=1) for tensor in (parameter.detach(), part)]
+            part *= (lengths[0] / lengths[1]).reshape(-1, *[1] * (part.dim() - 1))
         parts.append(part.flatten())
     return torch.cat(parts)
 
@@ -182,7 +183,7 @@ def _raster(t: Texts, losses: np.ndarray, xs: Line, ys: Line) -> Raster:
 def _slice(t: Texts, data: Split, model: nn.Sequential) -> tuple[np.ndarray, Panel]:
     """The surroundings of one net along two directions."""
     side = tuple(np.linspace(-SPAN, SPAN, CELLS).tolist())
-    directions = (_unit_directions(model, 0), _unit_directions(model, 1))
+    directions = (unit_directions(model, 0), unit_directions(model, 1))
     losses = _losses(data, model, _place(model), directions, side, side)
     here = t.curve("minimum", [0.0], [0.0], points=True)
     axes = Axis(t("axis.first_direction")), Axis(t("axis.second_direction"))

@@ -11,15 +11,21 @@ PORT = 7723  # unassigned; what the page asks for where nobody names another
 _TRIES = 20
 
 
-def listening(port: int | None = None) -> socket.socket:
-    """A socket that listens on this machine, at ``port``, or at the first free one from the usual on.
+def listening(port: int | None = None, host: str = HOST) -> socket.socket:
+    """A socket that listens at ``port``, or at the first free one from the usual on.
+
+    Args:
+        port: Which, ``None`` for any.
+        host: Address to listen at; by default only this machine reaches it.
 
     Raises:
-        InputError: If the port that was asked for cannot be had.
+        InputError: If the port that was asked for cannot be had, or the host is none of this machine's.
     """
     if port is not None:
         try:
-            return _bound(port)
+            return _bound(port, host)
+        except socket.gaierror as error:
+            raise _no_host(host, error) from error
         except OSError as error:
             raise InputError(
                 f"port {port} cannot be used ({error.strerror or error}): choose another, --port {port + 1}, "
@@ -27,10 +33,13 @@ def listening(port: int | None = None) -> socket.socket:
             ) from error
     for candidate in range(PORT, PORT + _TRIES):
         try:
-            return _bound(candidate)
+            return _bound(candidate, host)
         except OSError:
             continue
-    return _bound(0)
+    try:
+        return _bound(0, host)
+    except OSError as error:
+        raise _no_host(host, error) from error
 
 
 def require_this_machine(host: str) -> None:
@@ -62,11 +71,18 @@ def require_packages() -> None:
         raise InputError(f'the live page needs {" and ".join(missing)}: pip install "headwater[lab]"')
 
 
-def _bound(port: int) -> socket.socket:
+def _no_host(host: str, error: OSError) -> InputError:
+    return InputError(
+        f"host {host} cannot be used ({error.strerror or error}): --host 127.0.0.1 serves this machine alone, --host "
+        "0.0.0.0 everybody on its network."
+    )
+
+
+def _bound(port: int, host: str) -> socket.socket:
     found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind((HOST, port))
+        found.bind((host, port))
         found.listen(64)
     except BaseException:
         found.close()

@@ -68,11 +68,15 @@ class Guard:
     Args:
         app: Behind it.
         session: Whose cookie opens ``/api/``.
+        hosts: Names that may be asked for; by default those of this machine alone.
+        changes: Whether who has the cookie may change something.
     """
 
-    def __init__(self, app: App, session: Session) -> None:
+    def __init__(self, app: App, session: Session, hosts: frozenset[str] = HOSTS, changes: bool = False) -> None:
         self._app = app
         self._session = session
+        self._hosts = hosts
+        self._changes = changes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -97,15 +101,15 @@ class Guard:
         """Why a request may not pass, ``""`` if it may."""
         headers = _headers(scope)
         host = headers.get("host", "")
-        if _without_port(host) not in HOSTS:
-            return "this server answers to localhost and 127.0.0.1 only"
+        if _without_port(host) not in self._hosts:
+            return f"this server answers to {' and '.join(sorted(self._hosts - {'[::1]'}, reverse=True))} only"
         origin = headers.get("origin")
         if origin is not None and origin != f"http://{host}":
             return "a page of another origin has asked"
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return "a page of another site has asked"
         path, method = scope["path"], scope["method"]
-        if method not in ("GET", "HEAD") and path != "/api/session":
+        if method not in ("GET", "HEAD") and path != "/api/session" and not self._changes:
             return "nothing can be changed here"
         if path.startswith("/api/") and path != "/api/session":
             port = scope["server"][1] if scope.get("server") else 0

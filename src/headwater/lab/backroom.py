@@ -1,0 +1,126 @@
+"""What takes seconds and must not make a class wait: theory's predictions and the lessons' own experiments.
+
+Two processes of low priority, one for either, so that no prediction waits for an experiment; each result is made once
+and kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from typing import Any
+
+from headwater.lab.csv_data import Uploaded
+from headwater.lab.spec import Spec
+from headwater.processes import Workers, workers
+from headwater.records.lesson import LessonResult
+from headwater.report.files import strict_json
+
+_MOST_KEPT = 256
+_TRAINING_ONLY = ("optimizer", "learning_rate", "l1", "l2", "locked", "hidden", "lesson")  # no matter at the start
+
+
+class Backroom:
+    """The processes behind the scenes; to be used from one event loop.
+
+    Attributes:
+        deliver: Called with lab, ``"prediction"``, network and JSON.
+    """
+
+    def __init__(self) -> None:
+        self.deliver: Callable[[str, str, str, str], None] = lambda *_: None
+        self._stack = ExitStack()
+        self._workers: Workers | None = None
+        self._predictions: dict[tuple[str, str], str] = {}
+        self._wanted: dict[tuple[str, str], tuple[int, Spec, Uploaded | None]] = {}
+        self._lessons: dict[str, asyncio.Task[LessonResult]] = {}
+        self._predicting = asyncio.Lock()
+        self._experimenting = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Make ready; a process begins with its first work."""
+        self._workers = self._stack.enter_context(workers(2, _prepare))
+
+    def close(self) -> None:
+        """End it, whatever it is doing: nobody waits for an experiment when the lab is closed."""
+        with suppress(_ClosedError):
+            self._stack.__exit__(_ClosedError, _ClosedError(), None)
+
+    def predict(self, id: str, slot: str, version: int, spec: Spec, uploaded: Uploaded | None) -> None:
+        """Have a prediction made and delivered; of one network only the last that was asked for.
+
+        Args:
+            id: Of the lab.
+            slot: Which network of it.
+            version: Of the network.
+            spec: Of the network.
+            uploaded: Of ``data="csv"``, the file.
+        """
+        self._wanted[id, slot] = version, spec, uploaded
+        task = asyncio.get_running_loop().create_task(self._predict(id, slot))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _predict(self, id: str, slot: str) -> None:
+        async with self._predicting:
+            if (id, slot) not in self._wanted:
+                return  # another has answered it already
+            version, spec, uploaded = self._wanted.pop((id, slot))
+            plain = spec.changed({name: getattr(Spec(), name) for name in _TRAINING_ONLY})
+            key = plain.to_state(), uploaded.id if uploaded is not None else ""
+            if key not in self._predictions:
+                if len(self._predictions) >= _MOST_KEPT:
+                    del self._predictions[next(iter(self._predictions))]
+                self._predictions[key] = await self._run(_prediction, plain, uploaded)
+        found = self._predictions[key]
+        self.deliver(id, "prediction", slot, f'{{"slot":"{slot}","version":{version},{found[1:]}')
+
+    def lesson(self, lesson: str) -> LessonResult | None:
+        """What a lesson's experiment gave; ``None`` as long as it runs, which asking begins.
+
+        Raises:
+            Exception: Whatever the experiment raised.
+        """
+        if lesson not in self._lessons:
+            self._lessons[lesson] = asyncio.get_running_loop().create_task(self._experiment(lesson))
+        task = self._lessons[lesson]
+        if not task.done():
+            return None
+        if task.exception() is not None:
+            del self._lessons[lesson]  # the next who asks tries again
+        return task.result()
+
+    async def _experiment(self, lesson: str) -> LessonResult:
+        async with self._experimenting:
+            return await self._run(_lesson, lesson)
+
+    async def _run(self, function: Any, *arguments: Any) -> Any:
+        assert self._workers is not None
+        return await asyncio.wrap_future(self._workers.submit(function, *arguments))
+
+
+class _ClosedError(Exception):
+    """What makes ``workers`` end its processes at once."""
+
+
+def _prepare() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    if hasattr(os, "nice"):
+        os.nice(10)
+
+
+def _prediction(spec: Spec, uploaded: Uploaded | None) -> str:
+    from headwater.lab.theory_line import prediction_of
+
+    return strict_json(prediction_of(spec, uploaded))
+
+
+def _lesson(lesson: str) -> LessonResult:
+    from headwater.lessons import run
+
+    return run(lesson)

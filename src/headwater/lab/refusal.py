@@ -1,0 +1,47 @@
+"""What the lab does not do, said in both languages and with the control that is at fault."""
+
+from __future__ import annotations
+
+from headwater.i18n import has_text, speak
+from headwater.records import InputError, Message
+from headwater.records.message import Value
+from headwater.report.view.sentences import said
+from headwater.report.words import Words
+
+
+class RefusedError(InputError):
+    """Something that was asked of the lab and cannot be done.
+
+    Args:
+        key: Of the text, behind ``lab.engine.refused.``.
+        values: What stands in it.
+        control: Which control is at fault, ``None`` if it is none.
+        status: The HTTP status it is answered with.
+    """
+
+    def __init__(
+        self, key: str, values: dict[str, Value] | None = None, control: str | None = None, status: int = 400
+    ) -> None:
+        self.message = Message(f"lab.engine.refused.{key}", values or {})
+        self.control = control
+        self.status = status
+        super().__init__(speak(self.message, "en"))
+
+    def __reduce__(self) -> tuple[type[RefusedError], tuple[object, ...]]:
+        key = self.message.id.removeprefix("lab.engine.refused.")
+        return type(self), (key, self.message.values, self.control, self.status)
+
+    def to_dict(self) -> dict[str, object]:
+        """The JSON form of the answer."""
+        text = said(self._sentence)
+        return {
+            "error": {"id": self.message.id, "text": {"en": text.en, "ko": text.ko}, "control": self.control},
+        }
+
+    def _sentence(self, words: Words) -> str:
+        """The text with the control at fault called by its name."""
+        values = dict(self.message.values)
+        name = f"lab.engine.control.{values.get('control')}"
+        if has_text(name):
+            values["control"] = words(name)
+        return words.say(Message(self.message.id, values))

@@ -1,0 +1,61 @@
+// What the network answers over the plane of a 2-D data set, and the samples on it.
+
+import { useEffect, useRef } from "preact/hooks";
+import { theme } from "../../state";
+import { cssValue, useWidth } from "../../parts/size";
+
+export interface Field { x: [number, number]; y: [number, number]; size: number; classes: number[]; sure: number[]; points: [number, number, number][] }
+
+const COLOURS = ["--run-0", "--run-1", "--green", "--purple", "--orange", "--grey"];
+
+/** A class is a colour and a shape; how sure the network is, is how strong the colour is. */
+export function Boundary({ plane, label }: { plane: Field; label: string }) {
+  const [box, width] = useWidth<HTMLDivElement>();
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const shade = theme.value;
+  const side = Math.min(width, 320);
+
+  useEffect(() => {
+    const element = canvas.current;
+    if (!element || !side) return;
+    const ratio = devicePixelRatio || 1;
+    element.width = element.height = Math.round(side * ratio);
+    const context = element.getContext("2d")!;
+    context.drawImage(painted(plane), 0, 0, element.width, element.height);
+    const at = (value: number, [low, high]: [number, number]) => ((value - low) / (high - low)) * element.width;
+    for (const [px, py, own] of plane.points) {
+      const [x, y] = [at(px, plane.x), element.height - at(py, plane.y)];
+      const r = 2.8 * ratio;
+      context.beginPath();
+      if (own % 2) context.rect(x - r, y - r, 2 * r, 2 * r);
+      else context.arc(x, y, r, 0, 7);
+      context.fillStyle = cssValue(COLOURS[own % COLOURS.length]);
+      context.fill();
+      context.lineWidth = ratio;
+      context.strokeStyle = "#fff";
+      context.stroke();
+    }
+  }, [plane, side, shade]);
+
+  return <div ref={box}><canvas ref={canvas} role="img" aria-label={label} style={{ width: `${side}px`, height: `${side}px` }} class="boundary" /></div>;
+}
+
+function painted(plane: Field): HTMLCanvasElement {
+  const out = document.createElement("canvas");
+  out.width = out.height = plane.size;
+  const context = out.getContext("2d")!;
+  const image = context.createImageData(plane.size, plane.size);
+  const ends = COLOURS.map((name) => bytesOf(cssValue(name)));
+  const ground = bytesOf(cssValue("--card"));
+  const classes = Math.max(...plane.classes, 1) + 1;
+  plane.classes.forEach((own, i) => {
+    const place = 4 * ((plane.size - 1 - Math.floor(i / plane.size)) * plane.size + (i % plane.size));
+    const strength = 0.12 + (0.6 * Math.max(plane.sure[i] - 1 / classes, 0)) / (1 - 1 / classes);
+    for (let c = 0; c < 3; c++) image.data[place + c] = ground[c] + strength * (ends[own % ends.length][c] - ground[c]);
+    image.data[place + 3] = 255;
+  });
+  context.putImageData(image, 0, 0);
+  return out;
+}
+
+const bytesOf = (colour: string): number[] => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16) || 0);
