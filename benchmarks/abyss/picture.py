@@ -48,9 +48,9 @@ def draw(parts: dict[str, Any], path: Path, labels: dict[str, str]) -> None:
             losses.plot(range(1, len(run["losses"]) + 1), run["losses"], color=COLOURS["relu-mirrored"], linewidth=1)
         gradients.set(yscale="log", xlabel="layer", title="rms of the gradient before training")
         likeness.set(yscale="log", xlabel="layer", title="1 - mean |cos| between inputs, before training")
-        losses.set(xlabel="step", ylim=(0, None), title="loss of 10,000 layers in training, three seeds")
+        losses.set(xlabel="step", ylim=(0, None), title="loss of 10,000 layers in training")
         if gradients.lines:
-            gradients.legend(frameon=False, fontsize=8)
+            figure.legend(*gradients.get_legend_handles_labels(), loc="outside lower left", ncols=6, frameon=False)
         for axes in (gradients, likeness, losses):
             axes.title.set_fontsize(9)
             axes.spines[["top", "right"]].set_visible(False)
