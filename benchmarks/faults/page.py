@@ -88,6 +88,8 @@ def rewrite(parts: dict[str, str]) -> None:
 def table_of(result: Result) -> str:
     """The tables to look at: one of the families the rules were made with, one of those held out."""
     line = f"{result['programs']} programs, {result['seeds']} seeds, in {result['minutes']:.0f} minutes."
+    if result.get("kept"):
+        line += " headwater alone was asked; the others' answers are those of their last runs, on other machines."
     parts = [machine_line(result), line]
     for group, scores in result["groups"].items():
         parts += [f"**{GROUPS[group]}**: {runs_of(scores)}.", table(HEADS, starmap(score_row, scores.items()))]

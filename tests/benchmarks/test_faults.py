@@ -13,7 +13,7 @@ from torch import nn
 pytest.importorskip("sklearn")
 
 from benchmarks.faults import build, first_run, kinds, run, verify
-from benchmarks.faults.answers import load_answers, save_answers
+from benchmarks.faults.answers import ANSWERS, load_answers, save_answers
 from benchmarks.faults.diagnosers import DIAGNOSERS, USUAL, USUAL_CAUSE, Opinion, autotrainer, grad_flow, sagemaker
 from benchmarks.faults.families import FAMILIES, HELD_OUT, HELD_OUT_SECOND, HELD_OUT_THIRD, MADE_WITH, programs
 from benchmarks.faults.judging import judge
@@ -29,7 +29,7 @@ from benchmarks.faults.metrics import (
 )
 from benchmarks.faults.page import PAGE, held_out_table, table_of
 from benchmarks.faults.program import CAUSES, SYMPTOMS, Fault, Program
-from benchmarks.faults.run import summary
+from benchmarks.faults.run import answers_of_others, summary
 from benchmarks.faults.training import Training, learnt
 from headwater.diagnosis.rules import RULES
 from tests.helpers import ROOT, headwater, python
@@ -293,6 +293,16 @@ def test_a_first_run_takes_the_rules_of_its_commit(monkeypatch: pytest.MonkeyPat
 
 def test_rules_of_an_unknown_commit_are_others() -> None:
     assert not first_run.unchanged_since("no-such-commit")
+
+
+def test_what_others_said_is_kept_once_for_each_program_and_seed() -> None:
+    of_all = {(row.program, row.seed) for row in load_answers(STORED, ANSWERS)}
+    asked = {("mlp/relu", 0), ("wave/none-such", 0), next(key for key in of_all if key[1] == 0)}
+    asked |= {(row.program, 0) for row in load_answers(STORED, first_run.SETS["third"].name)[:1]}
+    kept = answers_of_others(asked)
+    assert {(row.program, row.seed) for row in kept} == asked - {("wave/none-such", 0)}
+    assert len({(row.program, row.diagnoser) for row in kept}) == len(kept)
+    assert {row.diagnoser for row in kept} == set(USUAL) - {"headwater", "optimist"}
 
 
 @pytest.mark.parametrize("held_out", first_run.SETS.values(), ids=first_run.SETS)
