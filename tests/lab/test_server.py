@@ -211,7 +211,7 @@ def test_lab_goes_on_when_its_process_is_killed(client: Client) -> None:
     lab.wait("frame", lambda data: data["step"] == 3)
 
 
-def failing(connection: Any) -> None:
+def failing(*_arguments: Any) -> None:
     """An engine that cannot be loaded."""
     raise ImportError("no such library")
 

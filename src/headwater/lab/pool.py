@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import multiprocessing
 import secrets
 import threading
 import time
@@ -14,6 +15,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Event as Signal
 from typing import Any
 
 from headwater.lab.csv_data import Uploaded
@@ -100,8 +102,11 @@ class Pool:
         on_built: Called with lab, network, version, spec and file of every network that was built.
     """
 
-    def __init__(self, processes: int | None = None, engine: Callable[[Connection], None] = serve) -> None:
+    def __init__(
+        self, processes: int | None = None, engine: Callable[[Connection, Signal, bool], None] = serve
+    ) -> None:
         self._engine = engine
+        self._compiled = multiprocessing.get_context("spawn").Event()
         self._count = processes or min(processors(), MOST_PROCESSES)
         self._workers: list[_Worker] = []
         self._labs: dict[str, _Entry] = {}
@@ -116,7 +121,7 @@ class Pool:
     def start(self) -> None:
         """Begin to load the engine; nobody waits for that here."""
         self._loop = asyncio.get_running_loop()
-        self._workers = [self._worker() for _ in range(self._count)]
+        self._workers = [self._worker(leads=number == 0) for number in range(self._count)]
 
     def close(self) -> None:
         """End the processes."""
@@ -272,8 +277,8 @@ class Pool:
 
     # What comes from the processes
 
-    def _worker(self) -> _Worker:
-        process, connection = spawned(self._engine)
+    def _worker(self, leads: bool) -> _Worker:
+        process, connection = spawned(self._engine, self._compiled, leads)
         worker = _Worker(process, connection)
         threading.Thread(target=self._read, args=(worker,), daemon=True).start()
         return worker
@@ -346,7 +351,7 @@ class Pool:
                 said = RefusedError("no_engine").to_dict()["error"]["text"]  # type: ignore[index]
                 self.deliver(id, "trouble", "", strict_json({"said": said, "fatal": True}))
             return
-        fresh = self._worker()
+        fresh = self._worker(leads=True)  # whoever compiled may be the one that was lost
         self._workers[self._workers.index(worker)] = fresh
         fresh.labs = worker.labs
         for id in fresh.labs:

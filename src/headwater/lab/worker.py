@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
 from typing import TYPE_CHECKING, Any
 
 from headwater.i18n import speak
@@ -17,10 +18,18 @@ if TYPE_CHECKING:
     from headwater.lab.session import Lab
 
 
-def serve(connection: Connection) -> None:
+_COMPILES_S = 120.0
+
+
+def serve(connection: Connection, compiled: Event, leads: bool) -> None:
     """Answer what comes through a connection, and train in between, until it is closed.
 
     Messages are tuples of a word, the id of a lab and what belongs to it; ``Pool`` sends and reads them.
+
+    Args:
+        connection: To the pool.
+        compiled: Set once what is compiled at the first start after an installation lies on disk for all.
+        leads: Whether this process is the one to compile it; the others wait, as they would do the same work again.
     """
     import torch
 
@@ -28,8 +37,11 @@ def serve(connection: Connection) -> None:
     from headwater.lab.slot import Slot
     from headwater.lab.spec import Spec
 
+    if not leads:
+        compiled.wait(_COMPILES_S)
     warm = Slot(Spec())  # whatever is compiled or read at the first use is there before the first student is
     warm.advance(is_measured=True)
+    compiled.set()
     room = Room(connection)
     connection.send(("ready", "", ""))
     try:
