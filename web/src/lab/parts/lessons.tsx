@@ -259,7 +259,7 @@ function GoalPage({ found }: { found: Guide }) {
       {(now?.reached || reached) && <p class="reveal healthy" role="status"><b>{w("goal_reached")}</b></p>}
       <details><summary>{w("hint")}</summary><p>{say(found.goal.hint)}</p></details>
       <p><button type="button" class="quiet" onClick={() => { remember(found.id, { state: "" }); void open(found.goal.state); }}>{w("goal_again")}</button></p>
-      <label class="own-words">{w("own_words")}<textarea rows={3} maxLength={2000} value={progressOf(found.id).text} onChange={(event) => remember(found.id, { text: event.currentTarget.value })} /></label>
+      <label class="own-words">{w("own_words")}<textarea rows={3} maxLength={2000} defaultValue={progressOf(found.id).text} onInput={(event) => remember(found.id, { text: event.currentTarget.value })} /></label>
     </div>
   );
 }
