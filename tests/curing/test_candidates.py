@@ -139,5 +139,7 @@ def test_rate_by_depth_goes_only_with_optimizers_that_it_is_for() -> None:
 
 
 def test_two_ways_of_keeping_inputs_apart_are_no_pair() -> None:
-    found = candidates([finding("vanishing", ("structure.prenorm",), ("activation.tailored",), ("optimisation.warmup",))])
+    found = candidates(
+        [finding("vanishing", ("structure.prenorm",), ("activation.tailored",), ("optimisation.warmup",))]
+    )
     assert found[3:] == (("structure.prenorm", "optimisation.warmup"), ("activation.tailored", "optimisation.warmup"))
