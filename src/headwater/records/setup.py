@@ -18,6 +18,10 @@ class Setup:
         operations: How often each operation stands in the graph from the model's first site to the loss, by autograd's
             name without ``Backward``.
         loss_operations: Those between the model's last site and the loss, nearest the loss first.
+        signal_operations: Those of ``operations`` that something a site gives goes through: not what weights are made
+            with (weight and spectral norms, rounding); ``None`` if that was not looked at.
+        loss_reads: Those of ``loss_operations`` under a loss that takes logits, or logarithms of probabilities, and
+            nothing else; ``None`` if that was not looked at.
         loss_elements: How many numbers the loss is the mean or sum of, ``None`` if that was not seen.
         loss_scale: Constant factor that the loss is multiplied with: 1/8 where it is divided among eight micro-batches,
             the number of targets where a cross-entropy sums them; ``None`` if that was not seen.
@@ -31,6 +35,8 @@ class Setup:
     feature_offset: float | None = None
     operations: dict[str, int] = field(default_factory=dict)
     loss_operations: tuple[str, ...] = ()
+    signal_operations: dict[str, int] | None = None
+    loss_reads: tuple[str, ...] | None = None
     loss_elements: int | None = None
     loss_scale: float | None = None
     penalised: int = 0
