@@ -128,6 +128,23 @@ def test_losses_of_logarithms_are_not_for_probabilities(kind: Any) -> None:
     assert causes(loss_activation_mismatch.RULE, by_hand) == []
 
 
+def test_each_of_several_outputs_is_held_against_one_target() -> None:
+    def quantiles(model: Any, batch: Batch) -> Tensor:
+        over = batch[1][:, None] - model(batch[0])
+        return torch.maximum(0.9 * over, -0.1 * over).mean()
+
+    torch.manual_seed(1)
+    x = torch.randn(32, 8)
+    for last, targets, found in (
+        (nn.Sigmoid(), x[:, 0], ["cause.loss_mismatch.range"]),
+        (nn.Sigmoid(), x[:, 0].sigmoid(), []),
+        (nn.Identity(), x[:, 0], []),
+    ):
+        flow = measure(nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3), last), (x, targets), quantiles)
+        looked = loss_activation_mismatch.RULE.look(Observation(flow, None))
+        assert [finding.causes[0].why.id for finding in looked] == found
+
+
 # Steps that are too long, and decay; a loss that rises, and a metric that does.
 
 
@@ -207,6 +224,7 @@ class Rounded(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers:
+            assert isinstance(layer, nn.Linear)
             rounded = (layer.weight * 8).round() / 8
             weight = layer.weight + (rounded - layer.weight).detach() if self.straight else rounded
             x = F.relu(F.linear(x, weight, layer.bias))

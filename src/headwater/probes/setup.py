@@ -62,11 +62,13 @@ class SetupProbe:
         self._described["penalised"] = _penalised(own, site_nodes)
 
     def note_targets(self, batch: Any, output_shape: tuple[int, ...]) -> None:
-        """What the batch holds in the shape of the model's output."""
-        wanted = _without_ones(output_shape)
-        found = [t for t in tensors(batch) if t.is_floating_point() and t.numel() and _without_ones(t.shape) == wanted]
-        if found and not any(t.is_meta for t in found):
-            self._described["targets"] = float(found[-1].min()), float(found[-1].max())
+        """What the batch holds in the shape of the model's output, and in that without its last dimension."""
+        shapes = {"targets": _without_ones(output_shape), "targets_of_several": _without_ones(output_shape[:-1])}
+        numbers = [t for t in tensors(batch) if t.is_floating_point() and t.numel()]
+        for name, shape in shapes.items():
+            found = [t for t in numbers if _without_ones(t.shape) == shape]
+            if found and not any(t.is_meta for t in found):
+                self._described[name] = float(found[-1].min()), float(found[-1].max())
 
     def note_optimizer(self, optimizer: torch.optim.Optimizer | None) -> None:
         """Settings of its first group."""

@@ -27,6 +27,7 @@ class Setup:
             the number of targets where a cross-entropy sums them; ``None`` if that was not seen.
         penalised: How many weight matrices the loss holds directly, as an L1 or L2 term does.
         targets: Smallest and largest element of the batch's tensors that have the shape of the model's output.
+        targets_of_several: The same of tensors that hold one number where the output holds several, as quantiles do.
         optimizer: Settings of the optimizer's first group: ``lr``, ``weight_decay``, ``momentum``, …
     """
 
@@ -41,4 +42,5 @@ class Setup:
     loss_scale: float | None = None
     penalised: int = 0
     targets: tuple[float, float] | None = None
+    targets_of_several: tuple[float, float] | None = None
     optimizer: dict[str, Scalar] = field(default_factory=dict)

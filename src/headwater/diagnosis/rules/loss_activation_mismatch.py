@@ -107,10 +107,8 @@ def _finding(flow: Flow, activation: str, loss: str, site: str) -> Finding:
 
 
 def _out_of_reach(flow: Flow) -> Iterable[Finding]:
-    targets, last = flow.setup.targets, flow.sites[-1].site if flow.sites else None
+    targets, last = _held_against(flow), flow.sites[-1].site if flow.sites else None
     if targets is None or last is None or last.activation not in RANGES:
-        return
-    if not DISTANT_LOSSES & set(flow.setup.loss_operations):
         return
     low, high = RANGES[last.activation]
     room = ROOM * (min(high - low, 1.0))
@@ -129,6 +127,14 @@ def _out_of_reach(flow: Flow) -> Iterable[Finding]:
         prescriptions=for_mismatch("range"),
         message=Message("finding.loss_range", values),
     )
+
+
+def _held_against(flow: Flow) -> tuple[float, float] | None:
+    """Range of the targets that the loss takes distances from; of each of several outputs where it subtracts those."""
+    operations = flow.setup.loss_operations
+    if flow.setup.targets is not None:
+        return flow.setup.targets if DISTANT_LOSSES & set(operations) else None
+    return flow.setup.targets_of_several if operations[-1:] == ("Sub",) else None
 
 
 def _spread_out(flow: Flow) -> Iterable[Finding]:
