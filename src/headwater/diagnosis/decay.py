@@ -3,8 +3,10 @@
 import math
 import statistics
 
+from headwater.diagnosis.progress import progress
 from headwater.records import Cause, Flow, Message
 
+REPLACED = 1.0  # a step as large as the weights: not one of them is what it was
 DECAYING = 0.5  # of a step: beyond, the weights go to zero faster than anywhere else
 
 
@@ -12,16 +14,26 @@ def decay_share(flow: Flow) -> float | None:
     """How much of a usual step is weight decay pulling the weights to zero, ``None`` where that is not known.
 
     lr·λ over ‖Δw‖/‖w‖: exact for SGD and for decoupled decay (AdamW), where momentum multiplies it by 1/(1 - momentum)
-    like any gradient that stays; for Adam's own, whose steps hide its size, λ‖w‖ over the gradient's norm.
+    like any gradient that stays; for Adam's own, whose steps hide its size, λ‖w‖ over the gradient's norm. 0 where
+    the weights were thrown away from zero first: what is pulled back afterwards was not decay's doing.
     """
     training, settings = flow.training, flow.setup.optimizer
     rate, decay = settings.get("lr"), settings.get("weight_decay")
     if training is None or not training.update_ratios() or not rate or not decay:
         return None
+    if _was_thrown(flow, float(rate) * float(decay)):
+        return 0.0
     if flow.optimizer in ("Adam", "RMSprop", "Adagrad", "Adadelta"):
         return _coupled_share(flow, float(decay))
     usual = statistics.median(training.update_ratios())
     return float(rate) * float(decay) * _momentum_gain(flow) / usual if usual else None
+
+
+def _was_thrown(flow: Flow, pull: float) -> bool:
+    """Whether a step that decay had little part in threw the loss up, and replaced the weights as a whole."""
+    course = progress(flow)
+    largest = max((ratio for ratio in flow.training.update_ratios() if math.isfinite(ratio)), default=0.0)  # type: ignore[union-attr]
+    return course is not None and course.flung and largest > REPLACED and pull < DECAYING * largest
 
 
 def _momentum_gain(flow: Flow) -> float:

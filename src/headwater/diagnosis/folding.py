@@ -18,6 +18,7 @@ _LEARNING_NOTHING = _BROKEN_TRAINING.replace(" not_updating", "")  # weights of 
 _BAD_INIT = "bad_init_small bad_init_large"
 # In the order in which roots are looked for: what a user did comes before what the network does.
 _EXPLAINS = {
+    "unwired": "rank_collapse lr_too_low lr_too_high underfitting oscillation vanishing_through_time zigzag",
     "labels": f"overfitting {_BROKEN_TRAINING}",
     "weight_decay_high": f"underflow vanishing zigzag double_regularization {_BROKEN_TRAINING}",
     "overfitting": _LEARNT,
@@ -45,7 +46,14 @@ _EXPLAINS = {
     "lr_too_low": "underfitting vanishing_through_time",
     "vanishing_through_time": "underfitting lr_too_low",
 }
-_BY_CAUSE = ("weight_decay_high",)  # what is a root by its cause, whatever the symptom
+# What is a root by its cause, whatever the symptom. Weights that no step reaches are so before any step, and nothing
+# that the others do can be the reason.
+_BY_CAUSE = {
+    "weight_decay_high": "weight_decay_high",
+    "optimizer_params": "unwired",
+    "detached_graph": "unwired",
+    "frozen": "unwired",
+}
 _BY_MESSAGE = {"finding.underfitting_not_theirs": "labels"}  # what is wrong with the data was so before any step
 _OF_THE_TRAINING = ("double_regularization", "underfitting")
 EXPLAINS: dict[str, frozenset[str]] = {
@@ -83,14 +91,14 @@ def _rank(finding: Finding, began: frozenset[str]) -> tuple[bool, bool, int, boo
 
 
 def _is_early(finding: Finding, began: frozenset[str]) -> bool:
-    return finding.symptom in began or finding.message.id in _BY_MESSAGE
+    return finding.symptom in began or finding.message.id in _BY_MESSAGE or _kind(finding) == "unwired"
 
 
 def _kind(finding: Finding) -> str:
     if finding.message.id in _BY_MESSAGE:
         return _BY_MESSAGE[finding.message.id]
     cause = finding.causes[0].id if finding.causes else ""
-    return cause if cause in _BY_CAUSE else finding.symptom
+    return _BY_CAUSE.get(cause, finding.symptom)
 
 
 def _is_explained(finding: Finding, root: Finding, began: frozenset[str]) -> bool:

@@ -12,6 +12,7 @@ from headwater.records import Flow, ParameterFlow
 
 MIN_COUNT = 64  # elements, to tell how they are spread
 EVEN = 0.05  # of rms·√3 over the largest: 1 for numbers drawn evenly from an interval around 0
+NEAR_EDGE = 0.8  # of it: the largest of 24 even numbers is below in 0.5 % of draws
 FAR_MEAN = 4.0  # standard errors
 NO_DIRECTION = 1.15  # times the Marchenko-Pastur edge: 0.87 to 1.05 as drawn, 1.38 to 1.67 after training
 FEWEST_EXPECTED = 5.0  # of a chi-square test's cell (Cochran 1952)
@@ -32,10 +33,12 @@ def never_trained(flow: Flow) -> list[ParameterFlow]:
     frozen = [p for p in flow.parameters if not p.trainable and not ran.isdisjoint(_names(p))]
     matrices = [p for p in frozen if len(p.shape) > 1 and tables.isdisjoint(_names(p))]
     zero = [p for p in matrices if p.value.count and p.value.zero_count == p.value.count]
-    drawn = [p for p in matrices if p not in zero and is_drawn(p)]
+    rest = [p for p in matrices if p not in zero and p.value.min != p.value.max]  # one number is no draw, nor learnt
+    small = _small_and_drawn([p for p in rest if p.value.count < MIN_COUNT], frozen)
+    drawn = [p for p in rest if p in small or is_drawn(p)]
     surely = [p for p in drawn if is_even(p)]  # whatever stands beside them: training leaves no edges
-    rest = [p for p in matrices if p not in zero]
-    all_drawn = len(drawn) == len([p for p in rest if p.value.count >= MIN_COUNT]) and not _was_trained(frozen)
+    large = [p for p in rest if p.value.count >= MIN_COUNT]
+    all_drawn = len(drawn) == len(large) + len(small) and not _was_trained(frozen)
     found = [*(drawn if all_drawn else surely), *zero]
     return [p for p in matrices if p in found and not has_adapter(p, flow) and not _is_of_a_twin(p, flow)]
 
@@ -63,6 +66,20 @@ def is_even(parameter: ParameterFlow) -> bool:
     if len(parameter.shape) < len("ab") or value.count < MIN_COUNT or not largest:
         return False
     return abs(rms * math.sqrt(3.0) / largest - 1.0) < EVEN and mean < FAR_MEAN * rms / math.sqrt(value.count)
+
+
+def _small_and_drawn(small: list[ParameterFlow], frozen: list[ParameterFlow]) -> list[ParameterFlow]:
+    """All of the matrices too small to tell one by one, if with their biases they are as PyTorch's layers draw them.
+
+    Every number within ±1/√fan_in, some near that edge, and their rms as of even numbers: training grows weights of so
+    few units beyond it.
+    """
+    owners = {p.name.rpartition(".")[0] for p in small}
+    biases = [p for p in frozen if len(p.shape) == 1 and p.name.rpartition(".")[0] in owners]
+    enough = sum(p.value.count for p in (*small, *biases)) >= MIN_COUNT
+    all_so = all(_is_drawn_bias(p, small) for p in (*small, *biases))
+    at_edge = all((p.value.abs_max or 0.0) > NEAR_EDGE / math.sqrt(math.prod(p.shape[1:])) for p in small)
+    return small if small and enough and all_so and at_edge else []
 
 
 def _is_normal(parameter: ParameterFlow) -> bool:

@@ -6,6 +6,7 @@ from headwater.diagnosis.attribution import causes_of_decades
 from headwater.diagnosis.decay import DECAYING, decay_share, weight_decay_high
 from headwater.diagnosis.prescribing import for_gradient_scale
 from headwater.diagnosis.waterfall import affine_layers, power
+from headwater.diagnosis.weight_scale import large_layers
 from headwater.records import Cause, Evidence, Finding, Flow, Message, Path, Severity, Waterfall
 from headwater.records.message import Value
 
@@ -59,10 +60,23 @@ def _first_layers(flow: Flow, path: Path) -> tuple[str, ...]:
 def _causes(flow: Flow, budget: Waterfall) -> tuple[Cause, ...]:
     """Who took the decades; and before them the weight decay, where it is what made the weights so small."""
     causes = causes_of_decades(flow, budget)
+    if causes[0].id == "other_operations" and budget.decades > 0:
+        causes = _weights_first(flow, causes)
     decay = decay_share(flow) or 0.0
     if decay <= DECAYING or all(cause.id != "weights_too_small" for cause in causes):
         return causes
     return weight_decay_high(flow, decay), *causes
+
+
+def _weights_first(flow: Flow, causes: tuple[Cause, ...]) -> tuple[Cause, ...]:
+    """Before the products of two signals the weights that made the signals large, where most are too large as drawn.
+
+    What a product hands back to one factor is the gradient times the other factor: that is as large as its weights.
+    """
+    layers = sum(row.site.kind == "affine" for row in flow.sites)
+    if len(large_layers(flow)) <= layers / 2:
+        return causes
+    return tuple(sorted(causes, key=lambda cause: cause.id != "weights_too_large"))
 
 
 def _values(flow: Flow, budget: Waterfall, per_layer: float) -> dict[str, Value]:

@@ -20,15 +20,10 @@ def few_numbers(flow: Flow, most: int = 1) -> SiteFlow | None:
     if flow.path is None or _meets_another_branch(flow.path):
         return None
     on_path = {step.site for step in flow.path.steps} | {flow.path.first}
-    layers = [row for row in flow.sites if row.site.kind in ("affine", "recurrent") or _is_embedding(row)]
-    for row, following in pairwise(layers):
-        both = {row.site.name, following.site.name} <= on_path
-        if (
-            both
-            and _is_narrow(row, most)
-            and following.input is not None
-            and following.input.count == row.activation.count
-        ):
+    kinds = ("affine", "recurrent")
+    on_way = [row for row in flow.sites if row.site.name in on_path and (row.site.kind in kinds or _is_embedding(row))]
+    for row, following in pairwise(on_way):
+        if _is_narrow(row, most) and following.input is not None and following.input.count == row.activation.count:
             return row
     return None
 

@@ -11,11 +11,14 @@ SIGMAS = 3.0
 IMAGE_RANK = 4  # (batch, classes, height, width)
 ABOVE_CHANCE = 0.98  # of its cross-entropy: up there nothing is known of the inputs, however bad it was before
 FAR_UP = 1.2  # times the first loss
+THROWN_UP = 2.0  # times the loss at the start
 _SCALING = ("Scale", "ToCopy", "Mean", "View")  # on the way from a cross-entropy to the loss
 LITTLE = 0.01  # of the loss at the start: less is no progress, however surely it is there
 FALLEN = 0.8  # of the loss at the start, at every later look at the same samples: no luck of a batch, though not more
 MIN_LOOKS = 3
 HALF_WAY = 0.5
+QUARTER_WAY = 0.25
+TENTH = 0.1
 MIN_PAIRS = 2  # scores, one before the first step
 
 
@@ -48,6 +51,11 @@ class Progress:
     broke: bool
     chance: float | None = None
     fell: bool = False
+
+    @property
+    def flung(self) -> bool:
+        """Whether the loss was thrown up to a multiple of what it began with."""
+        return self.highest > THROWN_UP * abs(self.start)
 
     @property
     def gain(self) -> float:
@@ -105,11 +113,42 @@ def is_half_way(training: Training) -> bool:
 
     Of two networks against each other the loss rises as one gets better.
     """
-    known = [(score.metric, score.validation_metric) for score in training.scores]
-    pairs = [(seen, unseen) for seen, unseen in known if seen is not None and unseen is not None]
+    pairs = _metrics(training)
     if len(pairs) < MIN_PAIRS:
         return False
     return all(HALF_WAY * (1 + max(0.0, first)) <= last <= 1 for first, last in zip(pairs[0], pairs[-1], strict=True))
+
+
+def is_at_its_best(training: Training) -> bool:
+    """Whether the metric, of held-out data too, is higher than at any look before, and has gone a quarter of its way.
+
+    A step that is too long does not bring what was never seen nearer its end.
+    """
+    pairs = _metrics(training)
+    if len(pairs) < MIN_LOOKS:
+        return False
+    looks = [list(part) for part in zip(*pairs, strict=True)]
+    return all(last > max(before) and _way(before[0], last) >= QUARTER_WAY for *before, last in looks)
+
+
+def gained_nothing(training: Training) -> bool:
+    """Whether the metric is known, of held-out data too, and has not gone a tenth of its way to 1 on either."""
+    pairs = _metrics(training)
+    return len(pairs) >= MIN_PAIRS and all(
+        _way(first, last) < TENTH for first, last in zip(pairs[0], pairs[-1], strict=True)
+    )
+
+
+def _way(first: float, last: float) -> float:
+    """What a metric has gone of its way to 1; below 0 begins at 0, where what is told is worth nothing."""
+    start = max(0.0, first)
+    return (last - start) / (1 - start) if start < 1 and last <= 1 else 0.0
+
+
+def _metrics(training: Training) -> list[tuple[float, float]]:
+    """Of data trained on and held out, at each look that has both."""
+    known = [(score.metric, score.validation_metric) for score in training.scores]
+    return [(seen, unseen) for seen, unseen in known if seen is not None and unseen is not None]
 
 
 def lost_time(flow: Flow) -> bool:

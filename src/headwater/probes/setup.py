@@ -21,6 +21,7 @@ from headwater.records.site import Scalar
 
 _BACKWARD = re.compile(r"(Backward)?\d*$")
 _SUM = 2  # of the reductions, as autograd numbers them
+_OF_LOGITS = ("NllLoss", "BinaryCrossEntropyWithLogits", "CtcLoss")  # how losses of logits or logarithms begin
 _PENALISING = ("Pow", "Abs", "Mul", "Norm", "LinalgVectorNorm", "View", "Reshape")  # what an L1 or L2 term begins with
 _CHANNELS_RANK = 3  # of (batch, channels, positions…), from which on a feature is a channel
 
@@ -48,19 +49,26 @@ class SetupProbe:
             site_nodes: Those of the sites' outputs; what stands before the first of them is the loss's own.
         """
         roots = list(roots)
-        self._described["operations"] = dict(Counter(map(operation_name, _under(roots, set()))))
+        everything = _under(roots, set())
+        signal = _signal(everything, site_nodes)
+        self._described["operations"] = dict(Counter(map(operation_name, everything)))
+        through = [node for node in everything if node in signal]
+        self._described["signal_operations"] = dict(Counter(map(operation_name, through)))
         own = _under(roots, site_nodes)
         self._described["loss_operations"] = tuple(map(operation_name, own))
+        self._described["loss_reads"] = tuple(map(operation_name, _read(own, site_nodes)))
         self._described["loss_elements"] = next((n for n in map(_elements, own) if n is not None), None)
         self._described["loss_scale"] = _scale(own)
         self._described["penalised"] = _penalised(own, site_nodes)
 
     def note_targets(self, batch: Any, output_shape: tuple[int, ...]) -> None:
-        """What the batch holds in the shape of the model's output."""
-        wanted = _without_ones(output_shape)
-        found = [t for t in tensors(batch) if t.is_floating_point() and t.numel() and _without_ones(t.shape) == wanted]
-        if found and not any(t.is_meta for t in found):
-            self._described["targets"] = float(found[-1].min()), float(found[-1].max())
+        """What the batch holds in the shape of the model's output, and in that without its last dimension."""
+        shapes = {"targets": _without_ones(output_shape), "targets_of_several": _without_ones(output_shape[:-1])}
+        numbers = [t for t in tensors(batch) if t.is_floating_point() and t.numel()]
+        for name, shape in shapes.items():
+            found = [t for t in numbers if _without_ones(t.shape) == shape]
+            if found and not any(t.is_meta for t in found):
+                self._described[name] = float(found[-1].min()), float(found[-1].max())
 
     def note_optimizer(self, optimizer: torch.optim.Optimizer | None) -> None:
         """Settings of its first group."""
@@ -172,14 +180,26 @@ def _sums_up(node: Any) -> bool:
 
 def _penalised(own: list[Any], site_nodes: set[Any]) -> int:
     """Weight matrices in terms of the loss that nothing of the network's output enters."""
+    signal = _signal(own, site_nodes)
+    terms = [node for node in own if node not in signal and operation_name(node) in _PENALISING]
+    leaves = {source for node in terms for source, _ in node.next_functions if hasattr(source, "variable")}
+    return sum(leaf.variable.dim() > 1 for leaf in leaves)
+
+
+def _signal(nodes: list[Any], site_nodes: set[Any]) -> set[Any]:
+    """The sites' nodes, and those of some, nearest the loss first, that something a site gives goes through."""
     signal = set(site_nodes)
     known = -1
     while known != len(signal):
         known = len(signal)
-        signal.update(node for node in reversed(own) if any(source in signal for source, _ in node.next_functions))
-    terms = [node for node in own if node not in signal and operation_name(node) in _PENALISING]
-    leaves = {source for node in terms for source, _ in node.next_functions if hasattr(source, "variable")}
-    return sum(leaf.variable.dim() > 1 for leaf in leaves)
+        signal.update(node for node in reversed(nodes) if any(source in signal for source, _ in node.next_functions))
+    return signal
+
+
+def _read(own: list[Any], site_nodes: set[Any]) -> list[Any]:
+    """What stands between the sites and the losses that take logits: what other terms make of an output is theirs."""
+    losses = [node for node in own if operation_name(node).startswith(_OF_LOGITS)]
+    return _under([source for node in losses for source, _ in node.next_functions], site_nodes)
 
 
 def _without_ones(shape: Iterable[int]) -> tuple[int, ...]:

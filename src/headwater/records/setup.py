@@ -18,11 +18,16 @@ class Setup:
         operations: How often each operation stands in the graph from the model's first site to the loss, by autograd's
             name without ``Backward``.
         loss_operations: Those between the model's last site and the loss, nearest the loss first.
+        signal_operations: Those of ``operations`` that something a site gives goes through: not what weights are made
+            with (weight and spectral norms, rounding); ``None`` if that was not looked at.
+        loss_reads: Those of ``loss_operations`` under a loss that takes logits, or logarithms of probabilities, and
+            nothing else; ``None`` if that was not looked at.
         loss_elements: How many numbers the loss is the mean or sum of, ``None`` if that was not seen.
         loss_scale: Constant factor that the loss is multiplied with: 1/8 where it is divided among eight micro-batches,
             the number of targets where a cross-entropy sums them; ``None`` if that was not seen.
         penalised: How many weight matrices the loss holds directly, as an L1 or L2 term does.
         targets: Smallest and largest element of the batch's tensors that have the shape of the model's output.
+        targets_of_several: The same of tensors that hold one number where the output holds several, as quantiles do.
         optimizer: Settings of the optimizer's first group: ``lr``, ``weight_decay``, ``momentum``, …
     """
 
@@ -31,8 +36,11 @@ class Setup:
     feature_offset: float | None = None
     operations: dict[str, int] = field(default_factory=dict)
     loss_operations: tuple[str, ...] = ()
+    signal_operations: dict[str, int] | None = None
+    loss_reads: tuple[str, ...] | None = None
     loss_elements: int | None = None
     loss_scale: float | None = None
     penalised: int = 0
     targets: tuple[float, float] | None = None
+    targets_of_several: tuple[float, float] | None = None
     optimizer: dict[str, Scalar] = field(default_factory=dict)

@@ -7,6 +7,7 @@ times as large as their targets, or an attention that looks at one place only, w
 import math
 from collections.abc import Iterable
 
+from headwater.diagnosis.dependence import learnt_nothing
 from headwater.diagnosis.prescribing import for_gradient_scale
 from headwater.diagnosis.progress import chance_loss, progress
 from headwater.diagnosis.rule import Observation, Rule
@@ -17,6 +18,8 @@ from headwater.records.message import Value
 TIMES_CHANCE = 4.0
 TIMES_TARGETS = 10.0
 ONE_HOT = 0.1  # of the entropy of looking at all places alike
+HALVED = 0.5
+FALL_SOURCE = "a loss that halves without anything learnt of its targets (docs/thresholds.md)"
 LOSS_SOURCE = "four times the loss of a guess that all classes are as likely (docs/thresholds.md)"
 TARGET_SOURCE = "ten times the largest target (docs/thresholds.md)"
 ATTENTION_SOURCE = "a tenth of the entropy of looking everywhere alike (docs/thresholds.md)"
@@ -25,10 +28,11 @@ ATTENTION_SOURCE = "a tenth of the entropy of looking everywhere alike (docs/thr
 def _look(observation: Observation) -> Iterable[Finding]:
     flow = observation.flow
     course = progress(flow)
-    if flow.step > 0 or (course is not None and course.learns):
+    nothing = flow.training is not None and learnt_nothing(flow.training) is not None
+    if flow.step > 0 or (course is not None and course.learns and not nothing):
         return
     large = large_layers(flow)
-    consequence = _far_off(flow) if large else None
+    consequence = (_far_off(flow) or _without_slope(flow) or _only_came_back(flow)) if large else None
     if consequence is not None:
         yield _finding(flow, large, *consequence)
         return
@@ -53,6 +57,24 @@ def _far_off(flow: Flow) -> tuple[str, Evidence] | None:
     if limit > 0.0 and output is not None and output > limit:
         return "finding.bad_init_large_output", Evidence("output_rms", output, limit, last.site.name, TARGET_SOURCE)
     return None
+
+
+def _without_slope(flow: Flow) -> tuple[str, Evidence] | None:
+    """Outputs so far out that the loss is flat there (a clamp, a last function that is saturated): no gradient."""
+    gradients = [p.grad for p in flow.parameters if p.trainable and p.grad is not None]
+    if not gradients or any(gradient.zero_count < gradient.count for gradient in gradients):
+        return None
+    last = flow.sites[-1]
+    return "finding.bad_init_large_flat", Evidence("output_rms", last.activation.rms, None, last.site.name)
+
+
+def _only_came_back(flow: Flow) -> tuple[str, Evidence] | None:
+    """Whether the loss has more than halved and nothing was learnt of the targets: what fell was the outputs' size."""
+    course = progress(flow)
+    nothing = flow.training is not None and learnt_nothing(flow.training) is not None
+    if course is None or not nothing or course.gain < HALVED:
+        return None
+    return "finding.bad_init_large_fall", Evidence("first_loss", course.start, course.last / HALVED, None, FALL_SOURCE)
 
 
 def _guess(flow: Flow) -> float | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from headwater.diagnosis.prescribing import prescription
 from headwater.diagnosis.rule import Observation, Rule
+from headwater.diagnosis.waterfall import affine_layers
 from headwater.records import Cause, Evidence, Finding, Flow, Message, SiteFlow
 
 # Operations whose result is linear in the signal. A product counts as bending, for both factors may be signals.
@@ -30,7 +31,7 @@ SOURCE = "a product of matrices is a matrix: the layers together express one"
 def _look(observation: Observation) -> Iterable[Finding]:
     flow = observation.flow
     layers = [row for row in flow.sites if row.site.kind == "affine"]
-    if len(layers) < MIN_LAYERS or _bends(flow) or _is_bottleneck(flow, layers):
+    if len(layers) < MIN_LAYERS or _bends(flow) or _is_bottleneck(flow, layers) or _are_side_by_side(flow, layers):
         return
     yield Finding(
         symptom="linear_collapse",
@@ -51,11 +52,27 @@ def _look(observation: Observation) -> Iterable[Finding]:
 
 def _bends(flow: Flow) -> bool:
     """Whether any operation before the loss is not linear in the signal."""
-    own = set(flow.setup.operations)
+    own = set(_on_the_way(flow))
     inside_loss = set(flow.setup.loss_operations)
     if any(row.site.activation is not None for row in flow.sites):
         return True
     return bool(own - STRAIGHT - inside_loss) or any(row.site.kind in ("recurrent", "attention") for row in flow.sites)
+
+
+def _on_the_way(flow: Flow) -> dict[str, int]:
+    """The operations that the signal goes through; all there are where a layer is in no graph that tells them apart."""
+    seen = all(row.activation_grad is not None for row in flow.sites if row.site.kind == "affine")
+    return flow.setup.signal_operations if seen and flow.setup.signal_operations is not None else flow.setup.operations
+
+
+def _are_side_by_side(flow: Flow, layers: list[SiteFlow]) -> bool:
+    """Whether none follows another: parts that are each linear and added up are a linear model, written so.
+
+    The gradient's way from the first layer passes every layer that follows it, unless that gets no gradient.
+    """
+    if flow.path is None or any(row.activation_grad is None for row in layers):
+        return False
+    return affine_layers(flow.path) == 0
 
 
 def _is_bottleneck(flow: Flow, layers: list[SiteFlow]) -> bool:

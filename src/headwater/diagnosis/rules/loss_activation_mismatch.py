@@ -27,6 +27,8 @@ DISTANT_LOSSES = frozenset({"MseLoss", "SmoothL1Loss", "HuberLoss", "L1Loss", "A
 MIXING = frozenset({"Mul", "Mm", "Bmm", "Mv", "Addmm", "Baddbmm"})  # of two tensors that both have a gradient
 ROOM = 0.01  # of the range: targets of 1.0 at a sigmoid are reached as nearly as one likes
 SOURCE = "torch.nn.CrossEntropyLoss and BCEWithLogitsLoss take logits (PyTorch documentation)"
+LOGARITHM_SOURCE = "torch.nn.CTCLoss and NLLLoss take logarithms of probabilities (PyTorch documentation)"
+OF_LOGARITHMS = {"CtcLoss": "CTCLoss", "NllLoss": "NLLLoss"}
 MIN_OUTPUTS = 2
 SPREAD_SOURCE = "torch.nn.MSELoss takes outputs and targets of one shape (PyTorch documentation)"
 RANGE_SOURCE = "the range of the activation"
@@ -34,7 +36,7 @@ RANGE_SOURCE = "the range of the activation"
 
 def _look(observation: Observation) -> Iterable[Finding]:
     flow = observation.flow
-    yield from (*_twice(flow), *_out_of_reach(flow), *_spread_out(flow))
+    yield from (*_twice(flow), *_without_logarithm(flow), *_out_of_reach(flow), *_spread_out(flow))
 
 
 def _twice(flow: Flow) -> Iterable[Finding]:
@@ -43,14 +45,40 @@ def _twice(flow: Flow) -> Iterable[Finding]:
     if last is None:
         return
     head = {last.op.lower().replace("functional.", ""), last.activation or ""}
-    logits = _under(operations, "LogSoftmax") if "NllLoss" in " ".join(operations) else None
+    read = operations if flow.setup.loss_reads is None else flow.setup.loss_reads
+    logits = _under(read, "LogSoftmax") if "NllLoss" in " ".join(operations) else None
     if logits is not None and _is_read(logits, "softmax", head):
         yield _finding(flow, "softmax", "CrossEntropyLoss", last.name)
     elif logits is not None and _is_read(logits, "sigmoid", head):
         yield _finding(flow, "sigmoid", "CrossEntropyLoss", last.name)
-    logits = _under(operations, "BinaryCrossEntropyWithLogits")
+    of_two = _under(operations, "BinaryCrossEntropyWithLogits")
+    logits = of_two if of_two is None or flow.setup.loss_reads is None else flow.setup.loss_reads
     if logits is not None and _is_read(logits, "sigmoid", head):
         yield _finding(flow, "sigmoid", "BCEWithLogitsLoss", last.name)
+
+
+def _without_logarithm(flow: Flow) -> Iterable[Finding]:
+    """A loss that adds logarithms of probabilities up is given the probabilities themselves."""
+    operations, read = flow.setup.loss_operations, flow.setup.loss_reads or ()
+    loss = next((name for name in operations if name.startswith(tuple(OF_LOGARITHMS))), None)
+    squashed = next((name for name in read if name in ("Softmax", "Sigmoid")), None)
+    if not flow.sites or loss is None or squashed is None or any("Log" in name for name in read):
+        return
+    site = flow.sites[-1].site.name
+    values: dict[str, Value] = {
+        "activation": squashed.lower(),
+        "loss": next(known for start, known in OF_LOGARITHMS.items() if loss.startswith(start)),
+        "site": site,
+    }
+    yield Finding(
+        symptom="loss_activation_mismatch",
+        severity="warning",
+        sites=(site,),
+        evidence=(Evidence("loss_operations", " ← ".join((loss, *read)), None, site, LOGARITHM_SOURCE),),
+        causes=(Cause("loss_mismatch", None, Message("cause.loss_mismatch.no_logarithm", values)),),
+        prescriptions=for_mismatch("no_logarithm"),
+        message=Message("finding.loss_no_logarithm", values),
+    )
 
 
 def _under(operations: tuple[str, ...], loss: str) -> tuple[str, ...] | None:
@@ -79,10 +107,8 @@ def _finding(flow: Flow, activation: str, loss: str, site: str) -> Finding:
 
 
 def _out_of_reach(flow: Flow) -> Iterable[Finding]:
-    targets, last = flow.setup.targets, flow.sites[-1].site if flow.sites else None
+    targets, last = _held_against(flow), flow.sites[-1].site if flow.sites else None
     if targets is None or last is None or last.activation not in RANGES:
-        return
-    if not DISTANT_LOSSES & set(flow.setup.loss_operations):
         return
     low, high = RANGES[last.activation]
     room = ROOM * (min(high - low, 1.0))
@@ -101,6 +127,14 @@ def _out_of_reach(flow: Flow) -> Iterable[Finding]:
         prescriptions=for_mismatch("range"),
         message=Message("finding.loss_range", values),
     )
+
+
+def _held_against(flow: Flow) -> tuple[float, float] | None:
+    """Range of the targets that the loss takes distances from; of each of several outputs where it subtracts those."""
+    operations = flow.setup.loss_operations
+    if flow.setup.targets is not None:
+        return flow.setup.targets if DISTANT_LOSSES & set(operations) else None
+    return flow.setup.targets_of_several if operations[-1:] == ("Sub",) else None
 
 
 def _spread_out(flow: Flow) -> Iterable[Finding]:

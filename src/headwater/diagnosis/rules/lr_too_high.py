@@ -4,16 +4,15 @@ import math
 import statistics
 from collections.abc import Iterable
 
-from headwater.diagnosis.decay import DECAYING, decay_share
+from headwater.diagnosis.decay import DECAYING, REPLACED, decay_share
 from headwater.diagnosis.prescribing_training import shorter_steps
-from headwater.diagnosis.progress import is_half_way, needs_steps, progress
+from headwater.diagnosis.progress import gained_nothing, is_at_its_best, is_half_way, needs_steps, progress
 from headwater.diagnosis.rule import Observation, Rule
-from headwater.records import Cause, Evidence, Finding, Message, Training
+from headwater.records import Cause, Evidence, Finding, Flow, Message, Training
 from headwater.records.message import Value
 
 WRECKING_RATIO = 0.1
 LONG_RATIO = 0.01
-THROWN_UP = 2.0  # times the loss at the start
 SOURCE = "update/weight ratio: about 1e-3 is usual, above 1e-1 wrecks (CS231n notes; docs/thresholds.md)"
 LOSS_SOURCE = "the first loss; three standard deviations of the last third"
 
@@ -23,8 +22,10 @@ def _look(observation: Observation) -> Iterable[Finding]:
     course = progress(observation.flow)
     if training is None or course is None or (decay_share(observation.flow) or 0.0) > DECAYING:
         return
-    flung = course.highest > THROWN_UP * abs(course.start)
-    if not flung and is_half_way(training):
+    flung = course.flung
+    if not flung and (is_half_way(training) or is_at_its_best(training)):
+        return
+    if not _moves_matrices(observation.flow):
         return
     ratios = [ratio for ratio in training.update_ratios() if math.isfinite(ratio)]
     if not ratios:
@@ -32,7 +33,8 @@ def _look(observation: Observation) -> Iterable[Finding]:
     largest, usual = max(ratios), statistics.median(ratios)
     thrown_up = flung or usual > WRECKING_RATIO
     # A loss that falls until an operation makes it NaN is that operation's matter.
-    wrecked = largest > WRECKING_RATIO and not course.learns and (thrown_up or not course.broke)
+    learns = course.learns and not (flung and largest > REPLACED and gained_nothing(training))
+    wrecked = largest > WRECKING_RATIO and not learns and (thrown_up or not course.broke)
     if not (wrecked or (course.worsens and usual > LONG_RATIO and (thrown_up or not course.broke))):
         return
     optimizer = observation.flow.optimizer or ""
@@ -51,6 +53,12 @@ def _look(observation: Observation) -> Iterable[Finding]:
         prescriptions=shorter_steps(usual, largest),
         message=Message("finding.lr_too_high", values),
     )
+
+
+def _moves_matrices(flow: Flow) -> bool:
+    """Whether more than biases beside frozen weights is trained: a step of a bias from 0 is any multiple of it."""
+    matrices = [p for p in flow.parameters if len(p.shape) > 1]
+    return not matrices or any(p.trainable for p in matrices)
 
 
 def _rate(observation: Observation) -> float | None:

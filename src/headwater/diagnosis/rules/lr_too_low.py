@@ -44,8 +44,9 @@ def _look(observation: Observation) -> Iterable[Finding]:
 
 
 def _has_gradient(training: Training) -> bool:
-    """Whether there is a gradient that a longer step could follow."""
-    return any(step.log10_gradient is not None and step.log10_gradient > -math.inf for step in training.steps)
+    """Whether there usually is a gradient that a longer step could follow."""
+    known = [step.log10_gradient > -math.inf for step in training.steps if step.log10_gradient is not None]
+    return sum(known) > len(known) / 2
 
 
 RULE = Rule("lr_too_low", _look, lr_too_high.RULE.blocked)

@@ -22,6 +22,8 @@ from headwater.records import Cause, Evidence, Finding, Flow, Message, Parameter
 from headwater.records.message import Value
 
 FROZEN_RATIO = 1e-6
+FLAT = frozenset({"Round", "Floor", "Ceil", "Trunc", "Sign", "Sgn"})  # their slope is zero everywhere
+FLAT_SOURCE = "a product's gradient: zero for a zero factor alone (docs/thresholds.md)"
 SMALL_BESIDE = 1e-3
 ARRIVED = 0.01  # of the first loss
 FROZEN_SHARE = 0.1  # of all weights
@@ -68,11 +70,13 @@ def _look(observation: Observation) -> Iterable[Finding]:
     for parameter in flow.parameters:
         if (_is_still(parameter) and not _is_switched_off(parameter, step)) or _is_cut_off(parameter, step):
             by_cause[_cause_id(parameter, step)].append(parameter)
+    flat = _flattened(flow)
     fresh = never_trained(flow)
     share = _weights(fresh) / max(1, _weights(list(flow.parameters)))
     silent = _never_answers(fresh, flow)
     frozen = [_frozen_finding(fresh, share, _frozen_severity(flow))] if share > FROZEN_SHARE or silent else []
-    return [*frozen, *(_finding(cause, still, flow) for cause, still in by_cause.items())]
+    rounded = [_flat_finding(flat, flow)] if flat else []
+    return [*frozen, *rounded, *(_finding(cause, still, flow) for cause, still in by_cause.items())]
 
 
 def _frozen_severity(flow: Flow) -> Severity:
@@ -109,6 +113,39 @@ def _frozen_finding(fresh: list[ParameterFlow], share: float, severity: Severity
         causes=(Cause("frozen", None, Message("cause.frozen.why", values)),),
         prescriptions=(prescription("optimisation.unfreeze"),),
         message=Message("finding.frozen_fresh", values),
+    )
+
+
+def _flattened(flow: Flow) -> list[ParameterFlow]:
+    """Matrices that an operation without a slope stands behind: an exact zero beside a bias of theirs that learns.
+
+    Of y = Wx + b, ∂L/∂W is ∂L/∂y times x, and ∂L/∂b is ∂L/∂y: with the one alive the other is zero for x = 0 alone,
+    which dead units before it can make, but not where the graph rounds and most matrices are so.
+    """
+    if FLAT.isdisjoint(flow.setup.operations):
+        return []
+    trained = [p for p in flow.parameters if p.trainable and p.grad is not None]
+    matrices = [p for p in trained if len(p.shape) > 1]
+    alive = {p.name.rpartition(".")[0] for p in trained if len(p.shape) == 1 and p.grad_rms}
+    flat = [p for p in matrices if _is_all_zero(p) and p.name.rpartition(".")[0] in alive]
+    return flat if len(flat) > len(matrices) / 2 else []
+
+
+def _is_all_zero(parameter: ParameterFlow) -> bool:
+    return parameter.grad is not None and parameter.grad.zero_count == parameter.grad.count
+
+
+def _flat_finding(flat: list[ParameterFlow], flow: Flow) -> Finding:
+    trainable = sum(parameter.trainable for parameter in flow.parameters)
+    values: dict[str, Value] = {"site": flat[0].name, "parameters": len(flat), "trainable": trainable}
+    return Finding(
+        symptom="not_updating",
+        severity="warning",
+        sites=tuple(parameter.name for parameter in flat),
+        evidence=(Evidence("grad_rms", 0.0, site=flat[0].name, source=FLAT_SOURCE),),
+        causes=(Cause("detached_graph", None, Message("cause.detached_graph.flat", values)),),
+        prescriptions=(),
+        message=Message("finding.flat", values),
     )
 
 
@@ -229,6 +266,8 @@ def _cause(cause_id: str, still: list[ParameterFlow], flow: Flow) -> Cause:
 def _blocked(observation: Observation) -> Message | None:
     """Without an optimizer only parameters that are cut off can be seen."""
     step = _Step.of(observation.flow)
+    if _flattened(observation.flow):
+        return None
     if any(_is_cut_off(parameter, step) for parameter in observation.flow.parameters):
         return None
     return needs_update(observation)
