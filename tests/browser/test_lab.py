@@ -118,7 +118,7 @@ def test_axis_goes_down_to_1e_40_and_theory_stands_beside_the_measurement(enter:
     opened = enter("lab=depth.50")
     assert "1e-40" in opened.page.locator("#flow .log-axis").text_content()
     assert -40 < first_gradient(opened) < -25
-    until(opened, lambda: opened.page.locator("#flow .theory .drawn-line[d^=M]").count() == 2, "theory is drawn", 40)
+    until(opened, lambda: opened.page.locator("#flow .theory .drawn-line[d^=M]").count() == 2, "theory is drawn", 150)
     opened.page.locator("#flow").get_by_role("button", name="Table").click()
     measured, theory = (
         float(opened.page.locator("#flow tbody tr").first.locator("td").nth(i).inner_text()) for i in (1, 2)

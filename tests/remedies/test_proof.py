@@ -46,6 +46,28 @@ def deep(activation, depth: int = 12, width: int = 16) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(width, 2))
 
 
+class Trained:
+    """What each step of a training saw: drawing a remedy at random may look at the data as well."""
+
+    def __init__(self) -> None:
+        self.sums: list[float] = []
+        self.weights: list[float] = []
+
+    def loss(self, model, batch):
+        if model.training:
+            self.last = float(batch[0].sum()), float(model[0].weight.detach().sum())
+        return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+    def optimizer(self, parameters):
+        optimizer = torch.optim.Adam(parameters, lr=0.01)
+        optimizer.register_step_post_hook(lambda *_: self._note())
+        return optimizer
+
+    def _note(self) -> None:
+        self.sums.append(self.last[0])
+        self.weights.append(self.last[1])
+
+
 def test_repair_of_a_deep_sigmoid_network_is_proven():
     proof = hw.prove(experiment(lambda: deep(nn.Sigmoid)), ["activation.tanh", "init.xavier"], seeds=3, steps=120)
     assert proof.verdict == "proven"
@@ -83,28 +105,23 @@ def test_same_seeds_give_the_same_proof_and_leave_randomness_alone():
 
 
 def test_arms_of_a_seed_see_the_same_data_and_start_from_the_same_weights():
-    seen: list[float] = []
-    weights: list[float] = []
-
-    def loss(model, batch):
-        if model.training:
-            seen.append(float(batch[0].sum()))
-            weights.append(float(model[0].weight.detach().sum()))
-        return nn.functional.cross_entropy(model(batch[0]), batch[1])
+    trained = Trained()
 
     def make():
         return nn.Sequential(nn.Linear(2, 8), nn.Sigmoid(), nn.Dropout(0.5), nn.Linear(8, 2))
 
     steps = 6  # more than one epoch, so that the second shuffle is covered: dropout draws in between
-    hw.prove(experiment(make, loss=loss), ["activation.relu"], seeds=[0, 1], steps=steps, rates=(1.0,))
-    per_seed = 1 + 4 * steps  # one measured step to see the order, then four arms
-    for start in (0, per_seed):
-        arms = [seen[start + 1 + arm * steps : start + 1 + (arm + 1) * steps] for arm in range(4)]
+    trial = experiment(make, loss=trained.loss, optimizer=trained.optimizer)
+    hw.prove(trial, ["activation.relu"], seeds=[0, 1], steps=steps, rates=(1.0,))
+    seen, weights = trained.sums, trained.weights
+    assert len(seen) == 2 * 4 * steps
+    for start in (0, 4 * steps):
+        arms = [seen[start + arm * steps : start + (arm + 1) * steps] for arm in range(4)]
         assert arms[0] == arms[1] == arms[2] == arms[3]
-        initial = [weights[start + 1 + arm * steps] for arm in range(4)]
+        initial = [weights[start + arm * steps] for arm in range(4)]
         assert initial[0] == initial[1]
         assert initial[0] != initial[2]  # the placebo starts elsewhere
-    assert seen[1] != seen[1 + per_seed]
+    assert seen[0] != seen[4 * steps]
 
 
 def test_experiment_that_hands_out_one_object_is_not_trained_twice():
@@ -191,7 +208,7 @@ def test_one_id_may_be_named_by_itself():
 
 @pytest.mark.parametrize("stream", ["loader with its own generator", "numpy generator of the module"])
 def test_data_with_a_state_of_its_own_are_the_same_for_all_arms(stream):
-    seen: list[float] = []
+    trained = Trained()
     if stream.startswith("loader"):
         data = torch.utils.data.TensorDataset(*circles(64, 0))
         loader = torch.utils.data.DataLoader(data, 16, shuffle=True, generator=torch.Generator().manual_seed(3))
@@ -204,15 +221,11 @@ def test_data_with_a_state_of_its_own_are_the_same_for_all_arms(stream):
         def batches():
             return [(torch.tensor(generator.normal(size=(16, 2))).float(), torch.zeros(16).long())]
 
-    def loss(model, batch):
-        if model.training:
-            seen.append(float(batch[0].sum()))
-        return nn.functional.cross_entropy(model(batch[0]), batch[1])
-
-    trial = experiment(lambda: deep(nn.Sigmoid, 1), batches=batches, loss=loss)
+    trial = experiment(lambda: deep(nn.Sigmoid, 1), batches=batches, loss=trained.loss, optimizer=trained.optimizer)
     hw.prove(trial, ["init.he"], seeds=2, steps=3, rates=(1.0,))
-    for seed in (seen[:13], seen[13:]):
-        arms = [seed[1 + 3 * arm : 4 + 3 * arm] for arm in range(4)]
+    assert len(trained.sums) == 24
+    for seed in (trained.sums[:12], trained.sums[12:]):
+        arms = [seed[3 * arm : 3 + 3 * arm] for arm in range(4)]
         assert arms[0] == arms[1] == arms[2] == arms[3]
         assert len(set(arms[0])) == 3
 
