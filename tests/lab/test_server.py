@@ -204,6 +204,7 @@ def test_lab_goes_on_when_its_process_is_killed(client: Client) -> None:
     lab.wait("frame")
     os.kill(client.pool.processes[0], signal.SIGKILL)
     assert not lab.wait("trouble")["fatal"]
+    lab.wait("torch", lambda data: data["state"] == "loading")
     lab.events.clear()
     lab.wait("frame", lambda data: data["kind"] == "start")
     status, _ = lab.do("step", steps=3)
