@@ -145,7 +145,9 @@ def test_nan_is_said_with_its_step_and_the_lab_goes_on(enter: Open) -> None:
     until(opened, lambda: page.evaluate(STEP) > 20, "it trains")
 
 
-@pytest.mark.parametrize("state", ["depth.10000", "width.0", "%3Cimg%20src%3Dx%3E", "depth.x~~", "learning_rate.nan"])
+@pytest.mark.parametrize(
+    "state", ["remedies.none", "depth.10000", "width.0", "%3Cimg%20src%3Dx%3E", "depth.x~~", "learning_rate.nan"]
+)
 def test_a_state_that_is_none_is_told_and_leaves_a_lab(enter: Open, state: str) -> None:
     opened = enter(f"lab={state}")
     assert opened.page.locator(".problem").inner_text()

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from headwater.lab.csv_data import MOST_BYTES
 from headwater.lab.pool import Pool
 from headwater.lab.server import MOST_BODY
 from tests.helpers import headwater, python
@@ -131,7 +132,9 @@ def test_hostile_opening_is_refused_in_both_languages(client: Client, body: dict
 def test_bodies_that_are_none_are_refused(client: Client) -> None:
     assert client.ask("POST", "/api/lab/sessions", [1])[0] == 400
     assert client.ask("POST", "/api/lab/sessions", {}, {"content-type": "text/plain"})[0] == 415
-    assert client.ask("POST", "/api/lab/csv", {"text": "x" * (MOST_BODY + 1)})[0] == 413
+    status, _, long = client.ask("POST", "/api/lab/csv", {"text": "x" * (MOST_BODY + 1)})
+    assert status == 413
+    assert str(MOST_BYTES) in long["error"]["text"]["en"]  # as of a file that is just too large
     assert client.ask("POST", "/api/lab/csv", {"text": 3})[0] == 400
     assert client.ask("GET", "/api/lab/sessions/none/events")[0] == 404
     assert client.ask("GET", "/api/lab/lessons/none")[0] == 404
@@ -204,6 +207,7 @@ def test_lab_goes_on_when_its_process_is_killed(client: Client) -> None:
     lab.wait("frame")
     os.kill(client.pool.processes[0], signal.SIGKILL)
     assert not lab.wait("trouble")["fatal"]
+    lab.wait("torch", lambda data: data["state"] == "loading")
     lab.events.clear()
     lab.wait("frame", lambda data: data["kind"] == "start")
     status, _ = lab.do("step", steps=3)

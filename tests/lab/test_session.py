@@ -329,3 +329,23 @@ def test_theory_lies_beside_the_measurement() -> None:
     assert prediction_of(
         Spec.from_dict({"preset": "rnn", "depth": 2, "width": 8, "activation": "tanh", "init": "default"})
     )
+
+
+def test_change_that_does_not_go_together_is_refused_also_while_weights_are_kept() -> None:
+    watched = Watched(**SMALL | {"normalisation": "batch"})
+    watched.do("step", steps=2)
+    watched.work()
+    with pytest.raises(RefusedError, match="two samples"):
+        watched.lab.do({"do": "change", "controls": {"batch_size": 1}})
+    assert watched.lab.slots["a"].spec.batch_size > 1  # as it was
+    watched.do("step")
+    watched.work()
+    assert watched.lab.slots["a"].step == 3
+
+
+def test_network_that_is_broken_does_not_seem_to_play() -> None:
+    watched = Watched(activation="relu", init="normal", scale=1e30)
+    assert watched.lab.slots["a"].is_done
+    assert not watched.lab.do({"do": "play"})["lab"]["playing"]
+    watched.lab.do({"do": "change", "controls": {"scale": 0.1}})
+    assert watched.lab.do({"do": "play"})["lab"]["playing"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -19,6 +20,7 @@ from headwater.records.lesson import LessonResult
 from headwater.report.files import strict_json
 
 _MOST_KEPT = 256
+_TRIES = 2  # a process may be killed from outside once; what ends it twice would end a third one too
 _TRAINING_ONLY = ("optimizer", "learning_rate", "l1", "l2", "locked", "hidden", "lesson")  # no matter at the start
 
 
@@ -43,6 +45,12 @@ class Backroom:
     def start(self) -> None:
         """Make ready; a process begins with its first work."""
         self._workers = self._stack.enter_context(workers(2, _prepare))
+
+    def _renew(self, broken: Workers) -> None:
+        """Other processes in the place of those of which one was killed, unless somebody has done it already."""
+        if self._workers is broken:
+            self._stack.close()  # they have ended by themselves; only their places are given back
+            self.start()
 
     def close(self) -> None:
         """End it, whatever it is doing: nobody waits for an experiment when the lab is closed."""
@@ -99,6 +107,12 @@ class Backroom:
 
     async def _run(self, function: Any, *arguments: Any) -> Any:
         assert self._workers is not None
+        for _ in range(_TRIES - 1):
+            used = self._workers
+            try:
+                return await asyncio.wrap_future(used.submit(function, *arguments))
+            except BrokenProcessPool:
+                self._renew(used)
         return await asyncio.wrap_future(self._workers.submit(function, *arguments))
 
 

@@ -144,8 +144,8 @@ def _refuse_impossible(spec: Spec, shape: Shape) -> None:
         raise RefusedError("cnn_data", {}, "data")
     if spec.preset == "rnn":
         _refuse_for_rnn(spec)
-    if spec.batch_size < 2 and spec.normalisation == "batch":
-        raise RefusedError("batch_of_one", {}, "batch_size")
+    if spec.normalisation == "batch" and 1 in (spec.batch_size, spec.samples):
+        raise RefusedError("batch_of_one", {}, "batch_size" if spec.batch_size == 1 else "samples")
     if spec.init == "delta_orthogonal" and spec.preset != "cnn":
         raise RefusedError("delta_orthogonal", {}, "init")
     hidden = [activation_of(spec, layer) for layer in range(1, spec.depth)]

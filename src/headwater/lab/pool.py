@@ -357,6 +357,7 @@ class Pool:
         for id in fresh.labs:
             self._labs[id].worker = fresh
             self.deliver(id, "trouble", "", strict_json({"said": tell("worker_lost"), "fatal": False}))
+            self.deliver(id, "torch", "", '{"state":"loading"}')  # for as long as the new process takes
             self._send_open(id)
 
     def _forget(self, after_s: float) -> None:

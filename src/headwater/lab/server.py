@@ -257,7 +257,7 @@ async def _body(request: Request) -> dict[str, Any]:
     async for chunk in request.stream():
         written += chunk
         if len(written) > MOST_BODY:
-            raise RefusedError("csv_bytes", {"most": MOST_BODY}, status=413)
+            raise RefusedError("csv_bytes", {"most": csv_data.MOST_BYTES}, status=413)  # nothing else is as long
     try:
         data = json.loads(written)
     except (ValueError, RecursionError) as error:

@@ -127,7 +127,8 @@ class Lab:
         pace = command.get("pace", 0)
         if isinstance(pace, bool) or not isinstance(pace, (int, float)) or not 0 <= pace <= MOST_PACE:
             raise RefusedError("pace", {"got": repr(pace)[:60], "high": MOST_PACE})
-        self.playing, self.pace, self._to_do = True, float(pace), 0
+        can_go = not all(slot.is_done for slot in self.slots.values())  # else it would seem to play, and nothing move
+        self.playing, self.pace, self._to_do = can_go, float(pace), 0
         self._due_s = time.monotonic()
 
     def _pause(self, command: Mapping[str, Any]) -> None:

@@ -205,6 +205,7 @@ class Slot:
                 self.version -= 1
                 raise
             return False
+        planned(spec, network.plan.shape)  # what does not go together is refused while nothing has changed yet
         self.spec = spec
         self.network.spec = spec
         for name in names:

@@ -11,6 +11,7 @@ import {
 import type { Said } from "../data";
 
 let session = "";
+let begunWith: string | null = null;
 let source: EventSource | null = null;
 
 /** Trade the token for a cookie that no script can read, and take it out of the address. */
@@ -33,6 +34,7 @@ export async function open(state: string | null, compared: string | null = null)
   const begun = await ask<{ id: string }>("/api/lab/sessions", state ? { state } : {});
   leave();
   session = begun.id;
+  begunWith = state;
   opened.value = true;
   forget();
   listen();
@@ -80,7 +82,10 @@ function listen(): void {
   on<Prediction>("prediction", (data) => { predictions.value = { ...predictions.value, [data.slot]: data }; });
   on<Details>("details", (data) => { details.value = { ...details.value, [data.slot]: { ...details.value[data.slot], ...data } }; });
   on<{ said: Said[] }>("difference", (data) => { differences.value = data.said; });
-  on<{ said: Said }>("trouble", (data) => { trouble.value = data.said; });
+  on<{ said: Said; fatal: boolean }>("trouble", (data) => {
+    trouble.value = data.said;
+    if (data.fatal && begunWith) void open(null).catch(() => undefined); // a state that cannot be built leaves a lab to work in
+  });
   events.onopen = () => { contact.value = "live"; };
   events.onerror = () => {
     if (contact.value !== "lost") announcement.value = t("view.state_lost");
