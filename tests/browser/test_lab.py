@@ -430,6 +430,20 @@ def test_goal_is_reached_by_what_the_student_sets_and_stands_on_the_answer_sheet
     assert not re.search(r"<script|https?://(?!www\.w3\.org)", sheet)
 
 
+def test_goal_shows_choices_by_name_and_shares_as_percent(visit: Open, lab: Laboratory) -> None:
+    opened = visit(lab.url("lesson=relu"), wait=False)
+    page = opened.page
+    page.wait_for_selector("html[data-live]", timeout=60_000)
+    for _ in range(len(GUIDES["relu"].story)):
+        page.get_by_role("button", name="Next", exact=True).click()
+    page.locator(".question input").first.check()
+    page.locator(".dots button").last.click()
+    until(opened, lambda: page.locator(".checks b").count() == 3, "every condition has what is so now")
+    shown = page.locator(".checks b").all_inner_texts()
+    assert shown[0] == "sigmoid"
+    assert "%" in shown[2]
+
+
 def test_claim_is_checked_by_the_lessons_own_experiment(visit: Open, lab: Laboratory) -> None:
     opened = visit(lab.url("lesson=zigzag"), wait=False)
     page = opened.page

@@ -10,6 +10,7 @@ from headwater.lab.guide import Condition
 from headwater.lab.guides import GUIDES
 from headwater.lab.refusal import RefusedError
 from headwater.lab.said import in_both
+from headwater.lab.shares import SHARES
 from headwater.lab.slot import Slot
 from headwater.records import encode
 
@@ -42,4 +43,5 @@ def _held(condition: Condition, slot: Slot) -> dict[str, Any]:
 
 
 def _row(condition: Condition) -> dict[str, Any]:
-    return {"said": in_both(said_of(condition)), "low": condition.low, "high": condition.high}
+    is_share = condition.what in SHARES
+    return {"said": in_both(said_of(condition)), "low": condition.low, "high": condition.high, "share": is_share}

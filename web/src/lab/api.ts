@@ -59,7 +59,7 @@ export interface BackwardRow {
 }
 export interface Backward { loss: Wire; rows: BackwardRow[]; total: Wire }
 export interface Landscape { x: number[]; y: number[]; losses: Wire[][]; step: number; said: Said }
-export interface Goal { reached: boolean; conditions: { said: Said; value: Wire; low: Wire; high: Wire; holds: boolean }[] }
+export interface Goal { reached: boolean; conditions: { said: Said; value: Wire | string; low: Wire; high: Wire; share: boolean; holds: boolean }[] }
 export interface Scene { state: string | null; compare_state: string | null; views: string[]; steps: number }
 export interface Story extends Scene { said: Said }
 export interface Guide {

@@ -1,7 +1,7 @@
 // Lessons over the same lab: a story in short steps, a question before the reveal, the experiment, the checked claim, a goal.
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { number } from "../../numbers";
+import { number, percent } from "../../numbers";
 import { say, t } from "../../text";
 import { language } from "../../text";
 import { ask, numberOf, type Check, type Goal, type Guide, type Result, type Wire } from "../api";
@@ -225,11 +225,13 @@ function Held({ holds, said, numbers }: { holds: boolean; said: string; numbers:
   );
 }
 
-function boundsOf(check: { value: Wire; low: Wire; high: Wire; interval?: Check["interval"] }): string {
+function boundsOf(check: { value: Wire | string; low: Wire; high: Wire; share?: boolean; interval?: Check["interval"] }): string {
   if (check.value === null && !check.interval) return "";
-  const shown = number(numberOf(check.value));
-  const interval = check.interval ? ` [${check.interval.map((end) => number(numberOf(end))).join(", ")}]` : "";
-  const bounds = [check.low !== null ? `≥ ${number(numberOf(check.low))}` : "", check.high !== null ? `≤ ${number(numberOf(check.high))}` : ""].filter(Boolean).join(", ");
+  if (typeof check.value === "string" && !["nan", "inf", "-inf"].includes(check.value)) return check.value; // a choice and no number
+  const written = (value: Wire) => (check.share ? percent : number)(numberOf(value));
+  const shown = written(check.value as Wire);
+  const interval = check.interval ? ` [${check.interval.map(written).join(", ")}]` : "";
+  const bounds = [check.low !== null ? `≥ ${written(check.low)}` : "", check.high !== null ? `≤ ${written(check.high)}` : ""].filter(Boolean).join(", ");
   return `${shown}${interval}${bounds ? ` (${bounds})` : ""}`;
 }
 
