@@ -135,6 +135,9 @@ def test_nan_is_said_with_its_step_and_the_lab_goes_on(enter: Open) -> None:
     assert re.search(r"NaN|Inf", said)
     assert re.search(r"step \d|\d steps", said)
     assert re.search(r"layer \d", said)
+    below = "document.querySelector('.problem').getBoundingClientRect().top"
+    above = "document.querySelector('.transport').getBoundingClientRect().bottom"
+    assert page.evaluate(f"{below} - {above}") >= 8  # and not under the buttons
     page.keyboard.press("r")
     until(opened, lambda: page.evaluate(STEP) == 0 and page.locator(".problem").count() == 0, "it starts anew")
     page.fill("#control-learning_rate", "0.01")
