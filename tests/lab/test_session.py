@@ -349,3 +349,9 @@ def test_network_that_is_broken_does_not_seem_to_play() -> None:
     assert not watched.lab.do({"do": "play"})["lab"]["playing"]
     watched.lab.do({"do": "change", "controls": {"scale": 0.1}})
     assert watched.lab.do({"do": "play"})["lab"]["playing"]
+
+
+def test_theory_whose_numbers_have_ended_says_that_it_predicts_nothing() -> None:
+    told = prediction_of(Spec.from_dict({"activation": "relu", "init": "normal", "scale": 1e30}))
+    assert "no prediction" in told["said"]["en"]
+    assert "nan" not in told["said"]["ko"].lower()

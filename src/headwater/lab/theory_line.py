@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from headwater.lab.csv_data import Uploaded
@@ -38,6 +39,7 @@ def prediction_of(spec: Spec, uploaded: Uploaded | None = None) -> dict[str, Any
     known = [value for value in gradients if value is not None]
     factor = 10 ** ((known[0] - known[-1]) / (len(known) - 1)) if len(known) > 1 else None
     per_layer = factor ** (len(known) / network.plan.layers) if factor is not None else None
+    is_told = per_layer is not None and math.isfinite(per_layer)  # theory's own numbers may end before float64 does
     data: dict[str, Any] = encode(
         {
             "sites": {
@@ -46,7 +48,7 @@ def prediction_of(spec: Spec, uploaded: Uploaded | None = None) -> dict[str, Any
             },
             "factor": per_layer,
             "trainable_depth": expected.trainable_depth if expected is not None else None,
-            "said": tell("prediction.none") if per_layer is None else tell("prediction.said", factor=per_layer),
+            "said": tell("prediction.said", factor=per_layer) if is_told else tell("prediction.none"),
         }
     )
     return data
