@@ -1,14 +1,18 @@
 """What the front pages show is what happens: their commands and their code are run."""
 
+import os
 import re
 import shlex
+import signal
+import subprocess
+import sysconfig
 from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
-from tests.helpers import ROOT, files_under, headwater
+from tests.helpers import ROOT, files_under, headwater, heed_ctrl_c
 
 PAGES = ("README.md", "README.ko.md")
 
@@ -69,12 +73,38 @@ def test_loop_of_the_page_is_watched(capsys: pytest.CaptureFixture[str]) -> None
     assert verdict in ("healthy", "findings", "cannot_tell")
 
 
-@pytest.mark.parametrize("command", blocks("README.md")[0])
+SERVES = ("headwater lab",)  # until somebody stops it
+
+
+@pytest.mark.parametrize("command", [command for command in blocks("README.md")[0] if command not in SERVES])
 def test_command_of_the_page_runs(tmp_path: Path, command: str) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     done = headwater(*shlex.split(command)[1:], cwd=tmp_path)
     assert done.returncode in (0, 1), done.stderr
     assert done.stdout
+
+
+@pytest.mark.parametrize("command", SERVES)
+def test_command_of_the_page_serves_until_ctrl_c(tmp_path: Path, command: str) -> None:
+    assert command in blocks("README.md")[0]
+    script = Path(sysconfig.get_path("scripts"), "headwater")
+    process = subprocess.Popen(
+        [script, *shlex.split(command)[1:]],
+        cwd=tmp_path,
+        env={**os.environ, "BROWSER": "true", "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_ctrl_c,
+    )
+    try:
+        assert process.stdout is not None
+        assert "http://127.0.0.1:" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=120) in (0, 130)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize("page", [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md"])
