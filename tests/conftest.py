@@ -1,4 +1,5 @@
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,13 @@ def _english(monkeypatch: pytest.MonkeyPatch) -> None:
 def _runs_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """What is watched is recorded, as it is for a user, but not into the folder the tests are run from."""
     monkeypatch.setenv("HEADWATER_RUNS", str(tmp_path_factory.getbasetemp() / "runs"))
+
+
+@pytest.fixture(autouse=True)
+def _subnormal_numbers() -> None:
+    """An example that was loaded may have had the processor take them for zero."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -113,6 +113,7 @@ CURE = {
 
 
 def test_page_tells_what_was_found_and_that_four_layers_do_as_well(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the bench extra draws the picture")
     part = {"before": BEFORE, "runs": [{**RUN, "rate": 2e-5, "seed": 0}]}
     four = {"before": [], "runs": [{**RUN, "rate": 3e-3, "seed": 0, "test": 0.95, "cpu_s": 0.02}]}
     parts = {"relu-mirrored": part, "deep": part, "four": four, "fix-relu": abyss.told_of(CURE, 60, 100.0, 150.0)}

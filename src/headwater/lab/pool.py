@@ -78,6 +78,7 @@ class _Entry:
         listener: Number of the connection that listens; an earlier one ends.
         quiet_since_s: Since when nobody has listened.
         waiting: Commands without an answer.
+        ended: What is said of a lab that could not be built, whoever comes to listen.
     """
 
     spec: Spec
@@ -89,6 +90,7 @@ class _Entry:
     listener: int = 0
     quiet_since_s: float | None = field(default_factory=time.monotonic)
     waiting: int = 0
+    ended: str | None = None
 
 
 class Pool:
@@ -215,6 +217,8 @@ class Pool:
         entry.quiet_since_s = None
         entry.events.clear()
         entry.wake.set()
+        if entry.ended is not None:
+            yield "trouble", entry.ended
         if not entry.worker.ready:
             yield "torch", '{"state":"loading"}'
         entry.worker.send(("listen", id, True))
@@ -257,6 +261,7 @@ class Pool:
 
     def _send_open(self, id: str) -> None:
         entry = self._labs[id]
+        entry.ended = None
         assert self._loop is not None
         ticket = next(self._tickets)
         future: asyncio.Future[tuple[int, str]] = self._loop.create_future()
@@ -273,7 +278,13 @@ class Pool:
         status, data = done.result()
         if status != 200:
             said = json.loads(data)["error"]["text"]
-            self.deliver(id, "trouble", "", strict_json({"said": said, "fatal": True}))
+            self._end(id, said)
+
+    def _end(self, id: str, said: object) -> None:
+        """Say that there is no lab of that name, now and to whoever comes to listen later."""
+        ended = strict_json({"said": said, "fatal": True})
+        self._labs[id].ended = ended
+        self.deliver(id, "trouble", "", ended)
 
     # What comes from the processes
 
@@ -349,7 +360,7 @@ class Pool:
         if self._failures >= _MOST_FAILURES:  # it never got as far as a network: another would not either
             for id in worker.labs:
                 said = RefusedError("no_engine").to_dict()["error"]["text"]  # type: ignore[index]
-                self.deliver(id, "trouble", "", strict_json({"said": said, "fatal": True}))
+                self._end(id, said)
             return
         fresh = self._worker(leads=True)  # whoever compiled may be the one that was lost
         self._workers[self._workers.index(worker)] = fresh
