@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from headwater.store import Writer
-from headwater.store.columns import COURSE, PARAMETERS, SITES
+from headwater.store.columns import COURSE, PARAMETERS, SITES, Group
+from headwater.store.payloads import Table
 
 SITE_COUNT = 6
 
@@ -22,12 +23,12 @@ def grow(folder: Path, steps: int, pause_s: float = 0.0) -> None:
         sites = np.full((SITE_COUNT, len(SITES)), np.nan)
         sites[:, SITES.index("activation_grad_rms")] = 10.0 ** (np.arange(SITE_COUNT) - SITE_COUNT) * (1 + step / 1000)
         sites[:, SITES.index("activation_rms")] = 0.5
-        tables = {
+        tables: dict[Group, Table] = {
             "sites": sites,
             "parameters": np.full((1, len(PARAMETERS)), np.nan),
             "course": np.full((1, len(COURSE)), np.nan),
         }
-        writer.step(step, tables, loss=1.0 / (1 + step))  # type: ignore[arg-type]
+        writer.step(step, tables, loss=1.0 / (1 + step))
         time.sleep(pause_s)
     writer.close()
 

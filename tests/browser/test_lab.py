@@ -6,6 +6,7 @@ import math
 import os
 import re
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -39,10 +40,10 @@ def first_gradient(opened: Opened, slot: int = 0) -> float:
     return float(str(shown).replace("Infinity", "inf")) if shown is not None else math.nan
 
 
-def until(opened: Opened, holds: object, what: str, timeout_s: float = 15.0) -> None:
+def until(opened: Opened, holds: Callable[[], bool], what: str, timeout_s: float = 15.0) -> None:
     """Wait for something that Python can tell."""
     deadline = time.monotonic() + timeout_s
-    while not holds():  # type: ignore[operator]
+    while not holds():
         assert time.monotonic() < deadline, f"never: {what}"
         opened.page.wait_for_timeout(50)
 

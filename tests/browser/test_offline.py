@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ from headwater.store import Writer
 from headwater.store.columns import SITES
 from tests.browser.conftest import ARGUMENTS, Open, passed_over
 from tests.growing import grow
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Request, Route
 
 OPENS = """
 import json, socket, sys
@@ -73,12 +77,12 @@ def test_report_needs_none_of_the_requests_that_are_refused(visit: Open, report:
     opened = visit("about:blank", wait=False)
     refused: list[str] = []
 
-    def refuse(route: object, request: object) -> None:
-        if request.url == report:  # type: ignore[attr-defined]
-            route.continue_()  # type: ignore[attr-defined]
+    def refuse(route: Route, request: Request) -> None:
+        if request.url == report:
+            route.continue_()
             return
-        refused.append(request.url)  # type: ignore[attr-defined]
-        route.abort()  # type: ignore[attr-defined]
+        refused.append(request.url)
+        route.abort()
 
     opened.page.route("**/*", refuse)
     opened.page.goto(report)

@@ -1,5 +1,6 @@
 """What is seen of a fault by what it does, whatever the module that does it is called."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
@@ -153,8 +154,8 @@ def test_gates_that_begin_nearly_closed_are_by_design(bias: float) -> None:
     assert Run(lambda: Gated(bias)).check(0).verdict == "healthy"
 
 
-def warming_up(parameters: object) -> torch.optim.Optimizer:
-    return torch.optim.Adam(parameters, lr=0.0)  # type: ignore[arg-type]
+def warming_up(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    return torch.optim.Adam(parameters, lr=0.0)
 
 
 def test_a_single_step_of_a_warm_up_is_no_finding_and_a_training_without_steps_is() -> None:

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from headwater.lab.pool import Pool
-from headwater.lab.server import Setting, application, server
+from headwater.lab.server import Setting, application
 from headwater.server.address import listening
+from headwater.server.app import server
 from headwater.server.guard import Session
 
 
@@ -107,7 +108,7 @@ class Opened:
 def serving(processes: int = 1, host: str = "127.0.0.1", pool: Pool | None = None) -> Iterator[Client]:
     session, sock, pool = Session(), listening(None), pool or Pool(processes)
     port = sock.getsockname()[1]
-    running = server(application(session, Setting(host, port, None, "en"), pool))
+    running = server(application(session, Setting(host, port, None, "en"), pool), lifespan="on")
     thread = threading.Thread(target=running.run, kwargs={"sockets": [sock]}, daemon=True)
     thread.start()
     while not running.started:

@@ -4,7 +4,7 @@ import math
 import statistics
 
 from headwater.diagnosis.progress import progress
-from headwater.records import Cause, Flow, Message
+from headwater.records import Cause, Flow, Message, Training
 
 REPLACED = 1.0  # a step as large as the weights: not one of them is what it was
 DECAYING = 0.5  # of a step: beyond, the weights go to zero faster than anywhere else
@@ -21,7 +21,7 @@ def decay_share(flow: Flow) -> float | None:
     rate, decay = settings.get("lr"), settings.get("weight_decay")
     if training is None or not training.update_ratios() or not rate or not decay:
         return None
-    if _was_thrown(flow, float(rate) * float(decay)):
+    if _was_thrown(flow, training, float(rate) * float(decay)):
         return 0.0
     if flow.optimizer in ("Adam", "RMSprop", "Adagrad", "Adadelta"):
         return _coupled_share(flow, float(decay))
@@ -29,10 +29,10 @@ def decay_share(flow: Flow) -> float | None:
     return float(rate) * float(decay) * _momentum_gain(flow) / usual if usual else None
 
 
-def _was_thrown(flow: Flow, pull: float) -> bool:
+def _was_thrown(flow: Flow, training: Training, pull: float) -> bool:
     """Whether a step that decay had little part in threw the loss up, and replaced the weights as a whole."""
     course = progress(flow)
-    largest = max((ratio for ratio in flow.training.update_ratios() if math.isfinite(ratio)), default=0.0)  # type: ignore[union-attr]
+    largest = max((ratio for ratio in training.update_ratios() if math.isfinite(ratio)), default=0.0)
     return course is not None and course.flung and largest > REPLACED and pull < DECAYING * largest
 
 

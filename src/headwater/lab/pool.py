@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -205,7 +205,7 @@ class Pool:
         status, data = await self._ask(entry, ("do", id), command)
         return status, data
 
-    async def listen(self, id: str) -> AsyncIterator[tuple[str, str]]:
+    async def listen(self, id: str) -> AsyncGenerator[tuple[str, str], None]:
         """The events of a lab, from now on; a later listener takes the place of this one. ("", "") is a sign of life.
 
         Raises:
@@ -359,7 +359,7 @@ class Pool:
         self._failures = 0 if worker.ready else self._failures + 1
         if self._failures >= _MOST_FAILURES:  # it never got as far as a network: another would not either
             for id in worker.labs:
-                said = RefusedError("no_engine").to_dict()["error"]["text"]  # type: ignore[index]
+                said = RefusedError("no_engine").text
                 self._end(id, said)
             return
         fresh = self._worker(leads=True)  # whoever compiled may be the one that was lost

@@ -31,12 +31,15 @@ class RefusedError(InputError):
         key = self.message.id.removeprefix("lab.engine.refused.")
         return type(self), (key, self.message.values, self.control, self.status)
 
+    @property
+    def text(self) -> dict[str, str]:
+        """What is said, by language."""
+        both = said(self._sentence)
+        return {"en": both.en, "ko": both.ko}
+
     def to_dict(self) -> dict[str, object]:
         """The JSON form of the answer."""
-        text = said(self._sentence)
-        return {
-            "error": {"id": self.message.id, "text": {"en": text.en, "ko": text.ko}, "control": self.control},
-        }
+        return {"error": {"id": self.message.id, "text": self.text, "control": self.control}}
 
     def _sentence(self, words: Words) -> str:
         """The text with the control at fault called by its name."""

@@ -23,10 +23,10 @@ from headwater.lab.refusal import RefusedError
 from headwater.lab.spec import Spec
 from headwater.report.files import strict_json
 from headwater.server.address import require_packages
+from headwater.server.app import server
 from headwater.server.guard import HOSTS, TOKEN_HEADER, App, Guard, Session
 
 if TYPE_CHECKING:
-    import uvicorn
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -152,7 +152,7 @@ def application(session: Session, setting: Setting, pool: Pool | None = None) ->
                 async for name, data in listening:
                     yield _event(name, data)
             finally:
-                await listening.aclose()  # type: ignore[attr-defined]
+                await listening.aclose()
 
         return StreamingResponse(stream(), media_type="text/event-stream")
 
@@ -214,24 +214,7 @@ def serve(sock: socket.socket, session: Session, setting: Setting) -> None:
         session: Whose token opens the page.
         setting: How it is served.
     """
-    server(application(session, setting)).run(sockets=[sock])
-
-
-def server(app: App) -> uvicorn.Server:
-    """The server around an application: no log, which would hold addresses, and no WebSocket."""
-    import uvicorn
-
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            lifespan="on",
-            ws="none",
-            timeout_graceful_shutdown=1,
-        )
-    )
+    server(application(session, setting), lifespan="on").run(sockets=[sock])
 
 
 def _classroom(session: Session, setting: Setting) -> dict[str, str]:

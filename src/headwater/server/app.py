@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from headwater.i18n import LANGUAGES
 from headwater.i18n.catalog import catalog
@@ -94,8 +94,13 @@ def _load_what_a_run_needs() -> None:
         catalog(known)
 
 
-def server(app: App) -> uvicorn.Server:
-    """The server around an application: it keeps no log, which would hold addresses, and speaks no WebSocket."""
+def server(app: App, lifespan: Literal["on", "off"] = "off") -> uvicorn.Server:
+    """The server around an application: it keeps no log, which would hold addresses, and speaks no WebSocket.
+
+    Args:
+        app: What answers.
+        lifespan: Whether the application has something to do at its start and its end.
+    """
     import uvicorn
 
     return uvicorn.Server(
@@ -104,7 +109,7 @@ def server(app: App) -> uvicorn.Server:
             log_level="warning",
             access_log=False,
             server_header=False,
-            lifespan="off",
+            lifespan=lifespan,
             ws="none",
             timeout_graceful_shutdown=1,
         )
