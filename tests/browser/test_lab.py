@@ -7,6 +7,7 @@ import os
 import re
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,6 +16,9 @@ from headwater.lab.guides import GUIDES
 from headwater.lessons.registry import ORDER
 from tests.browser.conftest import Open, Opened
 from tests.browser.laboratory import Laboratory, laboratory
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Route
 
 LOG10_FIRST = """slot => {
   const all = [...document.querySelectorAll("#flow .arrives")].map(one => one.dataset.log10);
@@ -432,6 +436,27 @@ def test_goal_is_reached_by_what_the_student_sets_and_stands_on_the_answer_sheet
     assert "김하늘" in sheet
     assert "ReLU" in sheet
     assert not re.search(r"<script|https?://(?!www\.w3\.org)", sheet)
+
+
+def test_what_is_set_while_a_lab_opens_is_set_in_it(visit: Open, lab: Laboratory) -> None:
+    opened = visit(lab.url("lesson=vanishing"), wait=False)
+    page = opened.page
+    page.wait_for_selector("html[data-live]", timeout=60_000)
+    for _ in range(len(GUIDES["vanishing"].story)):
+        page.get_by_role("button", name="Next", exact=True).click()
+    page.locator(".question input").first.check()
+    held: list[Route] = []
+    page.route("**/api/lab/sessions", lambda route: held.append(route))  # the lab of the goal's page takes its time
+    page.locator(".dots button").last.click()
+    page.locator(".lesson-controls > summary").click()
+    page.select_option("#control-activation", "relu")
+    page.select_option("#control-init", "he")
+    until(opened, lambda: len(held) == 1, "the lab is asked for")
+    held.pop().continue_()
+    until(opened, lambda: first_gradient(opened) > -5, "it is built as it was set meanwhile")
+    page.wait_for_timeout(1500)
+    assert first_gradient(opened) > -5
+    assert page.input_value("#control-activation") == "relu"
 
 
 def test_goal_shows_choices_by_name_and_shares_as_percent(visit: Open, lab: Laboratory) -> None:

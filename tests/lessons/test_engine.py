@@ -78,7 +78,7 @@ def test_ctrl_c_ends_the_workers_at_once(tmp_path: Path) -> None:
         process.wait(timeout=30)
         assert time.perf_counter() - started < 10
     assert told.count("KeyboardInterrupt") == 1, "the workers leave the interrupt to their parent"
-    assert not [worker for worker in workers if is_running(worker)]
+    assert not still_running(workers)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
@@ -87,10 +87,7 @@ def test_workers_end_when_their_parent_is_gone(tmp_path: Path, number: signal.Si
     with sleepers(tmp_path) as (process, workers):
         process.send_signal(number)
         assert process.wait(timeout=10) == -number
-        until = time.perf_counter() + 10
-        while any(map(is_running, workers)) and time.perf_counter() < until:
-            time.sleep(0.05)
-    assert not [worker for worker in workers if is_running(worker)]
+    assert not still_running(workers)
 
 
 @contextmanager
@@ -111,6 +108,14 @@ def children(pid: int) -> list[int]:
     """Processes started by ``pid``."""
     listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True)
     return [int(line) for line in listed.stdout.split()]
+
+
+def still_running(pids: list[int], patience_s: float = 10.0) -> list[int]:
+    """Those that have not ended after a while: a process that its parent leaves behind takes a moment to notice."""
+    until = time.perf_counter() + patience_s
+    while (running := [pid for pid in pids if is_running(pid)]) and time.perf_counter() < until:
+        time.sleep(0.05)
+    return running
 
 
 def is_running(pid: int) -> bool:

@@ -29,9 +29,22 @@ export async function loadFacts(): Promise<void> {
   torchReady.value = facts.value.torch === "ready";
 }
 
-/** Begin a lab of one's own, or begin anew with another state. */
-export async function open(state: string | null, compared: string | null = null): Promise<void> {
-  const begun = await ask<{ id: string }>("/api/lab/sessions", state ? { state } : {});
+let opening: Promise<unknown> | null = null; // what is asked for meanwhile is meant for the lab that is to come
+
+/** Begin a lab of one's own, or begin anew with another state; says whether it came to that before yet another was asked for. */
+export async function open(state: string | null, compared: string | null = null): Promise<boolean> {
+  queued = {};
+  const own = (opening = ask<{ id: string }>("/api/lab/sessions", state ? { state } : {}));
+  let begun: { id: string };
+  try {
+    begun = await own;
+    if (opening !== own) {
+      end(begun.id);
+      return false;
+    }
+  } finally {
+    if (opening === own) opening = null;
+  }
   leave();
   session = begun.id;
   begunWith = state;
@@ -39,15 +52,18 @@ export async function open(state: string | null, compared: string | null = null)
   forget();
   listen();
   if (compared) await command("compare", { state: compared });
+  return session === begun.id;
 }
 
 /** A lab that nobody looks at need not be kept. */
 export function leave(): void {
   source?.close();
-  if (session) void fetch(`/api/lab/sessions/${session}`, { method: "DELETE", keepalive: true }).catch(() => undefined);
+  if (session) end(session);
   session = "";
   opened.value = false;
 }
+
+const end = (id: string): void => { void fetch(`/api/lab/sessions/${id}`, { method: "DELETE", keepalive: true }).catch(() => undefined); };
 
 function forget(): void {
   delete coming.a;
@@ -65,7 +81,7 @@ function forget(): void {
     landscape.value = null;
     lastChange.value = null;
     ghost.value = null;
-    draft.value = {};
+    draft.value = { ...queued };
     editing.value = "a";
   });
 }
@@ -177,14 +193,18 @@ const UNASKED = ["view", "goal"]; // by the page itself: what somebody has been 
 
 /** Tell the engine to do something; what it refuses is shown, and the lab stays as it is. */
 export async function command<T = null>(what: string, fields: Record<string, unknown> = {}): Promise<T | null> {
+  while (opening) await opening.catch(() => undefined);
   if (!session) return null;
+  const asked = session;
   try {
     const answer = await ask<{ lab: Lab; result: T | null }>(`/api/lab/sessions/${session}/commands`, { do: what, ...fields });
+    if (asked !== session || opening) return null; // of a lab that has been left
     lab.value = answer.lab;
     if (!answer.lab.slots.b) onlyA();
     if (!UNASKED.includes(what)) trouble.value = null;
     return answer.result;
   } catch (error) {
+    if (asked !== session || opening) return null;
     trouble.value = error instanceof Refused && error.said ? error.said : t(error instanceof Refused ? "lab.page.refused" : "view.no_server");
     return null;
   }
@@ -202,6 +222,7 @@ export function change(controls: Record<string, unknown>): void {
 
 async function work(): Promise<void> {
   while (Object.keys(queued).length) {
+    while (opening) await opening.catch(() => undefined);
     const [sent, slot] = [queued, editing.value];
     queued = {};
     const done = await command<{ kept: boolean; said: Said }>("change", { slot, controls: sent });

@@ -46,7 +46,9 @@ async function arrange(): Promise<void> {
     // A step that sets nothing shows what the step before it has set.
     const set = found.story.slice(0, page.value + 1).findLast((one) => one.state !== null);
     wantedViews.value = story.views;
-    if (story.state !== null || page.value === 0 || !lab.value) await open(set?.state ?? found.state, set?.compare_state ?? null);
+    if (story.state !== null || page.value === 0 || !lab.value) {
+      if (!(await open(set?.state ?? found.state, set?.compare_state ?? null))) return; // somebody has turned the page
+    }
     if (story.steps) await playTo(story.steps);
   } else if (kind === "goal") {
     const begun = progressOf(found.id).state;
@@ -143,7 +145,7 @@ function Experiment({ found }: { found: Guide }) {
   const run = async () => {
     setBusy(true);
     try {
-      await open(found.experiment.state ?? found.state, found.experiment.compare_state);
+      if (!(await open(found.experiment.state ?? found.state, found.experiment.compare_state))) return;
       wantedViews.value = found.experiment.views;
       await playTo(found.experiment.steps);
       setRan(true);
