@@ -32,6 +32,7 @@ ORDER = [
     "api",
     "demo",
     "lessons",
+    "sweeps",
     "lab",
     "cli",
 ]

@@ -2,9 +2,10 @@
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import redirect_stdout
 
-from headwater.cli.target import loaded
+from headwater.cli.target import loaded, loaded_function
 from headwater.records import Experiment
 
 
@@ -18,3 +19,10 @@ def experiment_of(target: str, folder: str) -> Experiment:
     os.chdir(folder)
     with redirect_stdout(sys.stderr):
         return loaded(target)
+
+
+def function_of(target: str, folder: str) -> Callable[..., Experiment]:
+    """The same for a function that takes arguments: it is not called."""
+    os.chdir(folder)
+    with redirect_stdout(sys.stderr):
+        return loaded_function(target)

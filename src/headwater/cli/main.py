@@ -29,6 +29,7 @@ COMMANDS = {
     "trace": "headwater.cli.trace",
     "watch": "headwater.cli.watch",
     "report": "headwater.cli.report",
+    "sweep": "headwater.cli.sweep",
     "lessons": "headwater.cli.lessons",
     "runs": "headwater.cli.runs",
     "why": "headwater.cli.why",

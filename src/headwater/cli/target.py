@@ -78,11 +78,27 @@ def running(target: str) -> Iterator[Experiment]:
 
 def loaded(target: str) -> Experiment:
     """The same for good, in a process that does nothing else; nothing is told."""
+    parsed, path, module = _loaded_module(target)
+    return _experiment_in(module, parsed, path)
+
+
+def loaded_function(target: str) -> Callable[..., Experiment]:
+    """The function that a target names, for good; it is not called.
+
+    Raises:
+        InputError: If there is no such thing, or its code fails while it is loaded.
+    """
+    parsed, path, module = _loaded_module(target)
+    function: Callable[..., Experiment] = _value_in(module, parsed, path)
+    return function
+
+
+def _loaded_module(target: str) -> tuple[Target, Path, ModuleType]:
     parsed, path = located(target)
     if not parsed.is_file:
-        return _experiment_in(load_module(parsed.location), parsed, path)
+        return parsed, path, load_module(parsed.location)
     sys.argv, sys.path[:] = [str(path)], [str(path.parent), *sys.path]
-    return _experiment_in(load_file(path, parsed.name), parsed, path)
+    return parsed, path, load_file(path, parsed.name)
 
 
 def located(target: str) -> tuple[Target, Path]:
@@ -100,11 +116,15 @@ def located(target: str) -> tuple[Target, Path]:
     return parsed, path
 
 
-def _experiment_in(module: ModuleType, target: Target, path: Path) -> Experiment:
+def _value_in(module: ModuleType, target: Target, path: Path) -> Any:
     try:
-        value = getattr(module, target.name)
+        return getattr(module, target.name)
     except AttributeError:
         raise InputError(advice.no_such_name(target.location, target.name, vars(module), path)) from None
+
+
+def _experiment_in(module: ModuleType, target: Target, path: Path) -> Experiment:
+    value = _value_in(module, target, path)
     if isinstance(value, Experiment):
         return value
     if advice.is_model(value) or isinstance(value, type) or not callable(value):
