@@ -12,6 +12,7 @@ ORDER = [
     "i18n",
     "theory",
     "processes",
+    "cluster",
     "store",
     "kernels",
     "probes",

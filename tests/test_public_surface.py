@@ -31,6 +31,7 @@ PUBLIC = {
     "predict",
     "prescribe",
     "prove",
+    "sweep",
     "trace",
     "watch",
 }

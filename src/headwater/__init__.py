@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from headwater.report import Prediction as Prediction
     from headwater.report import Report as Report
     from headwater.report import Trace as Trace
+    from headwater.sweeps import sweep as sweep
     from headwater.watching import watch as watch
 
 __version__ = "0.1.0"
@@ -57,6 +58,7 @@ _HOMES = {
     "predict": "headwater.api",
     "prescribe": "headwater.api",
     "prove": "headwater.api",
+    "sweep": "headwater.sweeps",
     "trace": "headwater.api",
     "watch": "headwater.watching",
 }
@@ -85,6 +87,7 @@ __all__ = [
     "predict",
     "prescribe",
     "prove",
+    "sweep",
     "trace",
     "watch",
 ]

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.modules.loss import _Loss
 
 from headwater.asserting import Limits, reason_to_fail
+from headwater.cluster import Engine
 from headwater.curing import Wish, cured, has_healed, needs_training, untreated
 from headwater.intervening import intervene as _intervene
 from headwater.judging import diagnosed, run_info
@@ -344,6 +345,8 @@ def prove(
     jobs: int | None = 1,
     source: Callable[[], Experiment] | None = None,
     journal: str | os.PathLike[str] | None = None,
+    engine: Engine = "local",
+    address: str | None = None,
 ) -> Proof:
     """Train original and repaired side by side over seeds, with a placebo and a random remedy as controls.
 
@@ -365,6 +368,10 @@ def prove(
         source: Makes the experiment in another process; by default it travels by pickle.
         journal: A file, or a folder for one, that keeps finished runs until the proof is done; a call that finds its
             own goes on with it.
+        engine: ``"local"`` for processes here, ``"ray"`` for the workers of a Ray cluster, one per processor; a run
+            that is lost with its node is made again.
+        address: Of the cluster, ``HOST:PORT`` or ``"auto"``; by default what ``RAY_ADDRESS`` names, else one that is
+            started here and ends with the proof.
 
     Raises:
         InputError: If a remedy is unknown or not applicable, or the experiment lacks a part.
@@ -383,6 +390,8 @@ def prove(
         jobs=jobs,
         source=source,
         journal=journal,
+        engine=engine,
+        address=address,
     )
 
 

@@ -5,11 +5,40 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from headwater.records import Experiment
+
+X = torch.linspace(-1, 1, 64)[:, None]
+
+
+def _model() -> nn.Module:
+    return nn.Sequential(nn.Linear(1, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 1))
+
+
+def _batches() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    rows = torch.randperm(64)
+    return [(X[part], X[part] ** 2) for part in rows.split(16)]
+
+
+def _loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    return nn.functional.mse_loss(model(batch[0]), batch[1])
+
+
+def _optimizer(parameters: Any) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, lr=0.05)
+
+
+def _validation() -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [(X, X**2)]
+
+
+def provable() -> Experiment:
+    """Of functions that travel by pickle."""
+    return Experiment(_model, _batches, _loss, _optimizer, _validation)
 
 
 def small(slope: float = 1.0, rate: float = 0.1) -> Experiment:

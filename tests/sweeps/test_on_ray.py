@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from headwater.api import prove
 from headwater.records import InputError
-from headwater.sweeps.sweep import swept
+from headwater.sweeps.sweeping import swept
 from headwater.sweeps.trial import Task, run_job
 from tests.sweeps import experiments
+from tests.sweeps.experiments import provable
 from tests.sweeps.test_sweep import Gives, spec
 
 ray = pytest.importorskip("ray")
@@ -58,6 +60,20 @@ def test_a_training_that_ends_its_worker_is_told_and_the_others_are_made(cluster
     found = swept(spec(), Gives("ends_off_driver"), runs=tmp_path, engine="ray", address=cluster.address)
     assert [bool(trial.failure) for trial in found.trials] == [False, True, False]
     assert "died 3 times" in found.trials[1].failure
+
+
+def test_a_proof_gives_the_same_numbers_as_here(cluster: Any) -> None:
+    cluster.add_node(**NODE)
+    cluster.wait_for_nodes()
+    experiment = provable()
+    here = prove(experiment, ["init.he"], seeds=3, steps=5, rates=(1.0,))
+    there = prove(experiment, ["init.he"], seeds=3, steps=5, rates=(1.0,), engine="ray", address=cluster.address)
+    assert [(arm.name, arm.metrics, arm.losses) for arm in there.arms] == [
+        (arm.name, arm.metrics, arm.losses) for arm in here.arms
+    ]
+    assert there.verdict == here.verdict
+    assert there.processes == 2, "the cluster made the runs"
+    assert not [note.id for note in there.notes if note.id.startswith("proof.note_")]
 
 
 def test_an_address_that_nobody_answers_at_is_told_soon(tmp_path: Path) -> None:

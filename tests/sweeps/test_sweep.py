@@ -16,7 +16,7 @@ import pytest
 
 from headwater.records import InputError
 from headwater.sweeps.spec import SweepSpec, spec_of
-from headwater.sweeps.sweep import swept
+from headwater.sweeps.sweeping import swept
 from headwater.sweeps.trial import Task, run_job
 from tests.helpers import ROOT
 from tests.sweeps import experiments

@@ -44,6 +44,21 @@ class ProofOptions:
     resume: bool
 
 
+def engine_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """``--engine`` and ``--address``: who makes the trainings."""
+    address = click.option(
+        "--address", help="Of a Ray cluster, HOST:PORT or auto; without it one is started here and ended."
+    )
+    engine = click.option(
+        "--engine",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        show_default=True,
+        help="Processes of this machine, or the workers of a Ray cluster.",
+    )
+    return engine(address(command))
+
+
 def proof_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """``--seeds``, ``--steps``, ``--jobs`` and ``--resume``, as ``prove`` and ``fix`` take them: ``proof`` in one."""
 

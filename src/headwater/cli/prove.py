@@ -13,6 +13,7 @@ from headwater.cli.exit_codes import PROOF_EXIT_CODES, ExitCode
 from headwater.cli.keeping import journal_file
 from headwater.cli.options import (
     ProofOptions,
+    engine_options,
     html_option,
     json_option,
     language_option,
@@ -23,6 +24,7 @@ from headwater.cli.progress import progress_on_stderr
 from headwater.cli.saving import save_page
 from headwater.cli.stdout import users_output_on_stderr, writing_report
 from headwater.cli.target import running
+from headwater.cluster import Engine
 from headwater.i18n import text, use_language
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 @click.argument("target")
 @click.argument("remedies", nargs=-1, required=True, metavar="REMEDY...")
 @proof_options
+@engine_options
 @json_option
 @html_option("Write the proof to FILE too, as one HTML page that needs no network.")
 @language_option
@@ -44,6 +47,8 @@ def prove(
     target: str,
     remedies: tuple[str, ...],
     proof: ProofOptions,
+    engine: Engine,
+    address: str | None,
     as_json: bool,
     html: Path | None,
     language: str | None,
@@ -66,7 +71,7 @@ def prove(
     130 interrupted: what was finished is shown and kept for --resume.
     """
     with use_language(language):
-        report, stopped = _proved(target, remedies, proof)
+        report, stopped = _proved(target, remedies, proof, engine, address)
         if report is not None:
             if html is not None:
                 save_page(report, html, language)
@@ -80,7 +85,9 @@ def prove(
     context.exit(PROOF_EXIT_CODES[report.proof.verdict])
 
 
-def _proved(target: str, remedies: tuple[str, ...], options: ProofOptions) -> "tuple[ProofReport | None, bool]":
+def _proved(
+    target: str, remedies: tuple[str, ...], options: ProofOptions, engine: Engine, address: str | None
+) -> "tuple[ProofReport | None, bool]":
     """The proof, and whether it was interrupted; ``None`` where it was before two seeds were done."""
     started = time.perf_counter()
     seeds, steps = options.seeds, options.steps
@@ -94,7 +101,16 @@ def _proved(target: str, remedies: tuple[str, ...], options: ProofOptions) -> "t
         try:
             with progress_on_stderr() as progress:
                 proof = api.prove(
-                    experiment, remedies, seeds, steps, progress, jobs=options.jobs, source=source, journal=journal
+                    experiment,
+                    remedies,
+                    seeds,
+                    steps,
+                    progress,
+                    jobs=options.jobs,
+                    source=source,
+                    journal=journal,
+                    engine=engine,
+                    address=address,
                 )
         except Interrupted as interrupted:
             found: Proof | None = interrupted.found

@@ -8,18 +8,18 @@ import click
 
 from headwater.cli.again import function_of
 from headwater.cli.exit_codes import ExitCode
-from headwater.cli.options import html_option, json_option, language_option, traceback_option
+from headwater.cli.options import engine_options, html_option, json_option, language_option, traceback_option
 from headwater.cli.progress import progress_on_stderr
 from headwater.cli.saving import save_page
 from headwater.cli.stdout import users_output_on_stderr, writing_report
+from headwater.cluster import Engine
 from headwater.i18n import text, use_language
 
 
 @click.command()
 @click.argument("spec", type=click.Path(path_type=Path), metavar="SPEC.toml")
-@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="What trains.")
+@engine_options
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes of the local engine; one per processor by default.")
-@click.option("--address", help="Of a Ray cluster, HOST:PORT or auto; without it one is started here and ended.")
 @click.option(
     "--runs",
     type=click.Path(path_type=Path),
@@ -35,7 +35,7 @@ from headwater.i18n import text, use_language
 def sweep(
     context: click.Context,
     spec: Path,
-    engine: str,
+    engine: Engine,
     jobs: int | None,
     address: str | None,
     runs: Path,
@@ -71,7 +71,7 @@ def sweep(
         with users_output_on_stderr():
             from headwater.report.sweep import SweepReport
             from headwater.sweeps.spec import PLAIN_NETWORK, read_spec
-            from headwater.sweeps.sweep import Interrupted, swept
+            from headwater.sweeps.sweeping import Interrupted, swept
 
             read, stopped = read_spec(spec), False
             own = read.experiment != PLAIN_NETWORK
@@ -83,7 +83,7 @@ def sweep(
                         read,
                         source,
                         runs=os.path.join(folder, runs),
-                        engine=engine,  # type: ignore[arg-type]
+                        engine=engine,
                         jobs=jobs,
                         address=address,
                         progress=progress,

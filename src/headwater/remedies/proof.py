@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 from scipy import special
 
+from headwater.cluster import Engine
 from headwater.records import Arm, Cost, Experiment, InputError, Message, Proof, Tuned
 from headwater.records.proof import ArmName, ProofVerdict
 from headwater.remedies.bench import Bench, Run
@@ -102,6 +103,8 @@ def prove(
     source: Source | None = None,
     journal: str | os.PathLike[str] | None = None,
     separate: bool = False,
+    engine: Engine = "local",
+    address: str | None = None,
 ) -> Proof:
     """Train the original and the repaired network side by side over seeds, with a placebo and a random remedy.
 
@@ -123,6 +126,8 @@ def prove(
         journal: A file, or a folder for one, that keeps finished runs until the proof is done; a proof that finds its
             own goes on with it.
         separate: Whether the metric must be of data that nothing was chosen by.
+        engine: ``local`` for processes here, ``ray`` for the workers of a cluster.
+        address: Of a Ray cluster.
 
     Raises:
         InputError: If a remedy is unknown or not applicable, or the experiment lacks a part.
@@ -134,7 +139,7 @@ def prove(
         raise InputError(f"steps must be a whole number of at least 1, got {steps!r}.")
     grid = (1.0,) if set_the_rate(names) else checked_rates(rates, experiment, chosen[0])
     design = Design(names, chosen, steps, grid, stop_early)
-    with running(experiment, kind_of(experiment, separate), chosen[0], jobs, source) as runner:
+    with running(experiment, kind_of(experiment, separate), chosen[0], jobs, source, engine, address) as runner:
         runner.journal = Journal(journal, _about(runner, design, separate))
         proof = prove_with(runner, design, progress, separate)
         runner.journal.done()

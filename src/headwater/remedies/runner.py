@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
+from typing import get_args
 
 import torch
 
+from headwater.cluster import Engine, RayWorkers, ray_workers
 from headwater.probes.preserve import random_states, restore_random_states
 from headwater.processes import Workers, processors, workers
 from headwater.records import Experiment, InputError, Message
@@ -45,7 +47,7 @@ class Runner:
         self.notes: list[Message] = []
         self.processes = 1
         self.journal = Journal(None, {})
-        self._pool: Workers | None = None
+        self._pool: Workers | RayWorkers | None = None
         self._progress: Callable[[int], None] = lambda steps: None
 
     def telling(self, progress: Callable[[int], None]) -> None:
@@ -79,7 +81,7 @@ class Runner:
         for run in sorted(left, key=lambda run: run.seed):  # the batches of one seed are kept, not those of several
             yield run, self._here(run)
 
-    def _elsewhere(self, pool: Workers, runs: list[Run]) -> Iterator[tuple[Run, Trial]]:
+    def _elsewhere(self, pool: Workers | RayWorkers, runs: list[Run]) -> Iterator[tuple[Run, Trial]]:
         waiting: dict[Future[Trial | None], Run] = {pool.submit(_run, run): run for run in runs}
         while waiting:
             for future in wait(waiting, return_when=FIRST_COMPLETED).done:
@@ -107,7 +109,7 @@ class Runner:
         self._pool, self.processes = None, 1
         self.notes.append(why)
 
-    def start(self, pool: Workers, processes: int, seed: int) -> None:
+    def start(self, pool: Workers | RayWorkers, processes: int, seed: int) -> None:
         """Ask the processes what the experiment gives there; use them if it is the same as here."""
         try:
             marks = [pool.submit(_mark, seed) for _ in range(processes)]
@@ -123,7 +125,13 @@ class Runner:
 
 @contextmanager
 def running(
-    experiment: Experiment, held_out: HeldOutKind, seed: int, jobs: int | None, source: Source | None
+    experiment: Experiment,
+    held_out: HeldOutKind,
+    seed: int,
+    jobs: int | None,
+    source: Source | None,
+    engine: Engine = "local",
+    address: str | None = None,
 ) -> Iterator[Runner]:
     """A runner that is there until the block ends; random states are as before afterwards.
 
@@ -133,16 +141,24 @@ def running(
         seed: Under which it is found out what the experiment is.
         jobs: How many processes; ``None`` for one per processor.
         source: Makes the experiment in another process; by default it travels by pickle.
+        engine: ``local`` for processes here, ``ray`` for the workers of a cluster.
+        address: Of a Ray cluster.
 
     Raises:
-        InputError: If the experiment lacks a part, or ``jobs`` is no such number.
+        InputError: If the experiment lacks a part, ``jobs`` is no such number, or the cluster cannot be reached.
     """
+    if engine not in get_args(Engine):
+        raise InputError(f'engine is "local" or "ray", got {engine!r}.')
+    if engine == "local" and address is not None:
+        raise InputError('address names a Ray cluster: engine="ray" goes with it.')
     if jobs is not None and (not isinstance(jobs, int) or jobs < 1):
         raise InputError(f"jobs counts processes: a whole number from 1, got {jobs!r}.")
     outside = random_states()
     try:
         bench, same = Bench(experiment, held_out), identity(experiment, seed)
         jobs = jobs or processors()
+        if engine == "ray":
+            jobs = max(jobs, 2)  # how many there are, the cluster says
         made_by = _travelling(experiment, source) if jobs > 1 else None
         several = made_by is not None and same.repeatable
         most = max(torch.get_num_threads() // (jobs if several else 1), 1)
@@ -153,7 +169,10 @@ def running(
         if same.one_object or not same.weights_vary:
             runner.notes.append(Message("proof.note_same_model"))
         with computing_with(threads), ExitStack() as stack:
-            if several:
+            if several and engine == "ray":
+                cluster = stack.enter_context(ray_workers(_prepare, (made_by, held_out, threads), address))
+                runner.start(cluster, cluster.processors, seed)
+            elif several:
                 pool = stack.enter_context(workers(jobs, _prepare, (made_by, held_out, threads)))
                 runner.start(pool, jobs, seed)
             yield runner

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pickle
-import socket
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
+from headwater.cluster import cluster
 from headwater.records import InputError
 from headwater.records.sweep import SweepTrial
 from headwater.sweeps import local
@@ -16,7 +15,6 @@ from headwater.sweeps.local import LIVES, LOST, Result
 from headwater.sweeps.spec import Job
 from headwater.sweeps.trial import Task, failed
 
-_PATIENCE_S = 5.0
 _AHEAD = 2  # trainings handed over per processor, so that none waits for this process
 
 
@@ -53,25 +51,6 @@ def on_ray(task: Task, jobs: Sequence[Job], address: str | None = None) -> Itera
                 yield job, trial
 
 
-@contextmanager
-def cluster(address: str | None) -> Iterator[Any]:
-    """Ray, connected until the block ends; a cluster that was connected to before stays so."""
-    ray = _ray()
-    if ray.is_initialized():
-        yield ray
-        return
-    _check_reachable(address)
-    started_here = {} if address else {"include_dashboard": False}
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **started_here)
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise InputError(_unreachable(address, str(error).splitlines()[0] if str(error) else "")) from error
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
 _begun_with = b""
 
 
@@ -93,29 +72,3 @@ def _result(ray: Any, reference: Any) -> SweepTrial | None:
     except ray.exceptions.RayError:
         return None
     return trial
-
-
-def _ray() -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise InputError('engine "ray" needs Ray: pip install "headwater[ray]".') from error
-    return ray
-
-
-def _check_reachable(address: str | None) -> None:
-    """Ray itself waits for half a minute and longer."""
-    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_S).close()
-    except (OSError, OverflowError) as error:
-        raise InputError(_unreachable(address, getattr(error, "strerror", None) or str(error))) from error
-
-
-def _unreachable(address: str | None, why: str) -> str:
-    return (
-        f"no Ray cluster answers at {address or 'RAY_ADDRESS'} ({why}): start one with `ray start --head` and give the "
-        "address it prints, or leave --address out for one on this machine."
-    )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
+from headwater.cluster import Engine
 from headwater.processes import processors
 from headwater.records import Experiment, InputError, Message
 from headwater.records.message import Value
@@ -22,7 +24,6 @@ from headwater.sweeps.network import plain_network
 from headwater.sweeps.spec import Job, SweepSpec, unknown
 from headwater.sweeps.trial import Function, Task, check_function
 
-Engine = Literal["local", "ray"]
 Progress = Callable[[str, int, int], None]
 Source = Callable[[], Function]
 
@@ -48,7 +49,7 @@ def swept(
     spec: SweepSpec,
     source: Source | None = None,
     *,
-    runs: str | Path = "runs",
+    runs: str | os.PathLike[str] = "runs",
     engine: Engine = "local",
     jobs: int | None = None,
     address: str | None = None,
