@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import socket
 from collections.abc import Callable, Iterator
@@ -104,7 +105,7 @@ def cluster(address: str | None) -> Iterator[Any]:
     _check_reachable(address)
     started_here = {} if address else {"include_dashboard": False}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", **started_here)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **started_here)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         raise InputError(_unreachable(address, str(error).splitlines()[0] if str(error) else "")) from error
     try:
