@@ -4,8 +4,8 @@
 
 A training is the plain network of depth 20 and width 64 for 400 steps. ``seconds`` is from the call to the last result,
 the start of the workers included (``start_s``, taken from a sweep of one training of one step per worker);
-``speedup`` is of what is left without it. ``overhead_ms`` is what the collecting process itself takes to write down each
-training.
+``speedup`` is of what is left without it. ``overhead_ms`` is what the collecting process itself takes to write down
+each training.
 """
 
 from __future__ import annotations
