@@ -27,12 +27,11 @@ def small_cnn(
     dropout: float = 0.0,
     act: Callable[[], nn.Module] = nn.ReLU,
     width: int = 16,
-    still: bool = False,
 ) -> nn.Sequential:
     """Three convolutions and two linear layers."""
 
     def conv(a: int, b: int) -> list[nn.Module]:
-        normed = [nn.BatchNorm2d(b, momentum=0.0 if still else 0.1)] if norm else []
+        normed = [nn.BatchNorm2d(b)] if norm else []
         return [nn.Conv2d(a, b, 3, padding=1), *normed, act()]
 
     return nn.Sequential(
@@ -148,13 +147,17 @@ PROGRAMS = (
     mixed.but("rate-high", kinds.RATE_HIGH, optimizer=adam(0.5)),
     mixed_hard,
     pasted,
-    pasted.but("of-the-first", kinds.WRONG_PARAMETERS.at("8", "9", "11", "14"), optimizer=of_the_first(adamw(5e-3), 2)),
+    pasted.but(
+        "of-the-first",
+        kinds.WRONG_PARAMETERS.at("3", "4", "7", "8", "12", "15"),
+        optimizer=of_the_first(adamw(5e-3), 2),
+    ),
     holes,
-    holes.but("dead", kinds.DEAD_BY_BIAS.at("0", "1", "3", "4", "7", "8"), change=biased(-10.0, "0", "3", "6")),
+    holes.but("dead", kinds.DEAD_BY_BIAS.at("0", "1", "2", "3", "5", "6"), change=biased(-10.0, "0", "2", "5")),
     smooth,
     smooth.but("probabilities", kinds.SOFTMAX_TWICE, loss=smoothed_probabilities),
     agreeing,
-    agreeing.but("dropout", kinds.DROPOUT.at("10"), dropout=0.98),
+    agreeing.but("dropout", kinds.DROPOUT.at("11"), dropout=0.98),
     fixmatch,
     fixmatch.but("bytes", kinds.UNSCALED, task=lambda: tasks.half_known(data.image_bytes()), optimizer=sgd(0.05)),
     in_noise,

@@ -172,7 +172,7 @@ linear_hinge = healthy("linear-hinge", 0.8, 0.1, network=straight, loss=hinge, o
 linear_ridge = healthy(
     "linear-ridge", 0.85, 0.4, network=straight, task=data.wine, inputs=13, outputs=3, loss=ridge, batch_size=142
 )
-textbook = healthy("textbook", 0.8, 0.1, network=perceptron, loss=squares, optimizer=sgd(1.0, momentum=0.5), steps=400)
+textbook = healthy("textbook", 0.8, 0.1, network=perceptron, loss=squares, optimizer=sgd(0.3, momentum=0.5), steps=500)
 margins = healthy("margins", 0.8, 0.1, network=perceptron, act=nn.Softplus, loss=hinge, optimizer=adamw(1e-2))
 
 # Units that answer only where no data are.
@@ -186,7 +186,6 @@ PROGRAMS = (
     echo.but("rate-low", kinds.RATE_LOW, optimizer=adam(1e-7)),
     echo.but("thousands", kinds.UNSCALED, task=tasks.waves_in_thousands),
     cosines,
-    cosines.but("rate-high", kinds.RATE_HIGH, optimizer=sgd(100.0, momentum=0.9)),
     cosines_learnt,
     cosines_learnt.but("never-learnt", kinds.FROZEN.at("project"), learnt=False),
     radial,
@@ -194,7 +193,6 @@ PROGRAMS = (
     local,
     local.but("models-cut", kinds.DETACHED.at("models"), cut=True),
     products,
-    products.but("raw", kinds.UNSCALED, task=data.cancer_raw),
     linear_hinge,
     linear_ridge,
     textbook,

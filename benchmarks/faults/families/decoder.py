@@ -181,10 +181,14 @@ RATE = 5e-3
 COSINE = annealed(warmed(adamw(RATE, betas=(0.9, 0.95)), 20), 120)
 
 llama = healthy("llama", 0.5, 0.23)
-grouped = healthy("grouped-queries", 0.5, 0.23, kv_heads=1, qk_norm=True, tied=True, optimizer=adamw(RATE))
+grouped = healthy(
+    "grouped-queries", 0.5, 0.23, kv_heads=1, qk_norm=True, parallel=True, tied=True, optimizer=adamw(RATE)
+)
 bf16 = healthy("bfloat16", 0.5, 0.23, loss=in_bfloat16, optimizer=norm_clipped(adamw(RATE), 1.0))
 alibi = healthy("alibi-window", 0.5, 0.23, rope=False, window=4, dropout=0.1, optimizer=COSINE)
-capped = healthy("capped", 0.6, 0.37, capped=15.0, loss=with_z, optimizer=adamw(RATE, weight_decay=0.1), **DEPTHS)
+capped = healthy(
+    "capped", 0.6, 0.37, capped=15.0, gated=False, loss=with_z, optimizer=adamw(RATE, weight_decay=0.1), **DEPTHS
+)
 by_sign = healthy("by-sign", 0.6, 0.37, layers=3, qk_norm=True, optimizer=lion(1e-3, weight_decay=0.1), **DEPTHS)
 
 PROGRAMS = (

@@ -170,14 +170,14 @@ healthy = healthy_of(
     metric=found,
     optimizer=adam(3e-3),
     batch_size=48,
-    steps=200,
+    steps=120,
 )
 
 regressed = healthy("regressed", 0.3, 0.1)
 diou = healthy("by-overlap", 0.3, 0.1, loss=by_overlap, norm=group_norm, act=nn.LeakyReLU, optimizer=adamw(3e-3))
-free = healthy("unsquashed", 0.3, 0.1, squashed=False, dropout=0.1, optimizer=sgd(0.03, momentum=0.9), steps=250)
+free = healthy("unsquashed", 0.3, 0.1, squashed=False, dropout=0.1, optimizer=sgd(0.03, momentum=0.9), steps=200)
 cells = healthy("cells", 0.3, 0.1, network=Cells, loss=smooth_l1, optimizer=norm_clipped(adam(5e-3), 1.0))
-heat = healthy("heat", 0.3, 0.1, network=Heat, optimizer=annealed(adam(1e-2), 200))
+heat = healthy("heat", 0.3, 0.1, network=Heat, optimizer=annealed(adam(1e-2), 120))
 heat_focal = healthy("heat-focal", 0.3, 0.1, network=Heat, loss=focal, width=12, optimizer=adamw(5e-3))
 
 # An unhappy unit: squared errors summed in sub-pixels drown the names, and each step is far too long.

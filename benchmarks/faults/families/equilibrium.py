@@ -80,12 +80,12 @@ class Shrinkage(nn.Module):
 class Tied(nn.Module):
     """The same transformer layer several times (Dehghani et al. 2019), each time told which time it is."""
 
-    def __init__(self, dim=32, rounds=4, norm_first=True, cut=False):
+    def __init__(self, dim=32, rounds=3, cut=False):
         super().__init__()
         self.embed = nn.Linear(4, dim)
         self.place = nn.Parameter(torch.randn(16, dim) * 0.1)
         self.moment = nn.Parameter(torch.randn(rounds, 1, dim) * 0.1)
-        self.layer = nn.TransformerEncoderLayer(dim, 4, 2 * dim, 0.0, "gelu", batch_first=True, norm_first=norm_first)
+        self.layer = nn.TransformerEncoderLayer(dim, 4, 2 * dim, 0.0, "gelu", batch_first=True, norm_first=True)
         self.out = nn.Linear(dim, 10)
         self.cut = cut
 
@@ -167,7 +167,7 @@ unrolled = healthy(
 )
 shrinkage = healthy("shrinkage", 0.3, 0.0, optimizer=adam(5e-3), steps=300, batch_size=128, **CODES)
 untied = healthy("shrinkage-untied", 0.3, 0.0, tied=False, threshold=0.05, optimizer=rmsprop(2e-3), steps=300, **CODES)
-tied = healthy("tied", 0.8, 0.1, network=Tied, task=data.patches, optimizer=warmed(adamw(4e-3), 20))
+tied = healthy("tied", 0.8, 0.1, network=Tied, task=data.patches, optimizer=warmed(adamw(6e-3), 20), batch_size=48)
 halting = healthy("halting", 0.88, 0.63, optimizer=adam(5e-3), **TUMOURS)
 descent = healthy("inner-descent", 0.6, 0.0, optimizer=adam(1e-2), steps=250, **FRIEDMAN)
 hopfield = healthy("memory", 0.8, 0.1, network=Hopfield, optimizer=adamw(1e-2), steps=200)
@@ -192,5 +192,5 @@ PROGRAMS = (
     descent,
     descent.but("energy-frozen", kinds.FROZEN.at("energy*", "total"), change=frozen("energy", "total")),
     hopfield,
-    hopfield.but("out-only", kinds.WRONG_PARAMETERS.at("query"), optimizer=of_the_last(adamw(1e-2), 1)),
+    hopfield.but("out-only", kinds.WRONG_PARAMETERS.at("query"), optimizer=of_the_last(adamw(1e-2), 2)),
 )

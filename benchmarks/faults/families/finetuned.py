@@ -139,14 +139,14 @@ def by_depth(make: Callable[..., torch.optim.Optimizer], lr: float, decay: float
     return made
 
 
-healthy = healthy_of("finetuned", network=Tuned, task=data.high_digits, optimizer=adam(3e-3), steps=150, batch_size=48)
+healthy = healthy_of("finetuned", network=Tuned, task=data.high_digits, optimizer=adam(3e-3), steps=100, batch_size=48)
 
 whole = healthy("whole", 0.8, 0.2, optimizer=warmed(adamw(2e-3), 20))
 depths = healthy("rates-by-depth", 0.8, 0.2, kind="convolved", optimizer=by_depth(torch.optim.SGD, 0.1, momentum=0.9))
-biases = healthy("biases", 0.8, 0.2, tune="biases", optimizer=adam(1e-2))
+biases = healthy("biases", 0.8, 0.2, tune="biases", optimizer=adam(1e-2), steps=180)
 norms = healthy("norms", 0.8, 0.2, kind="convolved", tune="norms", deep_head=True, optimizer=adam(1e-2))
-last = healthy("last-layer", 0.8, 0.2, tune="last", optimizer=annealed(adamw(5e-3), 150))
-prompted = healthy("prompted", 0.8, 0.2, tune="nothing", prompt=8, deep_head=True, optimizer=adam(1e-2), steps=200)
+last = healthy("last-layer", 0.8, 0.2, tune="last", optimizer=annealed(adamw(5e-3), 100))
+prompted = healthy("prompted", 0.8, 0.2, tune="nothing", prompt=8, deep_head=True, optimizer=adam(1e-2), steps=150)
 side = healthy("side", 0.8, 0.2, tune="nothing", side=32, optimizer=norm_clipped(adam(5e-3), 1.0))
 probe = healthy("probe", 0.8, 0.2, kind="convolved", tune="nothing", still=True, optimizer=sgd(0.3, momentum=0.9))
 

@@ -12,11 +12,12 @@ import torch.nn as nn
 import torch.nn.functional as F
 import torch.optim as optim
 
-from benchmarks.faults import data, kinds
+from benchmarks.faults import data, kinds, tasks_third
 from benchmarks.faults import tasks_fourth as tasks
 from benchmarks.faults.build import (
     binary_accuracy,
     binary_cross_entropy,
+    constant,
     explained,
     forgetful,
     probability_accuracy,
@@ -104,7 +105,7 @@ class SimpleRNN(nn.Module):
 
 
 class BinaryNet(nn.Module):
-    def __init__(self, sigmoid=True, relu_before=False, bn=False, momentum=0.1, width=16):
+    def __init__(self, sigmoid=True, bn=False, momentum=0.1, width=16):
         super().__init__()
         self.layer_1 = nn.Linear(30, width)
         self.layer_2 = nn.Linear(width, width)
@@ -112,14 +113,12 @@ class BinaryNet(nn.Module):
         self.relu = nn.ReLU()
         self.batchnorm1 = nn.BatchNorm1d(width, momentum=momentum) if bn else nn.Identity()
         self.batchnorm2 = nn.BatchNorm1d(width, momentum=momentum) if bn else nn.Identity()
-        self.sigmoid, self.relu_before = sigmoid, relu_before
+        self.sigmoid = sigmoid
 
     def forward(self, inputs):
         x = self.batchnorm1(self.relu(self.layer_1(inputs)))
         x = self.batchnorm2(self.relu(self.layer_2(x)))
         x = self.layer_out(x)
-        if self.relu_before:
-            x = self.relu(x)
         return torch.sigmoid(x) if self.sigmoid else x
 
 
@@ -207,25 +206,32 @@ diabetes = healthy(
 
 # Logits below 0 are cut off, and with them what would have lifted the right one.
 RELU_LAST = Fault(("loss_activation_mismatch", "dead_units", "underfitting"), ("loss_mismatch", "dead_relu"))
+# The loss of logarithms, of what is none: it has no floor, and logits run away.
+NLL = Fault(
+    ("loss_activation_mismatch", "exploding", "nonfinite", "overflow", "lr_too_high", "underfitting"),
+    ("loss_mismatch", "learning_rate_high", "numeric_overflow"),
+)
 
 PROGRAMS = (
     tutorial,
     tutorial.but("relu-last", RELU_LAST, relu_last=True),
     tutorial.but("no-features", kinds.DETACHED.at("conv1", "conv2"), nograd_features=True),
+    tutorial.but("nll-of-logits", NLL, log_softmax=False),
     tutorial_adam,
     tutorial_adam.but("dropout-last", kinds.DROPOUT.at("dropout"), dropout_last=0.95),
     tutorial_adam.but("rate-tenth", kinds.RATE_HIGH, optimizer=adam(0.3)),
     one_hot,
     wine,
-    wine.but("softmax", kinds.SOFTMAX_TWICE, softmax_dim=1),
-    wine.but("raw", kinds.UNSCALED, task=data.wine_raw),
     wine_sgd,
+    wine_sgd.but("raw", kinds.UNSCALED, task=data.wine_raw),
     listed,
     listed.but("plain-list", kinds.WRONG_PARAMETERS, in_list=True),
+    listed.but("zeros", kinds.ZEROS.at("hidden*", "out"), draw=constant(0.0)),
     listed.but("bias-ten", kinds.DEAD_BY_BIAS.at("hidden*"), bias=-10.0),
     tumours,
-    tumours.but("relu-before-sigmoid", RELU_LAST, relu_before=True),
     tumours_bn,
+    tumours_bn.but("holes", kinds.NAN_IN_DATA, task=lambda: tasks_third.holes(data.cancer())),
+    tumours_bn.but("momentum", kinds.NORMALIZATION.at("batchnorm*"), momentum=1e-4),
     lstm,
     lstm.but("data-of-output", kinds.DETACHED.at("rnn"), detach_each=True),
     lstm.but("thousands", kinds.UNSCALED, task=tasks.waves_in_thousands),

@@ -169,14 +169,14 @@ class Separable(nn.Module):
         return self.fc(F.avg_pool2d(x, 2).flatten(1))
 
 
-healthy = healthy_of("mobile", network=MobileNet, task=data.images, optimizer=adam(3e-3), steps=80, batch_size=64)
+healthy = healthy_of("mobile", network=MobileNet, task=data.images, optimizer=adam(3e-3), steps=60, batch_size=64)
 
 v2 = healthy("v2", 0.8, 0.1)
 v3 = healthy("v3", 0.8, 0.1, act=nn.Hardswish, dropout=0.2, optimizer=adamw(5e-3, weight_decay=0.05))
-as_nothing = healthy("v2-blocks-as-nothing", 0.8, 0.1, zero_last=True, optimizer=annealed(sgd(0.1, momentum=0.9), 80))
+as_nothing = healthy("v2-blocks-as-nothing", 0.8, 0.1, zero_last=True, optimizer=annealed(sgd(0.1, momentum=0.9), 60))
 shuffled = healthy("shuffle", 0.8, 0.1, network=shuffle_net, optimizer=adam(5e-3))
 ghost = healthy("ghost", 0.8, 0.1, network=ghost_net, optimizer=nadam(3e-3))
-separable = healthy("separable", 0.8, 0.1, network=Separable, draw=he, optimizer=adam(3e-3), steps=150)
+separable = healthy("separable", 0.8, 0.1, network=Separable, draw=he, optimizer=adam(3e-3), steps=100)
 leaky = healthy(
     "separable-leaky",
     0.8,
@@ -192,6 +192,7 @@ PROGRAMS = (
     v2,
     v2.but("no-grad", kinds.DETACHED.at("features*"), no_grad=True),
     v2.but("probabilities", kinds.SOFTMAX_TWICE, probs=True),
+    v2.but("pairs", kinds.NORMALIZATION.at("features*"), batch_size=2),
     v3,
     v3.but("dropout", kinds.DROPOUT.at("classifier.0"), dropout=0.99),
     as_nothing,

@@ -168,7 +168,7 @@ def retrieved(model: Any, batches: Iterable[Any]) -> float:
     return float(torch.cat([(model(x, every).argmax(1) == y).float() for x, y in batches]).mean())
 
 
-healthy = healthy_of("multimodal", optimizer=adam(3e-3), steps=200, batch_size=64)
+healthy = healthy_of("multimodal", optimizer=adam(3e-3), steps=150, batch_size=64)
 ASKED: dict[str, Any] = {
     "network": Asked,
     "task": tasks.questions,
@@ -183,7 +183,7 @@ gated = healthy("gated", 0.75, 0.58, fuse="gate", act=F.gelu, optimizer=adamw(5e
 concat = healthy("beside", 0.75, 0.58, fuse="concat", dropout=0.1, optimizer=rmsprop(2e-3), **ASKED)
 bilinear = healthy("bilinear", 0.75, 0.58, fuse="bilinear", start=0.3, optimizer=nadam(3e-3), **ASKED)
 clip = healthy("captions", 0.7, 0.1, optimizer=adamw(3e-3, weight_decay=0.1), **CAPTIONS)
-siglip = healthy("captions-each", 0.7, 0.1, optimizer=annealed(adam(5e-3), 200), **(CAPTIONS | {"loss": each_pair}))
+siglip = healthy("captions-each", 0.7, 0.1, optimizer=annealed(adam(5e-3), 150), **(CAPTIONS | {"loss": each_pair}))
 added = healthy("added", 0.5, 0.0, optimizer=adam(5e-3), **SUMS)
 added_attended = healthy(
     "added-attended",
@@ -199,7 +199,7 @@ added_attended = healthy(
 PROGRAMS = (
     film,
     film.but("sigmoid-twice", kinds.WRONG_HEAD, sigmoid=True, metric=probability_accuracy),
-    film.but("questions-large", kinds.LARGE_WEIGHTS.at("say", "layers*", "question"), start=30.0),
+    film.but("questions-large", kinds.LARGE_WEIGHTS.at("say", "layers*", "question"), start=300.0),
     gated,
     gated.but("rate-high", kinds.RATE_HIGH, optimizer=adamw(1.0)),
     concat,
@@ -207,7 +207,6 @@ PROGRAMS = (
     bilinear,
     bilinear.but("picture-cut", kinds.DETACHED.at("layers*"), cut=True),
     clip,
-    clip.but("softmax-twice", kinds.SOFTMAX_TWICE, loss=softmaxed),
     clip.but("towers-cut", kinds.DETACHED.at("picture*", "words", "caption*"), words_cut=True),
     siglip,
     siglip.but("rate-low", kinds.RATE_LOW, optimizer=adam(1e-7)),

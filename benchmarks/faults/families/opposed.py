@@ -149,18 +149,17 @@ moments = healthy("moments", 0.6, 0.1, loss=correlation, act=nn.ELU, optimizer=a
 
 PROGRAMS = (
     signs,
-    signs.but("softmax", kinds.SOFTMAX_TWICE, softmax=True),
     signs.but("dropout", kinds.DROPOUT.at("body*"), dropout=0.97),
-    signs.but("bytes", kinds.UNSCALED, task=data.digit_bytes),
     worst,
     worst.but("rate-high", kinds.RATE_HIGH, optimizer=sgd(30.0, momentum=0.9)),
     worst.but(
         "first-layer", kinds.WRONG_PARAMETERS.at("body.3", "head"), optimizer=of_the_first(sgd(0.1, momentum=0.9), 2)
     ),
+    worst.but("bytes", kinds.UNSCALED, task=data.digit_bytes),
     smooth,
     smooth.but("dead", kinds.DEAD_BY_BIAS.at("body*"), change=biased(-15.0, "body.0", "body.3")),
     reverse,
-    reverse.but("cut", kinds.DETACHED.at("features*"), cut=True),
     moments,
+    moments.but("cut", kinds.DETACHED.at("features*"), cut=True),
     moments.but("rate-low", kinds.RATE_LOW, optimizer=adamw(1e-7)),
 )

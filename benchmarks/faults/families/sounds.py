@@ -150,14 +150,14 @@ class Conformer(nn.Module):
         return self.tell(x.mean(1))
 
 
-healthy = healthy_of("sounds", network=strided, task=tasks.chirps, optimizer=adam(5e-3), steps=200, batch_size=48)
+healthy = healthy_of("sounds", network=strided, task=tasks.chirps, optimizer=adam(5e-3), steps=80, batch_size=48)
 
 plain = healthy("strided", 0.75, 0.22)
 unnormed = healthy("strided-he", 0.75, 0.22, norm=False, draw=he, act=nn.SiLU, optimizer=norm_clipped(adam(5e-3), 1.0))
 sinc = healthy("band-passes", 0.75, 0.22, network=sinc_net, optimizer=adamw(5e-3))
 read = healthy("spectrum-read", 0.75, 0.22, network=Heard, optimizer=adam(1e-2))
 read_lstm = healthy("spectrum-lstm", 0.75, 0.22, network=Heard, kind="LSTM", optimizer=rmsprop(5e-3))
-conformer = healthy("conformer", 0.75, 0.22, network=Conformer, optimizer=annealed(warmed(adamw(5e-3), 20), 200))
+conformer = healthy("conformer", 0.75, 0.22, network=Conformer, optimizer=annealed(warmed(adamw(5e-3), 20), 80))
 
 PROGRAMS = (
     plain,

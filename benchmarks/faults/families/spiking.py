@@ -118,14 +118,14 @@ class Recurrent(nn.Module):
         return out
 
 
-healthy = healthy_of("spiking", network=Spiking, task=data.digits, optimizer=adam(3e-3), steps=150, batch_size=64)
+healthy = healthy_of("spiking", network=Spiking, task=data.digits, optimizer=adam(3e-3), steps=80, batch_size=64)
 
 fast = healthy("leaky", 0.7, 0.1)
 atan = healthy("arc-tangent", 0.7, 0.1, kind="atan", readout="last", optimizer=adamw(3e-3))
-chances = healthy("by-chance", 0.7, 0.1, drawn=True, threshold=0.7, optimizer=adam(5e-3), dropout=0.1, steps=200)
+chances = healthy("by-chance", 0.7, 0.1, drawn=True, threshold=0.7, optimizer=adam(5e-3), dropout=0.1, steps=120)
 leaks = healthy("learnt-leaks", 0.7, 0.1, learn=True, beta=0.6, moments=5, optimizer=rmsprop(2e-3))
 conv = healthy("convolved", 0.7, 0.1, network=SpikingConv, task=data.images, threshold=0.5, optimizer=adam(5e-3))
-back = healthy("recurrent", 0.6, 0.29, network=Recurrent, task=tasks.phases, optimizer=adam(5e-3), steps=200)
+back = healthy("recurrent", 0.6, 0.29, network=Recurrent, task=tasks.phases, optimizer=adam(5e-3), steps=150)
 
 # A threshold that no potential gets to: no unit ever fires, and the surrogate's slope is next to nothing there.
 SILENT = Fault(("dead_units", "vanishing", "bad_init_small"), ("dead_relu", "weights_too_small", "init_mismatch"))

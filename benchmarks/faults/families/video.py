@@ -140,12 +140,12 @@ class Turned(nn.Module):
         return self.fc(self.read(F.grid_sample(x, grid, align_corners=False)))
 
 
-healthy = healthy_of("video", network=C3D, task=tasks.clips, optimizer=adam(3e-3), steps=100, batch_size=32)
+healthy = healthy_of("video", network=C3D, task=tasks.clips, optimizer=adam(3e-3), steps=80, batch_size=32)
 NEXT = {"task": tasks.next_frames, "loss": squared_error, "metric": explained}
 
 c3d = healthy("space-and-time", 0.6, 0.18)
 factored = healthy("space-then-time", 0.6, 0.18, factored=True, optimizer=adamw(5e-3))
-frames = healthy("frame-by-frame", 0.6, 0.18, network=Frames, optimizer=adam(3e-3), steps=120)
+frames = healthy("frame-by-frame", 0.6, 0.18, network=Frames, optimizer=adam(3e-3), steps=100)
 frames_elu = healthy(
     "frame-by-frame-elu",
     0.6,
@@ -156,15 +156,16 @@ frames_elu = healthy(
     rnn="LSTM",
     dropout=0.2,
     optimizer=norm_clipped(nadam(3e-3), 1.0),
-    steps=120,
+    steps=100,
 )
 convlstm = healthy("convlstm", 0.5, 0.0, network=ConvLSTM, optimizer=adam(1e-2), **NEXT)
 difference = healthy("differences", 0.5, 0.0, network=Difference, optimizer=adam(3e-3), **NEXT)
-turned = healthy("turned-gaze", 0.8, 0.1, network=Turned, task=data.images, optimizer=adam(3e-3), steps=150)
+turned = healthy("turned-gaze", 0.8, 0.1, network=Turned, task=data.images, optimizer=adam(3e-3), steps=80)
 
 PROGRAMS = (
     c3d,
     c3d.but("softmax", kinds.SOFTMAX_TWICE, softmax=True),
+    c3d.but("forty-clips", kinds.OVERFITTING, task=lambda: tasks.clips().first(40), watched=80),
     factored,
     factored.but("cut", kinds.DETACHED.at("conv1*", "conv2*", "bn1", "bn2"), cut=True),
     frames,
