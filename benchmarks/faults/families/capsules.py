@@ -13,7 +13,7 @@ from torch.nn.parameter import Parameter
 
 from benchmarks.faults import data, kinds, tasks_third
 from benchmarks.faults import tasks_fourth as tasks
-from benchmarks.faults.build import adam, adamw, annealed, frozen, norm_clipped, sgd
+from benchmarks.faults.build import adam, adamw, annealed, frozen, nadam, norm_clipped
 from benchmarks.faults.program import Fault
 from benchmarks.faults.recipe import healthy_of
 
@@ -26,20 +26,18 @@ def squash(s, dim=-1):
 class CapsNet(nn.Module):
     """Primary capsules vote for digit capsules; the longest wins (Sabour et al. 2017)."""
 
-    def __init__(self, caps=8, size=8, out=12, rounds=2, spread=0.1, cut=False):
+    def __init__(self, caps=8, size=8, out=12, rounds=2, spread=0.1):
         super().__init__()
         self.conv = nn.Conv2d(1, 16, 3, padding=1)
         self.primary = nn.Conv2d(16, caps * size, 4, stride=2)
         self.votes = Votes(caps * 9, size, out, spread)
-        self.rounds, self.size, self.cut = rounds, size, cut
+        self.rounds, self.size = rounds, size
 
     def forward(self, x):
         x = F.relu(self.conv(x))
         u = self.primary(x)
         u = u.view(u.size(0), -1, self.size, 9).transpose(2, 3).reshape(u.size(0), -1, self.size)
         u = squash(u)
-        if self.cut:
-            u = u.detach()
         u_hat = self.votes(u)
         b = torch.zeros(u_hat.shape[:3], device=x.device)
         for r in range(self.rounds):
@@ -177,20 +175,14 @@ slots_rows = healthy(
     iters=1, dropout=0.1, act=nn.GELU, optimizer=norm_clipped(adamw(5e-3), 1.0), steps=200, **ENTROPY,
 )  # fmt: skip
 phased = healthy("phased", 0.7, 0.29, optimizer=adam(5e-3), **PHASES, **ENTROPY)
-phased_deep = healthy(
-    "phased-deep", 0.7, 0.29, depth=4, optimizer=sgd(0.1, momentum=0.9), steps=250, **PHASES, **ENTROPY
-)
+phased_deep = healthy("phased-deep", 0.7, 0.29, depth=4, optimizer=nadam(3e-3), steps=200, **PHASES, **ENTROPY)
 
-# Votes near zero are squashed to their square: nothing has a length, and hardly a gradient.
-SHORT = Fault(("bad_init_small", "vanishing", "underflow"), ("weights_too_small", "init_mismatch"))
 NEVER_OPEN = Fault(("dead_units",), ("dead_relu", "init_mismatch"))
 
 PROGRAMS = (
     caps,
-    caps.but("votes-short", SHORT.at("votes"), spread=1e-5),
     caps.but("rate-high", kinds.RATE_HIGH, optimizer=adam(1.0)),
     caps_entropy,
-    caps_entropy.but("cut", kinds.DETACHED.at("conv", "primary"), cut=True),
     slots,
     slots.but("rate-low", kinds.RATE_LOW, optimizer=adam(1e-7)),
     slots_rows,

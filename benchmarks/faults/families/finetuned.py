@@ -165,6 +165,5 @@ PROGRAMS = (
     prompted,
     side,
     side.but("cut", kinds.DETACHED.at("side*"), cut=True),
-    side.but("bytes", kinds.UNSCALED, task=lambda: data.high_digits().map(lambda x: 60 * x + 120)),
     probe,
 )

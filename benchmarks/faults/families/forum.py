@@ -105,14 +105,14 @@ class SimpleRNN(nn.Module):
 
 
 class BinaryNet(nn.Module):
-    def __init__(self, sigmoid=True, bn=False, momentum=0.1, width=16):
+    def __init__(self, sigmoid=True, bn=False, width=16):
         super().__init__()
         self.layer_1 = nn.Linear(30, width)
         self.layer_2 = nn.Linear(width, width)
         self.layer_out = nn.Linear(width, 1)
         self.relu = nn.ReLU()
-        self.batchnorm1 = nn.BatchNorm1d(width, momentum=momentum) if bn else nn.Identity()
-        self.batchnorm2 = nn.BatchNorm1d(width, momentum=momentum) if bn else nn.Identity()
+        self.batchnorm1 = nn.BatchNorm1d(width) if bn else nn.Identity()
+        self.batchnorm2 = nn.BatchNorm1d(width) if bn else nn.Identity()
         self.sigmoid = sigmoid
 
     def forward(self, inputs):
@@ -231,7 +231,6 @@ PROGRAMS = (
     tumours,
     tumours_bn,
     tumours_bn.but("holes", kinds.NAN_IN_DATA, task=lambda: tasks_third.holes(data.cancer())),
-    tumours_bn.but("momentum", kinds.NORMALIZATION.at("batchnorm*"), momentum=1e-4),
     lstm,
     lstm.but("data-of-output", kinds.DETACHED.at("rnn"), detach_each=True),
     lstm.but("thousands", kinds.UNSCALED, task=tasks.waves_in_thousands),

@@ -65,7 +65,6 @@ class MobileNet(nn.Module):
         dropout=0.0,
         expand=3,
         no_grad=False,
-        probs=False,
     ):
         super().__init__()
         self.features = nn.Sequential(
@@ -75,7 +74,7 @@ class MobileNet(nn.Module):
             nn.AdaptiveAvgPool2d(2),
         )
         self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(8 * width, 10))
-        self.no_grad, self.probs = no_grad, probs
+        self.no_grad = no_grad
 
     def forward(self, x):
         if self.no_grad:
@@ -83,8 +82,7 @@ class MobileNet(nn.Module):
                 x = self.features(x)
         else:
             x = self.features(x)
-        x = self.classifier(torch.flatten(x, 1))
-        return F.softmax(x, dim=1) if self.probs else x
+        return self.classifier(torch.flatten(x, 1))
 
 
 def channel_shuffle(x, groups):
@@ -191,8 +189,6 @@ leaky = healthy(
 PROGRAMS = (
     v2,
     v2.but("no-grad", kinds.DETACHED.at("features*"), no_grad=True),
-    v2.but("probabilities", kinds.SOFTMAX_TWICE, probs=True),
-    v2.but("pairs", kinds.NORMALIZATION.at("features*"), batch_size=2),
     v3,
     v3.but("dropout", kinds.DROPOUT.at("classifier.0"), dropout=0.99),
     as_nothing,

@@ -199,7 +199,6 @@ added_attended = healthy(
 PROGRAMS = (
     film,
     film.but("sigmoid-twice", kinds.WRONG_HEAD, sigmoid=True, metric=probability_accuracy),
-    film.but("questions-large", kinds.LARGE_WEIGHTS.at("say", "layers*", "question"), start=300.0),
     gated,
     gated.but("rate-high", kinds.RATE_HIGH, optimizer=adamw(1.0)),
     concat,

@@ -120,10 +120,10 @@ def reversed_loss(model: Any, batch: Any) -> Tensor:
     x, y = batch
     h = model.features(x)
     known = y >= 0
-    loss = F.cross_entropy(model.label(h.detach() if model.cut else h)[known], y[known])
+    loss = F.cross_entropy(model.label(h)[known], y[known])
     if not model.training:
         return loss
-    told = model.domain(Reverse.apply(h.detach() if model.cut else h, model.weight))[:, 0]
+    told = model.domain(Reverse.apply(h, model.weight))[:, 0]
     return loss + F.binary_cross_entropy_with_logits(told, known.float())
 
 
@@ -131,8 +131,9 @@ def correlation(model: Any, batch: Any) -> Tensor:
     """Features from both places with the same second moments (CORAL; Sun and Saenko 2016)."""
     x, y = batch
     h = model.features(x)
+    h = h.detach() if model.cut else h
     known = y >= 0
-    loss = F.cross_entropy(model.label(h.detach() if model.cut else h)[known], y[known])
+    loss = F.cross_entropy(model.label(h)[known], y[known])
     if not model.training or bool(known.all()):
         return loss
     return loss + (torch.cov(h[known].mT) - torch.cov(h[~known].mT)).square().mean()

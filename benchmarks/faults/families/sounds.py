@@ -49,14 +49,14 @@ class Sinc(nn.Module):
 class Spectrum(nn.Module):
     """Logarithms of a short-time spectrum; nothing in it is learnt."""
 
-    def __init__(self, size: int = 32, hop: int = 16, floor: float = 1e-3, log: bool = True) -> None:
+    def __init__(self, size: int = 32, hop: int = 16, floor: float = 1e-3) -> None:
         super().__init__()
-        self.size, self.hop, self.floor, self.log = size, hop, floor, log
+        self.size, self.hop, self.floor = size, hop, floor
         self.register_buffer("window", torch.hann_window(size))
 
     def forward(self, x: Tensor) -> Tensor:
         power = torch.stft(x[:, 0], self.size, self.hop, window=self.window, return_complex=True).abs().square()
-        return (power + self.floor).log() / 2 if self.log else power
+        return (power + self.floor).log() / 2
 
 
 def strided(
@@ -91,20 +91,17 @@ def sinc_net(filters: int = 16, act: type[nn.Module] = nn.LeakyReLU) -> nn.Seque
 class Heard(nn.Module):
     """A spectrum, normed by what is usual, and something that reads it in order."""
 
-    def __init__(
-        self, kind: str = "GRU", width: int = 32, raw: bool = False, cut: bool = False, probabilities: bool = False
-    ) -> None:
+    def __init__(self, kind: str = "GRU", width: int = 32, cut: bool = False) -> None:
         super().__init__()
-        self.spectrum = Spectrum(log=not raw)
-        self.norm = nn.Identity() if raw else nn.BatchNorm1d(17)
+        self.spectrum = Spectrum()
+        self.norm = nn.BatchNorm1d(17)
         self.read = getattr(nn, kind)(17, width, batch_first=True)
         self.tell = nn.Linear(width, 5)
-        self.cut, self.probabilities = cut, probabilities
+        self.cut = cut
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.read(self.norm(self.spectrum(x)).mT)[0].mean(1)
-        y = self.tell(h.detach() if self.cut else h)
-        return y.softmax(1) if self.probabilities else y
+        return self.tell(h.detach() if self.cut else h)
 
 
 class Conformer(nn.Module):
@@ -171,7 +168,6 @@ PROGRAMS = (
     sinc.but("rate-high", kinds.RATE_HIGH, optimizer=adamw(2.0)),
     read,
     read.but("reader-cut", kinds.DETACHED.at("norm", "read"), cut=True),
-    read.but("probabilities", kinds.SOFTMAX_TWICE, probabilities=True),
     read_lstm,
     read_lstm.but("rate-low", kinds.RATE_LOW, optimizer=rmsprop(1e-7)),
     conformer,

@@ -227,7 +227,6 @@ PROGRAMS = (
     chooser_tumours,
     selu,
     selu.but("gain", kinds.LARGE_WEIGHTS.at("layers*"), gain=6.0),
-    selu.but("gain-small", kinds.SMALL_WEIGHTS.at("layers*"), gain=0.005),
     boosted,
     boosted.but("decay", kinds.WEIGHT_DECAY, optimizer=sgd(0.1, momentum=0.9, weight_decay=0.5)),
 )
