@@ -1,4 +1,4 @@
-"""What the fourth held-out families learn: grammars, clips, chirps, boxes, memories, questions about digits, codes.
+"""What the fourth held-out families learn: grammars, clips, chirps, questions about digits, codes.
 
 The marks that healthy programs of the fourth set must reach were chosen by task, before any program had been trained:
 what somebody would call learnt who knows the task, well above chance and below what is known to be possible. Digits in
@@ -119,71 +119,6 @@ def chirps() -> Split:
 def as_int16(given: Split) -> Split:
     """Samples as a sound file has them, from -32,768 to 32,767."""
     return given.map(lambda x: (x * 9000).round().clamp(-32768, 32767))
-
-
-# Boxes
-
-CANVAS, THINGS = 16, 3
-
-
-@cache
-def boxes() -> Split:
-    """1,200 noisy 1×16×16 pictures of a bar, a frame or a cross; its centre and size in 0 to 1, and which it is.
-
-    Chance for the overlap of a constant box is below 0.25; the mark for the mean overlap is 0.4.
-    """
-    random = generator()
-    count = 1200
-    size = torch.randint(4, 10, (count, 2), generator=random)
-    corner = (torch.rand(count, 2, generator=random) * (CANVAS + 1 - size)).long()
-    label = torch.randint(THINGS, (count,), generator=random)
-    axis = torch.arange(CANVAS)
-    steps = axis[None, None] - corner[..., None]
-    inside = (steps >= 0) & (steps < size[..., None])
-    edge = inside & ((steps == 0) | (steps == size[..., None] - 1))
-    middle = steps == size[..., None] // 2
-    whole = inside[:, 0, :, None] & inside[:, 1, None]
-    frame = whole & (edge[:, 0, :, None] | edge[:, 1, None])
-    cross = whole & (middle[:, 0, :, None] | middle[:, 1, None])
-    drawn = torch.stack([whole, frame, cross], 1)[torch.arange(count), label].float()
-    picture = drawn + 0.2 * torch.randn(drawn.shape, generator=random)
-    target = torch.cat([(corner + size / 2) / CANVAS, size / CANVAS, label[:, None]], 1)
-    return split((picture[:, None] - 0.2) / 0.45, target)
-
-
-# Memories
-
-KEYS, VALUES = 6, 4
-
-
-@cache
-def lookups() -> Split:
-    """2,400 lists of six keys, each with one of four values, and a key that is asked for. Mark 0.7, chance 0.25.
-
-    A row holds key, value, key, value, ..., and the key asked for; keys are 0 to 5 and values 6 to 9.
-    """
-    random = generator()
-    keys = torch.rand(2400, KEYS, generator=random).argsort(1)
-    values = torch.randint(VALUES, (2400, KEYS), generator=random)
-    asked = torch.randint(KEYS, (2400, 1), generator=random)
-    row = torch.stack([keys, values + KEYS], 2).flatten(1)
-    return split(torch.cat([row, keys.gather(1, asked)], 1), values.gather(1, asked)[:, 0])
-
-
-@cache
-def nearest() -> Split:
-    """2,000 times eight places in the plane and a ninth; which of the eight is nearest to it. Mark 0.7."""
-    random = generator()
-    places = torch.randn(2000, 9, 2, generator=random)
-    distance = (places[:, :8] - places[:, 8:]).norm(dim=2)
-    return split(places, distance.argmin(1))
-
-
-@cache
-def ranks() -> Split:
-    """2,000 times six numbers, and the rank of each, 0 to 5. Mark 0.6, chance 0.17."""
-    numbers = torch.randn(2000, 6, generator=generator())
-    return split(numbers, numbers.argsort(1).argsort(1))
 
 
 # Questions about digits
