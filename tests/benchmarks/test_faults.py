@@ -346,11 +346,11 @@ def test_the_third_set_is_mostly_healthy() -> None:
     assert sum(program.fault is None for program in third) >= 110
 
 
-def test_the_fourth_set_has_as_many_healthy_programs_as_faulty_ones_or_nearly() -> None:
+def test_the_fourth_set_is_half_healthy() -> None:
     fourth = [program for program in PROGRAMS.values() if program.family in HELD_OUT_FOURTH]
     assert len(HELD_OUT_FOURTH) >= 14
     assert sum(program.fault is not None for program in fourth) >= 90
-    assert sum(program.fault is None for program in fourth) >= 110
+    assert sum(program.fault is None for program in fourth) >= 95
 
 
 def test_nobody_was_asked_about_a_family_before_its_first_run() -> None:

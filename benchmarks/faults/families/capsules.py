@@ -13,7 +13,7 @@ from torch.nn.parameter import Parameter
 
 from benchmarks.faults import data, kinds, tasks_third
 from benchmarks.faults import tasks_fourth as tasks
-from benchmarks.faults.build import adam, adamw, annealed, frozen, nadam, norm_clipped
+from benchmarks.faults.build import adam, adamw, annealed, frozen, norm_clipped
 from benchmarks.faults.program import Fault
 from benchmarks.faults.recipe import healthy_of
 
@@ -175,7 +175,7 @@ slots_rows = healthy(
     iters=1, dropout=0.1, act=nn.GELU, optimizer=norm_clipped(adamw(5e-3), 1.0), steps=200, **ENTROPY,
 )  # fmt: skip
 phased = healthy("phased", 0.7, 0.29, optimizer=adam(5e-3), **PHASES, **ENTROPY)
-phased_deep = healthy("phased-deep", 0.7, 0.29, depth=4, optimizer=nadam(3e-3), steps=200, **PHASES, **ENTROPY)
+
 
 NEVER_OPEN = Fault(("dead_units",), ("dead_relu", "init_mismatch"))
 
@@ -190,6 +190,4 @@ PROGRAMS = (
     slots_rows.but("dropout", kinds.DROPOUT.at("drop"), dropout=0.98),
     phased,
     phased.but("never-open", NEVER_OPEN.at("acts*"), bias=-30.0),
-    phased_deep,
-    phased_deep.but("gain", kinds.LARGE_WEIGHTS.at("maps*"), gain=40.0),
 )

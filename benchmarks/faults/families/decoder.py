@@ -123,7 +123,6 @@ class Decoder(nn.Module):
         tied: bool = False,
         capped: float = 0.0,
         shrink: bool = True,
-        stopped: int | None = None,
     ) -> None:
         super().__init__()
         options = {"heads": heads, "kv_heads": kv_heads, "qk_norm": qk_norm, "rope": rope, "window": window}
@@ -138,12 +137,12 @@ class Decoder(nn.Module):
             for layer in self.layers:
                 for last in (layer.attention.wo, layer.feed_forward.w2):
                     nn.init.normal_(last.weight, 0.0, (dim * 2 * layers) ** -0.5)
-        self.capped, self.stopped = capped, stopped
+        self.capped = capped
 
     def forward(self, tokens: Tensor) -> Tensor:
         h = self.tok_embeddings(tokens)
-        for index, layer in enumerate(self.layers):
-            h = layer(h.detach() if index == self.stopped else h)
+        for layer in self.layers:
+            h = layer(h)
         logits = self.output(self.norm(h))
         return self.capped * torch.tanh(logits / self.capped) if self.capped else logits
 
@@ -159,11 +158,6 @@ def in_bfloat16(model: Any, batch: Any) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16):
         logits = model(batch[0])
     return F.cross_entropy(logits.float().flatten(0, 1), batch[1].flatten())
-
-
-def softmax_of_places(model: Any, batch: Any) -> Tensor:
-    """A softmax in the script, though the loss has one."""
-    return F.cross_entropy(model(batch[0]).softmax(-1).flatten(0, 1), batch[1].flatten())
 
 
 healthy = healthy_of(
@@ -194,7 +188,6 @@ by_sign = healthy("by-sign", 0.6, 0.37, layers=3, qk_norm=True, optimizer=lion(1
 PROGRAMS = (
     llama,
     llama.but("rate-high", kinds.RATE_HIGH, optimizer=adamw(1.0)),
-    llama.but("softmax-twice", kinds.SOFTMAX_TWICE, loss=softmax_of_places),
     grouped,
     grouped.but("rate-low", kinds.RATE_LOW, optimizer=adamw(1e-6)),
     bf16,
@@ -211,5 +204,4 @@ PROGRAMS = (
         norm=False,
     ),
     by_sign,
-    by_sign.but("stopped", kinds.DETACHED.at("tok_embeddings", "layers.0*", "layers.1*"), stopped=2),
 )

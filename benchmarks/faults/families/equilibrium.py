@@ -188,7 +188,6 @@ PROGRAMS = (
     tied,
     tied.but("cut", kinds.DETACHED.at("embed", "layer*"), cut=True),
     halting,
-    halting.but("raw", kinds.UNSCALED, task=data.cancer_raw),
     descent,
     descent.but("energy-frozen", kinds.FROZEN.at("energy*", "total"), change=frozen("energy", "total")),
     hopfield,
