@@ -19,9 +19,10 @@ export interface Control {
 }
 export interface Activation { id: string; family: string; max_slope: number; x: number[]; phi: number[]; slope: number[] }
 export interface Data { id: string; task: "classes" | "curve"; inputs: number; outputs: number; plane: boolean; name: Said }
+export interface Classroom { url: string; qr: string }
 export interface Facts {
   defaults: Spec; controls: Control[]; activations: Activation[]; lessons: { id: string; title: Said; guide: boolean }[];
-  presets: Record<string, Partial<Spec>>; data: Data[]; torch: "loading" | "ready"; classroom: { url: string; qr: string } | null;
+  presets: Record<string, Partial<Spec>>; data: Data[]; torch: "loading" | "ready"; classroom: Classroom | null;
 }
 export interface SlotState { spec: Spec; state: string; step: number; version: number }
 export interface Lab {
@@ -40,7 +41,7 @@ export interface Frame {
 }
 export interface Cure { remedies: string[]; name: Said; why: Said; wrong_when: Said; code: string }
 export interface Finding {
-  symptom: string; severity: "critical" | "warning" | "info"; sentence: Said; causes: { name: Said; share: number | null; why: Said }[]; remedies: Cure[]; layers: number[];
+  symptom: string; severity: "critical" | "warning" | "info"; plain: Said; sentence: Said; causes: { name: Said; share: number | null; why: Said }[]; remedies: Cure[]; layers: number[];
 }
 export interface Diagnosis {
   slot: Slot; step: number; verdict: string; headline: Said; findings: Finding[];

@@ -91,7 +91,10 @@ function listen(): void {
   const on = <T>(name: string, take: (data: T) => void) =>
     events.addEventListener(name, (event) => { if (events === source) due(() => take(JSON.parse((event as MessageEvent<string>).data) as T)); });
   on<Lab>("lab", (data) => { lab.value = data; if (!data.slots.b) onlyA(); });
-  on<{ state: string }>("torch", (data) => { torchReady.value = data.state === "ready"; });
+  on<{ state: string }>("torch", (data) => {
+    torchReady.value = data.state === "ready";
+    if (!torchReady.value && lab.value) lab.value = { ...lab.value, playing: false }; // whoever played has gone, and the next begins at rest
+  });
   on<Network>("network", (data) => { coming[data.slot] = data; });
   on<Frame>("frame", measured);
   on<Diagnosis>("diagnosis", judged);
@@ -125,7 +128,7 @@ function judged(diagnosis: Diagnosis): void {
   const before = diagnoses.value[diagnosis.slot];
   const finding = diagnosis.findings[0];
   if (!before || before.findings[0]?.symptom !== finding?.symptom || before.verdict !== diagnosis.verdict)
-    announcement.value = say(finding ? finding.sentence : diagnosis.headline);
+    announcement.value = say(finding ? finding.plain : diagnosis.headline);
   diagnoses.value = { ...diagnoses.value, [diagnosis.slot]: diagnosis };
 }
 
@@ -208,6 +211,12 @@ export async function command<T = null>(what: string, fields: Record<string, unk
     trouble.value = error instanceof Refused && error.said ? error.said : t(error instanceof Refused ? "lab.page.refused" : "view.no_server");
     return null;
   }
+}
+
+/** Put a network beside the first as an address describes it; throws what is refused. */
+export async function compare(state: string): Promise<void> {
+  const answer = await ask<{ lab: Lab }>(`/api/lab/sessions/${session}/commands`, { do: "compare", state });
+  lab.value = answer.lab;
 }
 
 let changing: Promise<void> | null = null;

@@ -6,9 +6,9 @@ import { Figure, type Table } from "../../parts/figure";
 import { useWidth } from "../../parts/size";
 import { say } from "../../text";
 import { levelOf, type Slot } from "../api";
-import { backward, fitted, frames, ghost, hoveredLayer, layer, layerCount, levels, networks, paired, playing, predictions, projector, shareAt, shownLayer, shownSlots } from "../state";
+import { backward, fitted, frames, ghost, hoveredLayer, layer, layerCount, levels, networks, paired, playing, predictions, projector, shareAt, shownLayer, shownSlots, sitesOf } from "../state";
 import { floorOf, frameOf } from "../scale";
-import { w } from "../words";
+import { flatName, w } from "../words";
 import { LogAxis, type Line } from "./axis";
 import { BackwardPass } from "./backward";
 import { slotColour, slotName } from "./controls";
@@ -103,7 +103,7 @@ function Key({ slots }: { slots: Slot[] }) {
           <li key={`${slot}g`}><Swatch colour={slotColour(slot)} />{label("gradient")} <b>{fromLog10(found.gradient[index] ?? NaN)}</b></li>,
           <li key={`${slot}s`}><Swatch colour={many ? slotColour(slot) : "var(--orange)"} dash="7 3" />{label("signal")} <b>{fromLog10(found.signal[index] ?? NaN)}</b></li>,
           Number.isFinite(found.theoryGradient[index]) && <li key={`${slot}t`}><Swatch colour="var(--ink)" dash={DOTTED} />{label("theory")} <b>{fromLog10(found.theoryGradient[index])}</b></li>,
-          Number.isFinite(saturated) && <li key={`${slot}x`}>{label("saturated")} <b>{percent(saturated)}</b></li>,
+          Number.isFinite(saturated) && <li key={`${slot}x`}>{label(flatName(activationAt(slot, index)))} <b>{percent(saturated)}</b></li>,
           Number.isFinite(dead) && <li key={`${slot}d`}>{label("dead")} <b>{percent(dead)}</b></li>,
         ];
       })}
@@ -116,6 +116,11 @@ const DOTTED = "0.1 5";
 
 function Swatch({ colour, dash }: { colour: string; dash?: string }) {
   return <svg viewBox="0 0 26 8" aria-hidden="true"><line x1="1" x2="25" y1="4" y2="4" stroke={colour} stroke-width="2.4" stroke-dasharray={dash} stroke-linecap={dash === DOTTED ? "round" : undefined} /></svg>;
+}
+
+function activationAt(slot: Slot, index: number): string | null {
+  const network = networks.value[slot];
+  return network?.sites[sitesOf(network)[index]]?.activation ?? null;
 }
 
 function nameOf(index: number): string {

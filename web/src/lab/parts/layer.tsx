@@ -6,7 +6,7 @@ import { useWidth } from "../../parts/size";
 import { levelOf, numberOf, textOf, type Activation, type Network, type Slot, type Wire } from "../api";
 import { change } from "../engine";
 import { details, editing, facts, frames, layer, layerCount, networks, paired, shownSlots, sitesOf, spec } from "../state";
-import { choiceName, controlName, w } from "../words";
+import { choiceName, controlName, flatName, w } from "../words";
 import { Histogram } from "./histogram";
 import { slotColour, slotName } from "./controls";
 import { Trace } from "./trace";
@@ -124,7 +124,8 @@ function Units({ slot, network, index, at }: { slot: Slot; network: Network; ind
   const dead = numberOf(frame?.sites.dead[at]);
   const saturated = numberOf(frame?.sites.saturated[at]);
   if (place < 0 || network.sites[at].activation === null) return null;
-  const label = w("units_sentence", { layer: index + 1, dead: share(dead), saturated: share(saturated) });
+  const flat = flatName(network.sites[at].activation);
+  const label = w(`units_sentence_${flat}`, { layer: index + 1, dead: share(dead), share: share(saturated) });
   return (
     <div class="layer-part">
       <h3>{w("units_head")}</h3>
@@ -136,7 +137,7 @@ function Units({ slot, network, index, at }: { slot: Slot; network: Network; ind
       </div>
       <ul class="flow-key">
         <li><i class="key-zero" aria-hidden="true" />{w("dead")} <b>{share(dead)}</b></li>
-        <li><i class="swatch saturated-swatch" aria-hidden="true" />{w("saturated")} <b>{share(saturated)}</b></li>
+        <li><i class="swatch saturated-swatch" aria-hidden="true" />{w(flat)} <b>{share(saturated)}</b></li>
       </ul>
     </div>
   );
@@ -191,7 +192,7 @@ function Mask({ slot, network, index }: { slot: Slot; network: Network; index: n
 function tableOf(slot: Slot, network: Network): Table {
   const frame = frames.value[slot];
   return {
-    head: [w("site"), w("signal"), w("gradient"), w("derivative"), w("saturated"), w("dead")],
+    head: [w("site"), w("signal"), w("gradient"), w("derivative"), w(flatName(network.sites[sitesOf(network)[layer.value - 1]]?.activation ?? null)), w("dead")],
     rows: network.sites.map((site, at) => ({ site, at })).filter(({ site }) => site.layer === layer.value).map(({ site, at }) => [
       `${site.name} ${site.op}`, fromLog10(levelOf(frame?.sites.activation[at])), fromLog10(levelOf(frame?.sites.gradient[at])), textOf(frame?.sites.derivative[at]),
       share(numberOf(frame?.sites.saturated[at])), share(numberOf(frame?.sites.dead[at])),

@@ -40,8 +40,9 @@ function Sentence({ slot, alone, first }: { slot: Slot; alone: boolean; first: b
     <section class={`says ${status}`}>
       <div>
         {!alone && <p class="eyebrow"><i class="run-dot" style={{ background: slotColour(slot) }} aria-hidden="true" />{slotName(slot)}</p>}
-        <Heading>{diagnosis && <Glyph status={status} />}<span>{diagnosis ? (finding ? say(finding.sentence) : say(diagnosis.headline)) : w(torchReady.value ? "measuring" : "torch_loading")}</span></Heading>
+        <Heading>{diagnosis && <Glyph status={status} />}<span>{diagnosis ? (finding ? say(finding.plain) : say(diagnosis.headline)) : w(torchReady.value ? "measuring" : "torch_loading")}</span></Heading>
         {finding && <Why finding={finding} />}
+        {finding && say(finding.sentence) !== say(finding.plain) && <details class="expert"><summary>{w("exactly")}</summary><p>{say(finding.sentence)}</p></details>}
         {diagnosis && diagnosis.findings.length > 1 && <More diagnosis={diagnosis} />}
       </div>
       {finding && finding.remedies.length > 0 && alone && !asked && <Cures cures={finding.remedies} />}
@@ -59,7 +60,7 @@ function More({ diagnosis }: { diagnosis: Diagnosis }) {
   return (
     <details>
       <summary>{w("also", { count: diagnosis.findings.length - 1 })}</summary>
-      <ul class="plain">{diagnosis.findings.slice(1).map((one, i) => <li key={i}>{say(one.sentence)}</li>)}</ul>
+      <ul class="plain">{diagnosis.findings.slice(1).map((one, i) => <li key={i} title={say(one.sentence)}>{say(one.plain)}</li>)}</ul>
     </details>
   );
 }
@@ -96,7 +97,7 @@ function Outcome() {
   return (
     <section class={`says ${status}`}>
       <div>
-        <h1>{headline && <Glyph status={status} />}<span>{headline ? say(headline.headline) : w("measuring")}</span></h1>
+        <h1>{headline && <Glyph status={status} />}<span>{headline ? say(headline.findings[0]?.plain ?? headline.headline) : w("measuring")}</span></h1>
         <p class="why">{w("same_start", { name: applied ? say(applied.name) : lab.value!.slots.b!.spec.remedies.join(" + ") })}</p>
         <dl class="outcome">
           <Turned name={w("first_gradient")} before={before.gradient} after={after.gradient} />
