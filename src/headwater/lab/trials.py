@@ -26,7 +26,12 @@ NEAR = 0.03
 """Of accuracy: two remedies as near as this count as equal (docs/log.md, "Which prescription ... by depth")."""
 NEAR_DECADES = 0.1
 """Of a curve's loss, the same: a quarter."""
-TAUGHT: tuple[Remedies, ...] = (("activation.relu", "init.he"), ("init.he",), ("init.xavier",))
+TAUGHT: tuple[Remedies, ...] = (
+    ("activation.relu", "init.he"),
+    ("init.he",),
+    ("activation.tanh", "init.xavier"),
+    ("init.xavier",),
+)
 """What the lectures teach, in the place of what does no better."""
 
 

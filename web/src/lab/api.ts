@@ -48,6 +48,8 @@ export interface Diagnosis {
   waterfall: { totals: { category: string; name: Said; decades: number }[]; decades: number } | null;
 }
 export interface Prediction { slot: Slot; version: number; sites: { activation: Wire[]; gradient: Wire[] }; factor: Wire; trainable_depth: Wire; said: Said }
+/** What became of the network with each remedy that is offered, tried for a moment: best first. */
+export interface Trials { slot: Slot; version: number; tried: { remedies: string[]; steps: number; accuracy: Wire; loss: Wire }[] }
 interface Many { sites: number[]; low: Wire[]; high: Wire[]; counts: number[][] }
 export interface Details {
   slot: Slot; version: number; step: number; histograms?: Many | null; inputs?: Many | null;

@@ -3,10 +3,10 @@
 import { batch, effect } from "@preact/signals";
 import { announcement } from "../state";
 import { say, t } from "../text";
-import { Refused, ask, numberOf, type Backward, type Details, type Diagnosis, type Facts, type Frame, type Lab, type Landscape, type Network, type Prediction, type Slot } from "./api";
+import { Refused, ask, numberOf, type Backward, type Details, type Diagnosis, type Facts, type Frame, type Lab, type Landscape, type Network, type Prediction, type Slot, type Trials } from "./api";
 import {
   backward, changedAt, contact, details, diagnoses, differences, draft, editing, facts, frames, ghost, lab, landscape, levels, lastChange, layer, layerCount, networks, predictions, opened, pace, shownSlots, torchReady,
-  tracks, trouble, type Track,
+  tracks, trials, trouble, type Track,
 } from "./state";
 import type { Said } from "../data";
 
@@ -74,6 +74,7 @@ function forget(): void {
     frames.value = {};
     diagnoses.value = {};
     predictions.value = {};
+    trials.value = {};
     details.value = {};
     tracks.value = {};
     differences.value = [];
@@ -99,6 +100,7 @@ function listen(): void {
   on<Frame>("frame", measured);
   on<Diagnosis>("diagnosis", judged);
   on<Prediction>("prediction", (data) => { predictions.value = { ...predictions.value, [data.slot]: data }; });
+  on<Trials>("trials", (data) => { trials.value = { ...trials.value, [data.slot]: data }; });
   on<Details>("details", (data) => { details.value = { ...details.value, [data.slot]: { ...details.value[data.slot], ...data } }; });
   on<{ said: Said[] }>("difference", (data) => { differences.value = data.said; });
   on<{ said: Said; fatal: boolean }>("trouble", (data) => {

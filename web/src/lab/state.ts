@@ -2,7 +2,7 @@
 
 import { computed, signal } from "@preact/signals";
 import type { Said } from "../data";
-import { SLOTS, levelOf, numberOf, type Backward, type Details, type Diagnosis, type Facts, type Frame, type Lab, type Landscape, type Network, type Prediction, type Slot, type Spec } from "./api";
+import { SLOTS, levelOf, numberOf, type Backward, type Details, type Diagnosis, type Facts, type Frame, type Lab, type Landscape, type Network, type Prediction, type Slot, type Spec, type Trials } from "./api";
 
 type PerSlot<T> = Partial<Record<Slot, T>>;
 
@@ -12,6 +12,7 @@ export const networks = signal<PerSlot<Network>>({});
 export const frames = signal<PerSlot<Frame>>({});
 export const diagnoses = signal<PerSlot<Diagnosis>>({});
 export const predictions = signal<PerSlot<Prediction>>({});
+export const trials = signal<PerSlot<Trials>>({});
 export const details = signal<PerSlot<Details>>({});
 export const differences = signal<Said[]>([]);
 /** Whether a lab is there to be told something, also while its network is not built yet. */
