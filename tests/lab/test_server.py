@@ -18,7 +18,7 @@ from headwater.lab.pool import Pool
 from headwater.lab.server import MOST_BODY
 from tests.helpers import headwater, python
 from tests.lab.files import IRIS_LIKE
-from tests.lab.serving import Client, serving
+from tests.lab.serving import Client, serving, shared_among
 
 SMALL = {"depth": 3, "width": 8, "data": "moons"}
 
@@ -276,3 +276,30 @@ def test_command_serves_at_once_and_ends_with_its_children(tmp_path: Path) -> No
         process.terminate()
     assert process.wait(timeout=20) == 130
     assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+STUBBORN = """
+import time
+from headwater.lab.pool import Pool
+Pool.close = lambda self: time.sleep(60)  # as if a process sat in the middle of reading a library from a slow disk
+from headwater.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_command_ends_within_two_seconds_whatever_its_children_do(tmp_path: Path, sent: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", STUBBORN, "lab", "--no-open", "--json"], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert process.stdout is not None
+    client = Client.at(json.loads(process.stdout.readline())["url"])
+    lab = client.open(**SMALL)  # while its processes load
+    lab.wait("torch", lambda data: data["state"] == "loading")
+    children = psutil.Process(process.pid).children(recursive=True)
+    began = time.monotonic()
+    process.send_signal(sent)
+    assert process.wait(timeout=20) == 130
+    assert time.monotonic() - began <= 2.0 * shared_among()
+    assert psutil.wait_procs(children, timeout=20)[1] == []
+    lab.close()

@@ -21,7 +21,7 @@ _NAMES = {"site": "layer", "last": "last_layer"}
 """Values of a message that name a site, and the place its layer's number takes in a plain text."""
 
 
-def plain_of(finding: Finding, flow: Flow, plan: Plan, moves: Mapping[int, float]) -> Said:
+def plain_of(finding: Finding, flow: Flow, plan: Plan, moves: Mapping[int, float], optimizer: str) -> Said:
     """The finding in one plain sentence; where there is none for it, in its own words.
 
     Args:
@@ -29,13 +29,14 @@ def plain_of(finding: Finding, flow: Flow, plan: Plan, moves: Mapping[int, float
         flow: Where.
         plan: Whose layers are meant.
         moves: By layer, ‖Δw‖/‖w‖ of a step.
+        optimizer: That takes it.
     """
     key = finding.message.id.removeprefix("finding.").removeprefix("lab.engine.")
     if key == "vanishing" and moves.get(layer_of(flow, plan, str(finding.message.values.get("site"))), 0.0) >= STILL:
         key = "vanishing_moves"
     if not has_text(f"lab.engine.plain.{key}"):
         return said_message(finding.message)
-    return said_message(Message(f"lab.engine.plain.{key}", _values(finding, flow, plan)))
+    return said_message(Message(f"lab.engine.plain.{key}", {"optimizer": optimizer} | _values(finding, flow, plan)))
 
 
 def with_layers(cause: Cause, flow: Flow, plan: Plan) -> Said:
@@ -80,5 +81,4 @@ def _values(finding: Finding, flow: Flow, plan: Plan) -> dict[str, Value]:
     decades = values.get("decades")
     if isinstance(decades, (int, float)):
         values["times"] = times(abs(decades))
-    values.setdefault("optimizer", flow.optimizer or "")
     return values

@@ -30,13 +30,14 @@ def in_both(text: Said) -> dict[str, str]:
     return {"en": text.en, "ko": text.ko}
 
 
-def diagnosis_of(report: Report, plan: Plan, moves: Mapping[int, float]) -> dict[str, Any]:
+def diagnosis_of(report: Report, plan: Plan, moves: Mapping[int, float], optimizer: str) -> dict[str, Any]:
     """A report as the lab shows it: what is wrong, why, and what to do about it.
 
     Args:
         report: What was found.
         plan: Of the network.
         moves: By layer, ‖Δw‖/‖w‖ of a step.
+        optimizer: That takes it.
     """
     diagnosis, flow = report.diagnosis, report.flow
     place = {row.site.name: index for index, row in enumerate(flow.sites)}
@@ -44,7 +45,7 @@ def diagnosis_of(report: Report, plan: Plan, moves: Mapping[int, float]) -> dict
     findings = []
     for finding, view in zip(diagnosis.findings, shown, strict=False):
         data = encode(view)
-        data["plain"] = in_both(plain_of(finding, flow, plan, moves))
+        data["plain"] = in_both(plain_of(finding, flow, plan, moves, optimizer))
         data["layers"] = sorted({layer_of(flow, plan, name) for name in finding.sites})
         for cause, told_cause in zip(finding.causes, data["causes"], strict=False):
             told_cause["why"] = in_both(with_layers(cause, flow, plan))

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import multiprocessing
+import os
 import socket
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from headwater.lab import csv_data
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 
 Handler = Callable[[Any], Awaitable[Any]]
 Place = tuple[str, str, Handler]
+ENDS_S = 1.8  # after a signal; what is under way is given one second of it
+INTERRUPTED = 130  # the exit status of a command that was told to end
 MOST_BODY = 2_000_000  # bytes; a CSV of 1 MB, escaped
 
 
@@ -277,14 +283,34 @@ def _empty(headers: dict[str, str] | None = None) -> Response:
 
 
 def serve(sock: socket.socket, session: Session, setting: Setting) -> None:
-    """Serve until the process is told to end.
+    """Serve until the process is told to end; it then ends within two seconds, whatever its children are doing.
 
     Args:
         sock: That listens.
         session: Whose token opens the page.
         setting: How it is served.
     """
-    server(application(session, setting), lifespan="on").run(sockets=[sock])
+    running = server(application(session, setting), lifespan="on")
+    running.handle_exit = _in_time(running.handle_exit)  # type: ignore[method-assign]
+    running.run(sockets=[sock])
+
+
+def _in_time(handle: Callable[[int, FrameType | None], None]) -> Callable[[int, FrameType | None], None]:
+    """A signal handler that does not wait for what loads a library from a slow disk."""
+
+    def handled(number: int, frame: FrameType | None) -> None:
+        last = threading.Timer(ENDS_S, _end_now)
+        last.daemon = True
+        last.start()
+        handle(number, frame)
+
+    return handled
+
+
+def _end_now() -> None:
+    for child in multiprocessing.active_children():
+        child.kill()
+    os._exit(INTERRUPTED)
 
 
 def _event(name: str, data: str) -> str:

@@ -372,7 +372,7 @@ class Lab:
         self._to_judge = False
         for name, slot in self.slots.items():
             report = report_of(slot)
-            told = diagnosis_of(report, slot.network.plan, slot.moves)
+            told = diagnosis_of(report, slot.network.plan, slot.moves, type(slot.network.optimizer).__name__)
             self._emit("diagnosis", {"slot": name, "version": slot.version, "step": slot.step, **told})
             offered = offered_first(report)
             if slot.step == 0 and len(self.slots) == 1 and offered and not slot.spec.lesson:
