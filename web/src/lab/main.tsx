@@ -44,24 +44,25 @@ async function start(): Promise<void> {
 async function begin(asked: Asked, guide: string | null): Promise<void> {
   const lesson = asked.lesson ?? (asked.state ? null : guide);
   const complaints: Said[] = [];
-  const done = await tried(() => (lesson ? openLesson(lesson, asked.state) : open(asked.state)), lesson && !asked.state ? "lesson" : "state", complaints);
+  let done = lesson !== null && (await tried(() => openLesson(lesson, asked.state), complaints));
   if (!done) {
     closeLesson();
-    place.value = "lab";
-    await open(null);
+    place.value = lesson ? "lab" : place.value;
+    done = await tried(() => open(asked.state), complaints);
   }
-  if (done && asked.compared) await tried(() => compare(asked.compared!), "compared", complaints);
+  if (!done) await open(null);
+  if (done && asked.compared) await tried(() => compare(asked.compared!), complaints, "compared");
   if (complaints.length) trouble.value = complaints[0];
 }
 
 /** Whether it could be done; if not, why is added to the complaints, with what that means for the lab. */
-async function tried(doing: () => Promise<unknown>, part: string, complaints: Said[]): Promise<boolean> {
+async function tried(doing: () => Promise<unknown>, complaints: Said[], part?: string): Promise<boolean> {
   try {
     await doing();
     return true;
   } catch (error) {
     if (!(error instanceof Refused) || !error.said || error.status === 403) throw error;
-    complaints.push(around(`lab.page.address_${part}`, error.said));
+    complaints.push(around(`lab.page.address_${part ?? (error.status === 404 ? "lesson" : "state")}`, error.said));
     return false;
   }
 }
