@@ -401,12 +401,19 @@ def test_motion_is_left_out_where_it_is_not_wanted(enter: Open) -> None:
     opened.page.keyboard.press("Space")
     until(opened, lambda: opened.page.evaluate(STEP) > 2, "it plays")
     assert opened.page.evaluate("document.getAnimations().length") == 0
+    assert opened.page.get_attribute(".waves", "stroke-dashoffset") == "0"
 
 
 def test_river_flows_while_it_plays(enter: Open) -> None:
     opened = enter()
     opened.page.keyboard.press("Space")
-    opened.until("document.getAnimations().length > 0")
+    moved = {opened.page.get_attribute(".waves", "stroke-dashoffset")}
+    until(
+        opened,
+        lambda: moved.add(opened.page.get_attribute(".waves", "stroke-dashoffset")) or len(moved) > 2,
+        "it flows",
+    )
+    assert opened.page.evaluate("document.getAnimations().length") == 0  # which would draw it without any update
 
 
 def test_projector_shows_no_text_below_24_px(enter: Open) -> None:

@@ -6,7 +6,7 @@ import { Figure, type Table } from "../../parts/figure";
 import { useWidth } from "../../parts/size";
 import { say } from "../../text";
 import { levelOf, type Slot } from "../api";
-import { backward, fitted, frames, ghost, hoveredLayer, layer, layerCount, levels, networks, paired, playing, predictions, projector, shareAt, shownLayer, shownSlots, sitesOf } from "../state";
+import { backward, fitted, frames, ghost, hoveredLayer, layer, layerCount, levels, networks, paired, predictions, projector, shareAt, shownLayer, shownSlots, sitesOf } from "../state";
 import { floorOf, frameOf } from "../scale";
 import { flatName, w } from "../words";
 import { LogAxis, type Line } from "./axis";
@@ -41,7 +41,7 @@ export function Flow() {
                 {paired.value && <p class="eyebrow river-eyebrow"><i class="run-dot" style={{ background: slotColour(slot) }} aria-hidden="true" />{slotName(slot)}</p>}
                 <River
                   frame={frame} signal={levels.value[slot]!.signal} gradient={levels.value[slot]!.gradient} colour={slotColour(slot)} selected={shownLayer.value - 1}
-                  flowing={playing.value} slim={slots.length > 1} reached={backward.value?.slot === slot ? reachedLayer() : null} onPick={pick} label={sentence(slot)}
+                  step={frames.value[slot]?.step ?? 0} slim={slots.length > 1} reached={backward.value?.slot === slot ? reachedLayer() : null} onPick={pick} label={sentence(slot)}
                 />
               </div>
             ))}
