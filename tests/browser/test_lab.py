@@ -219,6 +219,11 @@ def test_what_a_relu_does_on_its_flat_side_is_called_off(enter: Open) -> None:
     until(opened, lambda: "saturated" in opened.page.inner_text(".flow-key"), "a sigmoid saturates")
 
 
+def test_one_layer_is_one_layer(enter: Open) -> None:
+    page = enter("lab=depth.1").page
+    assert "1 layer:" in (page.get_attribute(".river", "aria-label") or "")
+
+
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_all_settings_are_on_one_screen(enter: Open, language: str) -> None:
     page = enter(f"lang={language}", width=1440, height=900).page

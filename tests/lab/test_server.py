@@ -236,6 +236,19 @@ def test_class_gets_an_address_and_a_picture_of_it() -> None:
         assert client.session.token in facts["classroom"]["url"]
         assert facts["classroom"]["qr"].startswith("<svg")
         assert client.ask("GET", "/", headers={"host": "evil.example"})[0] == 403
+        fragment = "lab=depth.5~locked.depth*seed&lang=ko"
+        status, _, link = client.ask("POST", "/api/lab/link", {"fragment": fragment})
+        assert (status, link["url"]) == (200, f"{facts['classroom']['url']}&{fragment}")
+        assert link["qr"].startswith("<svg")
+        assert link["qr"] != facts["classroom"]["qr"]
+        for hostile in ("lab=<script>", "lab=" + "a" * 3000, 3, None):
+            status, _, data = client.ask("POST", "/api/lab/link", {"fragment": hostile})
+            assert status in (400, 404)
+            assert data["error"]["text"]["ko"]
+
+
+def test_there_is_no_link_for_a_class_where_none_is_served(client: Client) -> None:
+    assert client.ask("POST", "/api/lab/link", {"fragment": "lab=depth.5"})[0] == 404
 
 
 # The command

@@ -291,7 +291,7 @@ def serve(sock: socket.socket, session: Session, setting: Setting) -> None:
         setting: How it is served.
     """
     running = server(application(session, setting), lifespan="on")
-    running.handle_exit = _in_time(running.handle_exit)  # type: ignore[method-assign]
+    running.handle_exit = _in_time(running.handle_exit)  # type: ignore[method-assign,assignment]
     running.run(sockets=[sock])
 
 
