@@ -36,7 +36,7 @@ def plain_of(finding: Finding, flow: Flow, plan: Plan, moves: Mapping[int, float
         key = "vanishing_moves"
     if not has_text(f"lab.engine.plain.{key}"):
         return said_message(finding.message)
-    return said_message(Message(f"lab.engine.plain.{key}", {"optimizer": optimizer} | _values(finding, flow, plan)))
+    return said_message(Message(f"lab.engine.plain.{key}", {"optimizer": optimizer, **_values(finding, flow, plan)}))
 
 
 def with_layers(cause: Cause, flow: Flow, plan: Plan) -> Said:
