@@ -62,7 +62,7 @@ def test_layer_that_moves_all_the_same_is_not_said_to_stand_still() -> None:
 
 
 def test_factors_read_as_people_write_them() -> None:
-    assert [times(d) for d in (0.3, 3.1, 4.0, 12.4, math.inf)] == ["2", "1,259", "10⁴", "10¹²", "Inf"]
+    assert [times(d) for d in (0.3, 3.1, 4.73, 12.4, math.inf)] == ["2", "1,300", "54,000", "10¹²", "Inf"]
 
 
 def test_causes_name_layers_and_no_modules() -> None:
@@ -206,7 +206,7 @@ def refusal_of(spec: Spec, remedy: str) -> RefusedError | None:
 def test_refusals_of_the_chain_rule_and_of_files_are_korean_too() -> None:
     for watched, parameter in (
         (Watched(**SMALL), "9.weight"),
-        (Watched(**SMALL | {"activation": "relu", "init": "normal", "scale": 1e30}), "linear1.weight[0,0]"),
+        (Watched(**SMALL), "linear1.weight[99,99]"),
     ):
         with pytest.raises(RefusedError) as error:
             watched.lab.do({"do": "trace", "parameter": parameter})

@@ -16,7 +16,7 @@ from headwater.report.words import Words
 STILL = 1e-5
 """‖Δw‖/‖w‖ of a layer that hardly learns: a hundredth of the usual 1e-3 (CS231n notes, "Ratio of weights:updates")."""
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_WRITTEN_OUT = 4  # decades; beyond, a power of ten says more
+_WRITTEN_OUT = 6  # decades; beyond, a power of ten says more
 _NAMES = {"site": "layer", "last": "last_layer"}
 """Values of a message that name a site, and the place its layer's number takes in a plain text."""
 
@@ -67,10 +67,12 @@ def layer_of(flow: Flow, plan: Plan, name: str) -> int:
 
 
 def times(decades: float) -> str:
-    """A factor of so many decades as people read it: ``1,300``, ``10¹²``."""
+    """A factor of so many decades as people read it, to two digits: ``1,300``, ``10¹²``."""
     if not math.isfinite(decades):
         return number(math.inf)
-    return f"10{str(round(decades)).translate(_RAISED)}" if decades >= _WRITTEN_OUT else number(round(10**decades))
+    if decades >= _WRITTEN_OUT:
+        return f"10{str(round(decades)).translate(_RAISED)}"
+    return number(round(float(f"{10**decades:.2g}")))
 
 
 def _values(finding: Finding, flow: Flow, plan: Plan) -> dict[str, Value]:
