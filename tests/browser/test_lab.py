@@ -377,6 +377,12 @@ def test_nothing_runs_over_the_side(enter: Open, width: int, language: str) -> N
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.evaluate("document.querySelectorAll('.rail-button').forEach(button => button.click())")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.click(".cure .link")  # all remedies
+    beyond = """() => [...document.querySelectorAll('.cure button')].filter(one => {
+      const [own, card] = [one, one.closest('.says')].map(element => element.getBoundingClientRect());
+      return own.right > card.right || one.scrollWidth > one.clientWidth;
+    }).map(one => one.textContent)"""
+    assert page.evaluate(beyond) == []
 
 
 @pytest.mark.parametrize(
