@@ -20,7 +20,7 @@ export function Flow() {
   const slots = shownSlots.value.filter((slot) => levels.value[slot]);
   const all = slots.flatMap((slot) => [...levels.value[slot]!.signal, ...levels.value[slot]!.gradient]);
   const floor = floorOf(all, fitted.value);
-  const height = projector.value ? Math.min(Math.max(innerHeight - (paired.value ? 810 : 680), 180), 460) : width < 560 ? 300 : Math.min(Math.max(innerHeight - 610, 260), 420); // the whole picture on one screen
+  const height = projector.value ? Math.min(Math.max(innerHeight - (paired.value ? 810 : 680), 180), 460) : width < 560 ? 300 : Math.min(Math.max(innerHeight - (paired.value ? 725 : 610), paired.value ? 175 : 260), 420); // the whole picture on one screen
   const pick = (chosen: number) => { layer.value = chosen + 1; };
   return (
     <Figure
