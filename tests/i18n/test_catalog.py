@@ -12,6 +12,7 @@ from headwater import i18n
 from headwater.i18n.catalog import catalog
 from headwater.i18n.josa import with_josa
 from headwater.records import Message
+from headwater.records.message import Value
 from tests.helpers import ROOT, SOURCE
 
 EN, KO = catalog("en"), catalog("ko")
@@ -89,6 +90,12 @@ def test_nouns_are_counted() -> None:
     ]
     assert told[0] == "1 row with 1 input each, 1 class of y to be told."
     assert told[1] == "2,000 rows with 2,000 inputs each, 2,000 classes of y to be told."
+
+
+def test_exact_sentences_count_layers_too() -> None:
+    values: dict[str, Value] = {"percent": 50.0, "site": "1", "samples": 64}
+    told = [i18n.text("finding.dead_units", {**values, "layers": n}, "en") for n in (1, 2)]
+    assert ["(1 such layer)" in told[0], "(2 such layers)" in told[1]] == [True, True]
 
 
 COUNTS = "rows|holes|columns|classes|layers|parameters|train|samples|steps|units|points|asked|goals|count|high|got"
