@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from headwater.i18n.catalog import catalog, text
@@ -44,6 +45,12 @@ def first_gradient(opened: Opened, slot: int = 0) -> float:
     return float(str(shown).replace("Infinity", "inf")) if shown is not None else math.nan
 
 
+def bottom_of(opened: Opened, part: str) -> float:
+    """Where something ends, in pixels from the top of the window."""
+    box = opened.page.locator(part).bounding_box()
+    return box["y"] + box["height"] if box is not None else math.inf
+
+
 def until(opened: Opened, holds: Callable[[], bool], what: str, timeout_s: float = 15.0) -> None:
     """Wait for something that Python can tell."""
     deadline = time.monotonic() + timeout_s
@@ -70,7 +77,10 @@ def test_gradient_vanishes_within_five_seconds_of_space_and_one_click_revives_it
     until(opened, lambda: page.evaluate(STEP) > 0 and first_gradient(opened) < -8, "the gradient vanishes", 5)
     until(opened, lambda: page.locator(".says.critical h1").count() == 1, "the sentence says so", 5)
     assert time.monotonic() - began <= 5.0
-    assert re.search("vanish|shrunk|1e-|e-1", page.inner_text(".says h1"))
+    assert re.search("Layer 1 gets 10[⁰-⁹¹²³]+ times less gradient", page.inner_text(".says h1"))
+    assert not page.locator(".expert p").is_visible()
+    page.click(".expert summary")
+    assert "linear1" in page.inner_text(".expert p")
     page.click(".do-it")  # the first click, and the only one
     until(opened, lambda: page.locator(".river").count() == 2, "both networks are drawn")
     until(opened, lambda: first_gradient(opened, 1) > -6, "the gradient lives")
@@ -161,6 +171,79 @@ def test_a_state_that_is_none_is_told_and_leaves_a_lab(enter: Open, state: str) 
     assert opened.page.locator(".problem").inner_text()
     assert first_gradient(opened) < -8
     assert opened.page.locator("#app img").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("fragment", "told"),
+    [
+        ("b=depth.0", "the first stands alone. depth goes from 1 to 100"),
+        ("b=%3Cscript%3E", "the first stands alone"),
+        ("lesson=nothing", "the lab without one. There is no guided lesson"),
+        ("lesson=nothing&lab=depth.12&lang=ko", "수업이 없어"),
+        ("lab=depth.0&b=depth.3", "the lab as it begins. depth goes from 1 to 100"),
+    ],
+)
+def test_part_of_an_address_that_is_none_is_told_and_the_rest_works(enter: Open, fragment: str, told: str) -> None:
+    opened = enter(fragment)
+    page = opened.page
+    assert told in page.inner_text(".problem")
+    assert page.locator(".river").count() == 1
+    assert first_gradient(opened) < -5
+    page.keyboard.press("Space")
+    until(opened, lambda: page.evaluate(STEP) > 0, "it trains")
+
+
+def test_nothing_seems_to_play_while_a_lost_process_is_replaced(visit: Open) -> None:
+    with laboratory() as own:
+        opened = visit(own.url(), wait=False)
+        page = opened.page
+        page.wait_for_selector("html[data-live]", timeout=60_000)
+        page.keyboard.press("Space")
+        until(opened, lambda: page.evaluate(STEP) > 0, "it plays")
+        assert "Pause" in page.inner_text(".play")
+        for child in psutil.Process(own.process.pid).children():
+            if "spawn_main" in " ".join(child.cmdline()):
+                child.kill()
+        page.wait_for_selector(".problem")
+        assert "Play" in page.inner_text(".play")
+        assert "PyTorch is loading" in page.inner_text(".readout")
+        page.keyboard.press("Space")  # what is asked for meanwhile is done once it can be
+        until(opened, lambda: page.evaluate(STEP) > 0 and "Pause" in page.inner_text(".play"), "it plays again", 60)
+
+
+def test_what_a_relu_does_on_its_flat_side_is_called_off(enter: Open) -> None:
+    opened = enter("lab=activation.relu~init.he~depth.4")
+    assert "off (flat side)" in opened.page.inner_text(".flow-key")
+    assert "saturated" not in opened.page.inner_text("#flow")
+    opened.page.select_option("#control-activation", "sigmoid")
+    until(opened, lambda: "saturated" in opened.page.inner_text(".flow-key"), "a sigmoid saturates")
+
+
+def test_one_layer_is_one_layer(enter: Open) -> None:
+    page = enter("lab=depth.1").page
+    assert "1 layer:" in (page.get_attribute(".river", "aria-label") or "")
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_all_settings_are_on_one_screen(enter: Open, language: str) -> None:
+    page = enter(f"lang={language}", width=1440, height=900).page
+    bottom = page.evaluate("document.querySelector('#control-seed').getBoundingClientRect().bottom")
+    assert bottom <= 900
+    rail = "document.querySelector('.rail')"
+    assert (
+        page.evaluate(f"{rail}.scrollHeight - {rail}.clientHeight") <= 30
+    )  # the note on the last change, when there is one
+
+
+def test_remedies_are_tried_and_what_they_do_here_is_told(enter: Open) -> None:
+    opened = enter("lab=depth.8")
+    page = opened.page
+    page.wait_for_selector(".tried", timeout=120_000)
+    page.click(".cure .link")
+    shares = [float(re.search(r"([\d.]+) %", one)[1]) for one in page.locator(".tried").all_inner_texts()]
+    assert len(shares) >= 2
+    assert min(shares) > 60
+    assert "ReLU" in page.inner_text(".do-it") or shares[0] > max(shares[1:]) + 3.0
 
 
 def test_a_number_that_is_none_is_told_and_changes_nothing(enter: Open) -> None:
@@ -294,6 +377,12 @@ def test_nothing_runs_over_the_side(enter: Open, width: int, language: str) -> N
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.evaluate("document.querySelectorAll('.rail-button').forEach(button => button.click())")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.click(".cure .link")  # all remedies
+    beyond = """() => [...document.querySelectorAll('.cure button')].filter(one => {
+      const [own, card] = [one, one.closest('.says')].map(element => element.getBoundingClientRect());
+      return own.right > card.right || one.scrollWidth > one.clientWidth;
+    }).map(one => one.textContent)"""
+    assert page.evaluate(beyond) == []
 
 
 @pytest.mark.parametrize(
@@ -323,17 +412,29 @@ def test_motion_is_left_out_where_it_is_not_wanted(enter: Open) -> None:
     opened.page.keyboard.press("Space")
     until(opened, lambda: opened.page.evaluate(STEP) > 2, "it plays")
     assert opened.page.evaluate("document.getAnimations().length") == 0
+    assert opened.page.get_attribute(".waves", "stroke-dashoffset") == "0"
 
 
 def test_river_flows_while_it_plays(enter: Open) -> None:
     opened = enter()
     opened.page.keyboard.press("Space")
-    opened.until("document.getAnimations().length > 0")
+    moved = {opened.page.get_attribute(".waves", "stroke-dashoffset")}
+    until(
+        opened,
+        lambda: moved.add(opened.page.get_attribute(".waves", "stroke-dashoffset")) or len(moved) > 2,
+        "it flows",
+    )
+    assert opened.page.evaluate("document.getAnimations().length") == 0  # which would draw it without any update
 
 
 def test_projector_shows_no_text_below_24_px(enter: Open) -> None:
     opened = enter("projector", width=1920, height=1080)
     opened.page.wait_for_selector("#histograms")
+    for part in ("#flow .log-axis", "#flow .flow-key"):  # what is spoken of is seen without scrolling
+        assert bottom_of(opened, part) <= 1080
+    opened.page.set_viewport_size({"width": 1440, "height": 900})
+    until(opened, lambda: bottom_of(opened, "#flow .flow-key") <= 900, "it fits on a smaller screen")
+    opened.page.set_viewport_size({"width": 1920, "height": 1080})
     small = [one for one in opened.page.evaluate(SHOWN_TEXT) if one[0] < 24]
     assert small == []
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= 1920
@@ -493,9 +594,21 @@ def test_class_is_shown_the_code_of_its_address(visit: Open) -> None:
         page.wait_for_selector("#control-depth")
         page.wait_for_selector("button:has-text('Share'):not([disabled])")
         page.get_by_role("button", name="Share").click()
+        page.wait_for_selector(".qr")
         code = "document.querySelector('.qr')"
         assert page.evaluate(f"{code}.decode().then(() => {code}.naturalWidth)")
-        assert "#token=" in page.locator(".copy-row input").nth(1).input_value()
+        plain = page.get_attribute(".qr", "src")
+        page.locator(".limits > summary").click()
+        page.select_option("#limit-depth", "locked")
+        page.select_option("#limit-l1", "hidden")
+        link = page.get_by_label("Address for the class")
+        page.wait_for_function("before => document.querySelector('.qr').src !== before", arg=plain)
+        assert "#token=" in link.input_value()
+        assert "locked.depth*l1~hidden.l1" in link.input_value()
+        student = visit(link.input_value(), wait=False).page  # as a phone opens what it has read
+        student.wait_for_selector("html[data-live]", timeout=60_000)
+        assert student.locator("#control-depth").is_disabled()
+        assert student.locator("#control-l1").count() == 0
 
 
 def test_teachers_address_locks_and_hides_settings(enter: Open) -> None:

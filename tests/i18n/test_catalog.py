@@ -12,6 +12,7 @@ from headwater import i18n
 from headwater.i18n.catalog import catalog
 from headwater.i18n.josa import with_josa
 from headwater.records import Message
+from headwater.records.message import Value
 from tests.helpers import ROOT, SOURCE
 
 EN, KO = catalog("en"), catalog("ko")
@@ -76,8 +77,35 @@ def test_every_placeholder_can_be_filled(language: str) -> None:
             if "/" in spec:
                 spec, _, pair = spec.rpartition(",")
                 assert (language, pair) in {("ko", known) for known in PARTICLES}, f"{id_}: {pair!r}"
-            if spec not in {"symptoms", "number", ""}:
+            if "|" in spec:
+                assert (language, len(spec.split("|"))) == ("en", 2), f"{id_}: {spec!r}"  # Korean has one form
+            elif spec not in {"symptoms", "number", ""}:
                 format(3 if spec.endswith("d") else 1.5, spec)
+
+
+def test_nouns_are_counted() -> None:
+    told = [
+        i18n.text("lab.engine.csv.classes", {"rows": n, "columns": n, "classes": n, "target": "y"}, "en")
+        for n in (1, 2000)
+    ]
+    assert told[0] == "1 row with 1 input each, 1 class of y to be told."
+    assert told[1] == "2,000 rows with 2,000 inputs each, 2,000 classes of y to be told."
+
+
+def test_exact_sentences_count_layers_too() -> None:
+    values: dict[str, Value] = {"percent": 50.0, "site": "1", "samples": 64}
+    told = [i18n.text("finding.dead_units", {**values, "layers": n}, "en") for n in (1, 2)]
+    assert ["(1 such layer)" in told[0], "(2 such layers)" in told[1]] == [True, True]
+
+
+COUNTS = "rows|holes|columns|classes|layers|parameters|train|samples|steps|units|points|asked|goals|count|high|got"
+PLURAL = re.compile(rf"\{{({COUNTS})(:number)?\}} (?!is |has |does |lies |with )(\w+ )?\w+s\b")
+
+
+def test_no_text_of_the_lab_counts_one_in_the_plural() -> None:
+    lab = {id_: english for id_, english in EN.items() if id_.startswith(("lab.engine.", "lab.page."))}
+    assert PLURAL.search("{rows} complete rows")  # as it was
+    assert [(id_, found.group()) for id_, english in lab.items() if (found := PLURAL.search(english))] == []
 
 
 def test_ids_used_in_the_source_exist() -> None:

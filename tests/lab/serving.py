@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,11 @@ from headwater.lab.server import Setting, application
 from headwater.server.address import listening
 from headwater.server.app import server
 from headwater.server.guard import Session
+
+
+def shared_among() -> float:
+    """How many there are for each processor; what a machine gives that others use is its share."""
+    return max(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0)
 
 
 class Client:

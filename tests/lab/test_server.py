@@ -18,7 +18,7 @@ from headwater.lab.pool import Pool
 from headwater.lab.server import MOST_BODY
 from tests.helpers import headwater, python
 from tests.lab.files import IRIS_LIKE
-from tests.lab.serving import Client, serving
+from tests.lab.serving import Client, serving, shared_among
 
 SMALL = {"depth": 3, "width": 8, "data": "moons"}
 
@@ -236,6 +236,19 @@ def test_class_gets_an_address_and_a_picture_of_it() -> None:
         assert client.session.token in facts["classroom"]["url"]
         assert facts["classroom"]["qr"].startswith("<svg")
         assert client.ask("GET", "/", headers={"host": "evil.example"})[0] == 403
+        fragment = "lab=depth.5~locked.depth*seed&lang=ko"
+        status, _, link = client.ask("POST", "/api/lab/link", {"fragment": fragment})
+        assert (status, link["url"]) == (200, f"{facts['classroom']['url']}&{fragment}")
+        assert link["qr"].startswith("<svg")
+        assert link["qr"] != facts["classroom"]["qr"]
+        for hostile in ("lab=<script>", "lab=" + "a" * 3000, 3, None):
+            status, _, data = client.ask("POST", "/api/lab/link", {"fragment": hostile})
+            assert status in (400, 404)
+            assert data["error"]["text"]["ko"]
+
+
+def test_there_is_no_link_for_a_class_where_none_is_served(client: Client) -> None:
+    assert client.ask("POST", "/api/lab/link", {"fragment": "lab=depth.5"})[0] == 404
 
 
 # The command
@@ -276,3 +289,30 @@ def test_command_serves_at_once_and_ends_with_its_children(tmp_path: Path) -> No
         process.terminate()
     assert process.wait(timeout=20) == 130
     assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+STUBBORN = """
+import time
+from headwater.lab.pool import Pool
+Pool.close = lambda self: time.sleep(60)  # as if a process sat in the middle of reading a library from a slow disk
+from headwater.cli.main import main
+main()
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_command_ends_within_two_seconds_whatever_its_children_do(tmp_path: Path, sent: signal.Signals) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", STUBBORN, "lab", "--no-open", "--json"], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert process.stdout is not None
+    client = Client.at(json.loads(process.stdout.readline())["url"])
+    lab = client.open(**SMALL)  # while its processes load
+    lab.wait("torch", lambda data: data["state"] == "loading")
+    children = psutil.Process(process.pid).children(recursive=True)
+    began = time.monotonic()
+    process.send_signal(sent)
+    assert process.wait(timeout=20) == 130
+    assert time.monotonic() - began <= 2.0 * shared_among()
+    assert psutil.wait_procs(children, timeout=20)[1] == []
+    lab.close()

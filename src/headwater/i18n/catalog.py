@@ -22,9 +22,9 @@ _language: ContextVar[str | None] = ContextVar("headwater_language", default=Non
 class _Formatter(string.Formatter):
     """``str.format`` without attribute or index access; ``None`` reads as a dash.
 
-    Three formats of its own: ``{site:이/가}`` adds the particle that fits, and ``{rms:number,이/가}`` to a number as it
+    Four formats of its own: ``{site:이/가}`` adds the particle that fits, and ``{rms:number,이/가}`` to a number as it
     is written; ``{names:symptoms}`` reads a comma-separated list of symptom ids aloud; ``{rms:number}`` writes it as
-    :func:`~headwater.i18n.number` does.
+    :func:`~headwater.i18n.number` does; ``{rows:row|rows}`` counts: ``1 row``, ``1,200 rows``.
     """
 
     def __init__(self, language: str) -> None:
@@ -37,6 +37,9 @@ class _Formatter(string.Formatter):
         if "/" in format_spec:
             how, _, pair = format_spec.rpartition(",")
             return with_josa(self.format_field(value, how) if how else str(value), pair)
+        if "|" in format_spec:
+            one, many = format_spec.split("|")
+            return f"{number(value)} {one if value == 1 else many}"
         if format_spec == "symptoms":
             names = str(value).split(", ")
             return ", ".join(text(f"symptom.{name}", language=self._language) for name in names)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 
+from headwater.lab.refusal import RefusedError
 from headwater.records import InputError
-from headwater.server.guard import HOSTS
+from headwater.server.guard import HOSTS, Session
+
+MOST_LINK = 2000  # characters; a QR code of medium redundancy ends at 2,331 bytes
+_FRAGMENT = re.compile(r"[A-Za-z0-9=&._~*:\-]*")
 
 _ELSEWHERE = ("10.255.255.255", 1)  # asked for a route only: nothing is sent
 
@@ -35,6 +41,40 @@ def class_address(host: str, port: int, token: str) -> str:
     """What a class opens."""
     own = own_addresses() if host in ("0.0.0.0", "::") else [host]
     return f"http://{own[0] if own else socket.gethostname()}:{port}/#token={token}"
+
+
+@dataclass(frozen=True)
+class Classroom:
+    """What a class opens.
+
+    Attributes:
+        url: The address, token included.
+        qr: The same as a picture that phones read, in SVG.
+    """
+
+    url: str
+    qr: str
+
+    @classmethod
+    def of(cls, session: Session, host: str, port: int) -> Classroom:
+        """The classroom of a server that listens there."""
+        url = class_address(host, port, session.token)
+        return cls(url, qr_code(url))
+
+    def opening(self, fragment: str) -> Classroom:
+        """The same, opening a lab as a fragment of the page's own describes it.
+
+        Raises:
+            RefusedError: If it is none, or too long for a code.
+        """
+        url = f"{self.url}&{fragment}"
+        if not _FRAGMENT.fullmatch(fragment) or len(url) > MOST_LINK:
+            raise RefusedError("link", {"most": MOST_LINK})
+        return Classroom(url, qr_code(url))
+
+    def to_dict(self) -> dict[str, str]:
+        """The JSON form."""
+        return {"url": self.url, "qr": self.qr}
 
 
 def qr_code(text: str) -> str:

@@ -9,12 +9,12 @@ from typing import Any
 
 from headwater import __version__
 from headwater.lab import data, modules
-from headwater.lab.network import OPTIMIZERS, built, penalty_edits
-from headwater.lab.plan import Plan, Shape, planned
+from headwater.lab.network import OPTIMIZERS, PENALTIES, Network, built, penalty_edits
+from headwater.lab.plan import Plan, Shape, Task, planned
 from headwater.lab.slot import Slot
 from headwater.lab.spec import Spec
 from headwater.remedies.before_update import BeforeUpdate, WeightPenalty
-from headwater.remedies.edits import as_code
+from headwater.remedies.edits import Edit, as_code
 
 FILE = "data.csv"
 _LOADED = {
@@ -23,6 +23,7 @@ _LOADED = {
     "circles": "make_circles(1000, noise=0.05, factor=0.5, random_state=0)",
     "moons": "make_moons(1000, noise=0.15, random_state=0)",
 }
+_LOSSES: dict[Task, str] = {"classes": "cross_entropy", "curve": "mse_loss"}
 _BATCHES = '''\
 def batches(x, y, size):
     """Batches without end, each epoch in an order of its own."""
@@ -55,19 +56,40 @@ def script(slot: Slot) -> str:
     spec = slot.begun_with
     patches: dict[str, str] = {}
     network = built(spec, slot.uploaded, patches)
-    plan = network.plan
-    penalties = [
-        edit
-        for name in ("l1", "l2")
-        if getattr(spec, name)
-        for edit in penalty_edits(network, name, getattr(spec, name))
-    ]
+    penalties = _penalties_from_the_start(network)
     if penalties:
-        patches["penalty"] = as_code(tuple(penalties))
-    elif any(name in ("l1", "l2") for _, name, _ in slot.changes):
+        patches["penalty"] = as_code(penalties)
+    elif any(name in PENALTIES for _, name, _ in slot.changes):
         patches["penalty"] = "\n\n".join(inspect.getsource(kind) for kind in (BeforeUpdate, WeightPenalty))
-    classes = plan.shape.task == "classes"
     lines = [
+        *_heading(spec, slot),
+        *_data_functions(spec),
+        _BATCHES,
+        "",
+        *_module_classes(network.plan),
+        *(_renamed(name, code) for name, code in patches.items()),
+        *_data_lines(spec, slot),
+        "",
+        *_model_lines(spec, network.plan, patches),
+        *_optimizer_lines(spec, patches, bool(penalties)),
+        *_training_lines(slot, _LOSSES[network.plan.shape.task]),
+        "",
+        *_test_lines(network.plan.shape.task),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _penalties_from_the_start(network: Network) -> tuple[Edit, ...]:
+    """What L1 and L2 do to the optimizer."""
+    strengths = {name: getattr(network.spec, name) for name in PENALTIES}
+    return tuple(
+        edit for name, strength in strengths.items() if strength for edit in penalty_edits(network, name, strength)
+    )
+
+
+def _heading(spec: Spec, slot: Slot) -> list[str]:
+    """What it is, what it imports, and its two constants."""
+    return [
         f'"""A network of headwater\'s lab ({__version__}): the same data, weights and steps as on the screen."""',
         "",
         *(["import csv", ""] if spec.data == "csv" else []),
@@ -78,42 +100,59 @@ def script(slot: Slot) -> str:
         f"SEED, STEPS = {spec.seed}, {slot.step}",
         "",
         "",
-        *_data_functions(spec),
-        _BATCHES,
-        "",
-        *_module_classes(plan),
-        *(_renamed(name, code) for name, code in patches.items()),
-        *_data_lines(spec, slot),
-        "",
+    ]
+
+
+def _model_lines(spec: Spec, plan: Plan, patches: dict[str, str]) -> list[str]:
+    """The network as it is before its first step."""
+    return [
         "torch.manual_seed(SEED)",
         "model = nn.Sequential()",
         *(f"model.add_module({part.name!r}, {part.code})" for part in plan.parts),
         *(["model = init(model)"] if "init" in patches else []),
         *_scaling(spec),
         *(["model = remedies(model)"] if "remedies" in patches else []),
+    ]
+
+
+def _optimizer_lines(spec: Spec, patches: dict[str, str], penalised: bool) -> list[str]:
+    """The optimizer, and what acts on it."""
+    repaired = "def repair_optimizer" in patches.get("remedies", "")
+    return [
         f"optimizer = {_optimizer(spec)}",
-        *(["penalty_optimizer(model, optimizer)"] if penalties else []),
-        *(["remedies_optimizer(model, optimizer)"] if "def repair_optimizer" in patches.get("remedies", "") else []),
+        *(["penalty_optimizer(model, optimizer)"] if penalised else []),
+        *(["remedies_optimizer(model, optimizer)"] if repaired else []),
+    ]
+
+
+def _training_lines(slot: Slot, loss: str) -> list[str]:
+    """Every step, with what was changed at it."""
+    return [
         "model.train()",
         "torch.manual_seed(SEED)  # of dropout",
-        f"stream = batches(x, y, {spec.batch_size})",
+        f"stream = batches(x, y, {slot.begun_with.batch_size})",
         "for step in range(STEPS):",
         *_changes(slot),
         "    inputs, targets = next(stream)",
         "    optimizer.zero_grad()",
-        f"    loss = nn.functional.{'cross_entropy' if classes else 'mse_loss'}(model(inputs), targets)",
+        f"    loss = nn.functional.{loss}(model(inputs), targets)",
         "    loss.backward()",
         "    optimizer.step()",
         '    print(step, f"{float(loss.detach()):.9g}")',
-        "",
+    ]
+
+
+def _test_lines(task: Task) -> list[str]:
+    """How well it does on samples that it was not trained on."""
+    right = "print('test accuracy', float((output.argmax(1) == test_y).double().mean()))"
+    return [
         "model.eval()",
         "with torch.no_grad():",
         "    output = model(test_x)",
-        f"    loss = nn.functional.{'cross_entropy' if classes else 'mse_loss'}(output, test_y)",
+        f"    loss = nn.functional.{_LOSSES[task]}(output, test_y)",
         "print('test loss', f'{float(loss):.9g}')",
-        *(["print('test accuracy', float((output.argmax(1) == test_y).double().mean()))"] if classes else []),
+        *([right] if task == "classes" else []),
     ]
-    return "\n".join(lines) + "\n"
 
 
 def _data_functions(spec: Spec) -> list[str]:

@@ -79,8 +79,15 @@ def dead(slot: Slot) -> float | None:
 
 
 def saturated(slot: Slot) -> float | None:
-    """Share of saturated activations, over all hidden layers."""
-    shares = [row.saturated_fraction for row in _hidden(slot) if row.saturated_fraction is not None]
+    """Share of saturated activations, over the hidden layers that can saturate; 0 if none can.
+
+    A ReLU has a flat side too, and a unit there is off: that is how it is meant, and :func:`dead` counts those that
+    stay there.
+    """
+    able = [row for row in _hidden(slot) if ACTIVATIONS[str(row.site.activation)].family == "s_shaped"]
+    if not able:
+        return 0.0 if _hidden(slot) else None
+    shares = [row.saturated_fraction for row in able if row.saturated_fraction is not None]
     return sum(shares) / len(shares) if shares else None
 
 

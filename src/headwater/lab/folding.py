@@ -41,6 +41,9 @@ def _control(remedy: str, spec: Spec) -> dict[str, Any] | None:
     if family == "init" and name in INITS and spec.preset != "rnn":
         return {"init": name, "scale": 1.0, "bias": 0.0}
     kind, colon, strength = name.partition(":")
+    if remedy.startswith("optimisation.learning_rate_to:"):
+        with suppress(ValueError):
+            return {"learning_rate": float(name.partition(":")[2])}
     if family == "regularisation" and kind in ("l1", "l2") and colon and not getattr(spec, kind):
         with suppress(ValueError):  # no number: the remedy itself says so
             return {kind: float(strength)}

@@ -41,6 +41,7 @@ _LATEST = (
     "details",
     "diagnosis",
     "prediction",
+    "trials",
     "difference",
 )  # of which the last one counts
 
@@ -48,6 +49,7 @@ _LATEST = (
 Event = tuple[str, str, str]
 """Name, network, JSON."""
 Wanted = Callable[[str, str, int, Spec, "Uploaded | None"], None]
+Offered = Callable[[str, str, int, Spec, "Uploaded | None", tuple[tuple[str, ...], ...]], None]
 
 
 @dataclass(eq=False)
@@ -102,6 +104,7 @@ class Pool:
 
     Attributes:
         on_built: Called with lab, network, version, spec and file of every network that was built.
+        on_offered: Called with the same and the remedies, best first, where some are offered at its start.
     """
 
     def __init__(
@@ -118,6 +121,7 @@ class Pool:
         self._closed = False
         self._failures = 0
         self.on_built: Wanted | None = None
+        self.on_offered: Offered | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
@@ -330,6 +334,10 @@ class Pool:
                 self.on_built(id, slot, version, spec, entry.uploaded)
         elif name == "alone":
             entry.compare = None
+        elif name == "offered":
+            version, spec, offered = data
+            if self.on_offered is not None:
+                self.on_offered(id, slot, version, spec, entry.uploaded, offered)
         else:
             self.deliver(id, name, slot, data)
 

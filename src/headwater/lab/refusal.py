@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from headwater.i18n import has_text, speak
+from headwater.lab.reasons import reason_of
 from headwater.records import InputError, Message
 from headwater.records.message import Value
 from headwater.report.view.sentences import said
 from headwater.report.words import Words
+
+_TOLD_BY_ENGINE = {"reason", "error"}
 
 
 class RefusedError(InputError):
@@ -42,8 +45,10 @@ class RefusedError(InputError):
         return {"error": {"id": self.message.id, "text": self.text, "control": self.control}}
 
     def _sentence(self, words: Words) -> str:
-        """The text with the control at fault called by its name."""
+        """The text with the control at fault called by its name, and a reason of the engine's in the lab's words."""
         values = dict(self.message.values)
+        for name in _TOLD_BY_ENGINE & values.keys():
+            values[name] = words(f"lab.engine.reason.{reason_of(str(values[name]))}")
         name = f"lab.engine.control.{values.get('control')}"
         if has_text(name):
             values["control"] = words(name)

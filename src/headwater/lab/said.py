@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from headwater.lab.plainly import layer_of, plain_of, with_layers
 from headwater.lab.plan import Plan
-from headwater.records import Flow, Message, Prescription, encode
+from headwater.records import Diagnosis, Message, encode
 from headwater.records.message import Value
 from headwater.report import Report
-from headwater.report.view.sentences import Said, findings_of, headline_of, said, said_message
+from headwater.report.view.sentences import MOST_REMEDIES, Said, findings_of, headline_of, said, said_message
 
 MOST_FINDINGS = 4
 
@@ -29,39 +30,52 @@ def in_both(text: Said) -> dict[str, str]:
     return {"en": text.en, "ko": text.ko}
 
 
-def diagnosis_of(report: Report, plan: Plan) -> dict[str, Any]:
-    """A report as the lab shows it: what is wrong, why, and what to do about it."""
-    diagnosis = report.diagnosis
-    place = {row.site.name: index for index, row in enumerate(report.flow.sites)}
+def diagnosis_of(report: Report, plan: Plan, moves: Mapping[int, float], optimizer: str) -> dict[str, Any]:
+    """A report as the lab shows it: what is wrong, why, and what to do about it.
+
+    Args:
+        report: What was found.
+        plan: Of the network.
+        moves: By layer, ‖Δw‖/‖w‖ of a step.
+        optimizer: That takes it.
+    """
+    diagnosis, flow = report.diagnosis, report.flow
+    place = {row.site.name: index for index, row in enumerate(flow.sites)}
     shown = findings_of(diagnosis, place)[:MOST_FINDINGS]
     findings = []
     for finding, view in zip(diagnosis.findings, shown, strict=False):
         data = encode(view)
-        data["layers"] = _layers(report.flow, finding.sites, plan)
+        data["plain"] = in_both(plain_of(finding, flow, plan, moves, optimizer))
+        data["layers"] = sorted({layer_of(flow, plan, name) for name in finding.sites})
+        for cause, told_cause in zip(finding.causes, data["causes"], strict=False):
+            told_cause["why"] = in_both(with_layers(cause, flow, plan))
         for prescription, remedy in zip(finding.prescriptions, data["remedies"], strict=False):
             remedy["remedies"] = list(prescription.remedies)
         findings.append(data)
     return {
         "verdict": diagnosis.verdict,
-        "headline": in_both(headline_of(diagnosis)),
+        "headline": _headline(diagnosis, flow.step),
         "findings": findings,
         "waterfall": _waterfall(report),
     }
 
 
-def remedies_of(report: Report) -> tuple[Prescription, ...]:
-    """What can be applied, best first."""
-    return tuple(p for finding in report.findings for p in finding.prescriptions if p.remedies)
+def _headline(diagnosis: Diagnosis, step: int) -> dict[str, str]:
+    """The verdict in one line: before any step it is one on the start alone."""
+    if diagnosis.verdict == "findings":
+        return in_both(headline_of(diagnosis))
+    return tell(f"verdict.{diagnosis.verdict}_{'so_far' if step else 'at_first'}", steps=step)
+
+
+def offered_first(report: Report) -> tuple[tuple[str, ...], ...]:
+    """The remedies that are offered against what is worst, in the order of the diagnosis."""
+    prescriptions = report.findings[0].prescriptions[:MOST_REMEDIES] if report.findings else ()
+    return tuple(prescription.remedies for prescription in prescriptions if prescription.remedies)
 
 
 def category_name(category: str) -> dict[str, str]:
     """What decades of a gradient are charged to, by name."""
     return in_both(said(lambda words: words.category(category)))
-
-
-def _layers(flow: Flow, names: Sequence[str], plan: Plan) -> list[int]:
-    modules = {row.site.name: row.site.module for row in flow.sites}
-    return sorted({plan.layer_of(modules.get(name, name)) for name in names} - {0})
 
 
 def _waterfall(report: Report) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from headwater.judging import diagnosed
@@ -16,18 +17,21 @@ from headwater.lab.frames import Reader, network_of
 from headwater.lab.goals import goal_of
 from headwater.lab.landscape import landscape_of
 from headwater.lab.refusal import RefusedError
-from headwater.lab.said import diagnosis_of, in_both, tell
+from headwater.lab.rehearsal import risk_of
+from headwater.lab.said import diagnosis_of, in_both, offered_first, tell
 from headwater.lab.slot import MOST_STEPS, Slot
 from headwater.lab.spec import Spec
 from headwater.lab.tracing import trace_of
 from headwater.lab.views import VIEWS, details_of
+from headwater.report import Report
 from headwater.report.view.sentences import said
 from headwater.report.words import Words
 
 MOST_AT_ONCE = 200  # steps that one command may ask for
 MOST_PACE = 1000.0
 _ALL_MEASURED = 30.0  # updates per second up to which each is measured
-_DRAWN_S = 0.04  # between two measured steps of a network that goes as fast as it can
+# Between the end of a measured step of a network that goes as fast as it can and the next: with that step, 25 a second.
+_DRAWN_S = 0.03
 _TURN_S = 0.03  # after which another lab has its turn
 _DETAILS_S = 0.2
 _DETAILS_SHARE = 3.0  # how much longer than the last look a lab must have worked before the next
@@ -68,6 +72,7 @@ class Lab:
         self.wants_frame = True
         self._owes_frame = False
         self.on_built: Callable[[], None] = lambda: None
+        self.on_offered: Callable[[str, tuple[tuple[str, ...], ...]], None] = lambda _slot, _offered: None
         if uploaded is not None:
             self.upload(uploaded)
         self.slots: dict[str, Slot] = {"a": self._slot(spec)}
@@ -367,15 +372,27 @@ class Lab:
         began_s = time.monotonic()
         self._to_judge = False
         for name, slot in self.slots.items():
-            flow = slot.judged_flow()
-            start = slot.start if slot.step and slot.broke is not slot.start else None
-            report = diagnosed(slot.network.model, flow, slot.spec.seed, start=start, broke=slot.broke)
-            told = diagnosis_of(report, slot.network.plan)
+            report = report_of(slot)
+            told = diagnosis_of(report, slot.network.plan, slot.moves, type(slot.network.optimizer).__name__)
             self._emit("diagnosis", {"slot": name, "version": slot.version, "step": slot.step, **told})
+            offered = offered_first(report)
+            if slot.step == 0 and len(self.slots) == 1 and offered and not slot.spec.lesson:
+                self.on_offered(name, offered)
         if "b" in self.slots:
             self._emit("difference", {"said": differences(self.slots["a"], self.slots["b"])})
         self._judged_s = time.monotonic()
         self._judge_cost_s, self._worked_since_judged_s = self._judged_s - began_s, 0.0
+
+
+def report_of(slot: Slot) -> Report:
+    """What ``hw.check`` would say of the network; before its first step also whether its rate would wreck it."""
+    start = slot.start if slot.step and slot.broke is not slot.start else None
+    report = diagnosed(slot.network.model, slot.judged_flow(), slot.spec.seed, start=start, broke=slot.broke)
+    risk = risk_of(slot.first_step) if slot.step == 0 and slot.broke is None else None
+    if risk is None:
+        return report
+    findings = (risk, *report.findings) if risk.severity == "critical" else (*report.findings, risk)
+    return replace(report, diagnosis=replace(report.diagnosis, verdict="findings", findings=findings))
 
 
 def _matched(spec: Spec, other: Spec) -> Spec:

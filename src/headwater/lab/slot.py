@@ -16,6 +16,7 @@ from headwater.kernels.ledger import Ledger
 from headwater.lab.csv_data import Uploaded
 from headwater.lab.network import Batch, Batches, Network, built, loss_of, made, optimizer_of, set_penalty
 from headwater.lab.plan import planned
+from headwater.lab.rehearsal import FirstStep, first_step_of
 from headwater.lab.spec import Spec
 from headwater.probes.catalogue import module_infos
 from headwater.probes.measure import measure
@@ -67,6 +68,8 @@ class Slot:
             self.start: Flow = measure(self.network.model, self.first_batch, self.network.loss)
             self._score()
         self.flow: Flow = self.start
+        self._first_step: FirstStep | None = None
+        self._is_rehearsed = False
         if _is_broken(self.start):
             self.broke, self.broke_at = self.start, 0
 
@@ -86,6 +89,26 @@ class Slot:
         if len(self._times) < 2 or self._times[-1] == self._times[0]:
             return None
         return (len(self._times) - 1) / (self._times[-1] - self._times[0])
+
+    @property
+    def first_step(self) -> FirstStep | None:
+        """What the first step does, taken by a copy; ``None`` if there is no loss to descend."""
+        if not self._is_rehearsed:
+            self._first_step, self._is_rehearsed = first_step_of(self.begun_with, self.uploaded), True
+        return self._first_step
+
+    @property
+    def moves(self) -> dict[int, float]:
+        """By layer, ‖Δw‖/‖w‖ of the last step that was measured; before any, of the first."""
+        matrices = [p for p in self.flow.parameters if len(p.shape) > 1]
+        ratios = {p.name: p.update_ratio for p in matrices if p.update_ratio is not None}
+        if not ratios and self.step == 0 and self.first_step is not None:
+            ratios = self.first_step.ratios
+        plan, found = self.network.plan, dict[int, float]()
+        for name, ratio in ratios.items():
+            layer = plan.layer_of(name)
+            found[layer] = max(ratio, found.get(layer, 0.0)) if math.isfinite(ratio) else found.get(layer, 0.0)
+        return found
 
     @property
     def training(self) -> Training | None:

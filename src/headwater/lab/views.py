@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from headwater.lab.slot import Slot
 from headwater.probes.classify import activation_of, activation_parameters, scalar_parameters
 from headwater.records import encode
+from headwater.theory import ACTIVATIONS
 from headwater.theory.activation import Activation
 
 VIEWS = ("histograms", "weights", "inputs", "mask", "boundary", "units")
@@ -146,9 +148,15 @@ def _units(slot: Slot, passed: list[_Passed]) -> dict[str, Any] | None:
         slope = torch.from_numpy(one.activation.derivative(one.before.double().numpy(), **parameters)).abs()
         by_unit = slope.transpose(0, 1).reshape(slope.shape[1], -1)[:_UNITS]
         dead.append((by_unit == 0).all(1).int().tolist())
-        flat = by_unit < _SATURATED * one.activation.max_slope(**parameters)
+        flat = by_unit < _SATURATED * _steepest(one.activation.id, tuple(sorted(parameters.items())))
         saturated.append(flat.double().mean(1).tolist())
     return {"sites": [one.index for one in found], "dead": dead, "saturated": saturated}
+
+
+@cache
+def _steepest(activation: str, parameters: tuple[tuple[str, float], ...]) -> float:
+    """Largest slope of an activation, found on a grid once and not for each layer at each look."""
+    return ACTIVATIONS[activation].max_slope(**dict(parameters))
 
 
 def _boundary(slot: Slot, passed: list[_Passed]) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from headwater.report.files import strict_json
 
 if TYPE_CHECKING:
     from headwater.lab.session import Lab
+    from headwater.lab.slot import Slot
 
 
 _COMPILES_S = 120.0
@@ -144,6 +145,7 @@ class Room:
             spec, compare, uploads = rest
             lab = Lab(spec, lambda name, data: self._emit(id, name, data), uploads, compare)
             lab.on_built = lambda: self._announce(id, lab)
+            lab.on_offered = lambda slot, offered: self._offer(id, slot, lab.slots[slot], offered)
             self._labs[id] = lab
             return {"lab": lab.state(), "result": None}
         if id not in self._labs:
@@ -156,6 +158,10 @@ class Room:
 
     def _emit(self, id: str, name: str, data: dict[str, Any]) -> None:
         self._connection.send(("event", id, (name, data.get("slot", ""), strict_json(data))))
+
+    def _offer(self, id: str, name: str, slot: Slot, offered: tuple[tuple[str, ...], ...]) -> None:
+        """Which remedies a lab offers: what they do is tried elsewhere."""
+        self._connection.send(("event", id, ("offered", name, (slot.version, slot.spec, offered))))
 
     def _announce(self, id: str, lab: Lab) -> None:
         """Which networks a lab has now: theory is asked about them elsewhere, and they are opened again if need be."""

@@ -19,9 +19,10 @@ export interface Control {
 }
 export interface Activation { id: string; family: string; max_slope: number; x: number[]; phi: number[]; slope: number[] }
 export interface Data { id: string; task: "classes" | "curve"; inputs: number; outputs: number; plane: boolean; name: Said }
+export interface Classroom { url: string; qr: string }
 export interface Facts {
   defaults: Spec; controls: Control[]; activations: Activation[]; lessons: { id: string; title: Said; guide: boolean }[];
-  presets: Record<string, Partial<Spec>>; data: Data[]; torch: "loading" | "ready"; classroom: { url: string; qr: string } | null;
+  presets: Record<string, Partial<Spec>>; data: Data[]; torch: "loading" | "ready"; classroom: Classroom | null;
 }
 export interface SlotState { spec: Spec; state: string; step: number; version: number }
 export interface Lab {
@@ -40,13 +41,15 @@ export interface Frame {
 }
 export interface Cure { remedies: string[]; name: Said; why: Said; wrong_when: Said; code: string }
 export interface Finding {
-  symptom: string; severity: "critical" | "warning" | "info"; sentence: Said; causes: { name: Said; share: number | null; why: Said }[]; remedies: Cure[]; layers: number[];
+  symptom: string; severity: "critical" | "warning" | "info"; plain: Said; sentence: Said; causes: { name: Said; share: number | null; why: Said }[]; remedies: Cure[]; layers: number[];
 }
 export interface Diagnosis {
   slot: Slot; step: number; verdict: string; headline: Said; findings: Finding[];
   waterfall: { totals: { category: string; name: Said; decades: number }[]; decades: number } | null;
 }
 export interface Prediction { slot: Slot; version: number; sites: { activation: Wire[]; gradient: Wire[] }; factor: Wire; trainable_depth: Wire; said: Said }
+/** What became of the network with each remedy that is offered, tried for a moment: best first. */
+export interface Trials { slot: Slot; version: number; tried: { remedies: string[]; steps: number; accuracy: Wire; loss: Wire }[] }
 interface Many { sites: number[]; low: Wire[]; high: Wire[]; counts: number[][] }
 export interface Details {
   slot: Slot; version: number; step: number; histograms?: Many | null; inputs?: Many | null;

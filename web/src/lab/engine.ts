@@ -3,10 +3,10 @@
 import { batch, effect } from "@preact/signals";
 import { announcement } from "../state";
 import { say, t } from "../text";
-import { Refused, ask, numberOf, type Backward, type Details, type Diagnosis, type Facts, type Frame, type Lab, type Landscape, type Network, type Prediction, type Slot } from "./api";
+import { Refused, ask, numberOf, type Backward, type Details, type Diagnosis, type Facts, type Frame, type Lab, type Landscape, type Network, type Prediction, type Slot, type Trials } from "./api";
 import {
   backward, changedAt, contact, details, diagnoses, differences, draft, editing, facts, frames, ghost, lab, landscape, levels, lastChange, layer, layerCount, networks, predictions, opened, pace, shownSlots, torchReady,
-  tracks, trouble, type Track,
+  tracks, trials, trouble, type Track,
 } from "./state";
 import type { Said } from "../data";
 
@@ -74,6 +74,7 @@ function forget(): void {
     frames.value = {};
     diagnoses.value = {};
     predictions.value = {};
+    trials.value = {};
     details.value = {};
     tracks.value = {};
     differences.value = [];
@@ -91,11 +92,15 @@ function listen(): void {
   const on = <T>(name: string, take: (data: T) => void) =>
     events.addEventListener(name, (event) => { if (events === source) due(() => take(JSON.parse((event as MessageEvent<string>).data) as T)); });
   on<Lab>("lab", (data) => { lab.value = data; if (!data.slots.b) onlyA(); });
-  on<{ state: string }>("torch", (data) => { torchReady.value = data.state === "ready"; });
+  on<{ state: string }>("torch", (data) => {
+    torchReady.value = data.state === "ready";
+    if (!torchReady.value && lab.value) lab.value = { ...lab.value, playing: false }; // whoever played has gone, and the next begins at rest
+  });
   on<Network>("network", (data) => { coming[data.slot] = data; });
   on<Frame>("frame", measured);
   on<Diagnosis>("diagnosis", judged);
   on<Prediction>("prediction", (data) => { predictions.value = { ...predictions.value, [data.slot]: data }; });
+  on<Trials>("trials", (data) => { trials.value = { ...trials.value, [data.slot]: data }; });
   on<Details>("details", (data) => { details.value = { ...details.value, [data.slot]: { ...details.value[data.slot], ...data } }; });
   on<{ said: Said[] }>("difference", (data) => { differences.value = data.said; });
   on<{ said: Said; fatal: boolean }>("trouble", (data) => {
@@ -125,7 +130,7 @@ function judged(diagnosis: Diagnosis): void {
   const before = diagnoses.value[diagnosis.slot];
   const finding = diagnosis.findings[0];
   if (!before || before.findings[0]?.symptom !== finding?.symptom || before.verdict !== diagnosis.verdict)
-    announcement.value = say(finding ? finding.sentence : diagnosis.headline);
+    announcement.value = say(finding ? finding.plain : diagnosis.headline);
   diagnoses.value = { ...diagnoses.value, [diagnosis.slot]: diagnosis };
 }
 
@@ -208,6 +213,12 @@ export async function command<T = null>(what: string, fields: Record<string, unk
     trouble.value = error instanceof Refused && error.said ? error.said : t(error instanceof Refused ? "lab.page.refused" : "view.no_server");
     return null;
   }
+}
+
+/** Put a network beside the first as an address describes it; throws what is refused. */
+export async function compare(state: string): Promise<void> {
+  const answer = await ask<{ lab: Lab }>(`/api/lab/sessions/${session}/commands`, { do: "compare", state });
+  lab.value = answer.lab;
 }
 
 let changing: Promise<void> | null = null;

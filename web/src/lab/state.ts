@@ -1,8 +1,8 @@
 // What the lab knows at the moment, as signals: what the engine said last, and what is looked at.
 
-import { computed, signal } from "@preact/signals";
+import { computed, effect, signal, type Signal } from "@preact/signals";
 import type { Said } from "../data";
-import { SLOTS, levelOf, numberOf, type Backward, type Details, type Diagnosis, type Facts, type Frame, type Lab, type Landscape, type Network, type Prediction, type Slot, type Spec } from "./api";
+import { SLOTS, levelOf, numberOf, type Backward, type Details, type Diagnosis, type Facts, type Frame, type Lab, type Landscape, type Network, type Prediction, type Slot, type Spec, type Trials } from "./api";
 
 type PerSlot<T> = Partial<Record<Slot, T>>;
 
@@ -12,6 +12,7 @@ export const networks = signal<PerSlot<Network>>({});
 export const frames = signal<PerSlot<Frame>>({});
 export const diagnoses = signal<PerSlot<Diagnosis>>({});
 export const predictions = signal<PerSlot<Prediction>>({});
+export const trials = signal<PerSlot<Trials>>({});
 export const details = signal<PerSlot<Details>>({});
 export const differences = signal<Said[]>([]);
 /** Whether a lab is there to be told something, also while its network is not built yet. */
@@ -25,6 +26,23 @@ export const changedAt = signal<PerSlot<number[]>>({});
 
 export interface Track { x: number[]; loss: number[]; at: number[]; trainLoss: number[]; testLoss: number[]; train: number[]; test: number[] }
 export const tracks = signal<PerSlot<Track>>({});
+
+const CALM_MS = 120;
+
+/** What a signal holds, but only so often: of pictures below the first one nobody reads every update. Another network is shown at once. */
+function calmed<T extends PerSlot<object>>(source: Signal<T>, isOther: (before: T, now: T) => boolean): Signal<T> {
+  const calm = signal(source.value);
+  let due = 0;
+  effect(() => {
+    const now = source.value;
+    if (isOther(calm.peek(), now)) calm.value = now;
+    else due ||= window.setTimeout(() => { due = 0; calm.value = source.peek(); }, CALM_MS);
+  });
+  return calm;
+}
+
+export const calmFrames = calmed(frames, (before, now) => SLOTS.some((slot) => before[slot]?.version !== now[slot]?.version));
+export const calmTracks = calmed(tracks, (before, now) => SLOTS.some((slot) => !before[slot] !== !now[slot] || (before[slot]?.x.length ?? 0) > (now[slot]?.x.length ?? 0)));
 
 /** The lab, a list of lessons, or one lesson. */
 export const place = signal<"lab" | "lessons">("lab");

@@ -12,6 +12,11 @@ export function controlName(id: string): string {
   return control ? say(control.name) : id;
 }
 
+/** What it is called that an activation is on a flat part: a sigmoid is saturated there, a ReLU off. */
+export function flatName(activation: string | null): "saturated" | "off" {
+  return facts.value?.activations.find((one) => one.id === activation)?.family === "s_shaped" ? "saturated" : "off";
+}
+
 /** The name of a control's choice. */
 export function choiceName(control: string, choice: string): string {
   const found = facts.value?.controls.find((one) => one.id === control)?.choices?.find((one) => one.id === choice);

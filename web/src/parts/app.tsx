@@ -9,6 +9,11 @@ import { Masthead } from "./masthead";
 import { Verdicts } from "./verdict";
 import { Waterfalls } from "./waterfall";
 
+const KEYS: [string, string][] = [
+  ["← →", "view.key_steps"], ["↑ ↓", "view.key_layers"], ["⇧ + ← → ↑ ↓", "view.key_far"], ["Space", "view.key_space"], [".", "view.key_dot"],
+  ["[ ]", "view.key_brackets"], ["/", "view.key_find"], ["1 – 6", "view.key_maps"], ["+ −", "view.key_zoom"], ["R", "view.key_reset"], ["?", "view.key_help"], ["Esc", "view.key_escape"],
+];
+
 export function App() {
   const ready = runs.value.length > 0;
   return (
@@ -35,7 +40,7 @@ export function App() {
       </main>
       <footer>{t("view.footer", { version: runs.value[0]?.view.headwater ?? "" })}</footer>
       <p class="unseen" aria-live="polite" id="live-region">{announcement.value}</p>
-      <Help />
+      <Help keys={KEYS} notes={["view.help_mouse", "view.help_drop"]} />
     </>
   );
 }

@@ -1,13 +1,11 @@
+// The keys of a page and what they do, in a dialog.
+
 import { useEffect, useRef } from "preact/hooks";
 import { helping } from "../state";
 import { t } from "../text";
 
-const KEYS: [string, string][] = [
-  ["← →", "view.key_steps"], ["↑ ↓", "view.key_layers"], ["⇧ + ← → ↑ ↓", "view.key_far"], ["Space", "view.key_space"], [".", "view.key_dot"],
-  ["[ ]", "view.key_brackets"], ["/", "view.key_find"], ["1 – 6", "view.key_maps"], ["+ −", "view.key_zoom"], ["R", "view.key_reset"], ["?", "view.key_help"], ["Esc", "view.key_escape"],
-];
-
-export function Help() {
+/** `keys` are pairs of a key and the id of what it does, `notes` ids of sentences below them. */
+export function Help({ keys, notes }: { keys: [key: string, id: string][]; notes: string[] }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const open = helping.value;
   useEffect(() => {
@@ -23,9 +21,8 @@ export function Help() {
           <h2 id="help-title">{t("view.help_head")}</h2>
           <button type="button" class="quiet" onClick={() => (helping.value = false)}>{t("view.close")}</button>
         </header>
-        <dl class="keys">{KEYS.map(([key, id]) => <div key={key}><dt><kbd>{key}</kbd></dt><dd>{t(id)}</dd></div>)}</dl>
-        <p class="caption">{t("view.help_mouse")}</p>
-        <p class="caption">{t("view.help_drop")}</p>
+        <dl class="keys">{keys.map(([key, id]) => <div key={key}><dt><kbd>{key}</kbd></dt><dd>{t(id)}</dd></div>)}</dl>
+        {notes.map((id) => <p class="caption" key={id}>{t(id)}</p>)}
       </div>
     </dialog>
   );

@@ -1,4 +1,5 @@
 import { useEffect } from "preact/hooks";
+import { Help } from "../../parts/help";
 import { announcement } from "../../state";
 import { say, t } from "../../text";
 import { command } from "../engine";
@@ -9,7 +10,6 @@ import { w } from "../words";
 import { Controls } from "./controls";
 import { Course } from "./course";
 import { Flow, useTold } from "./flow";
-import { Help } from "./help";
 import { LayerCard } from "./layer";
 import { LayerHistograms } from "./layers";
 import { LessonList, LessonPanel } from "./lessons";
@@ -18,6 +18,11 @@ import { More } from "./more";
 import { Differences, Says } from "./says";
 import { ThroughTime } from "./time";
 import { Transport } from "./transport";
+
+const KEYS: [string, string][] = [
+  ["Space", "lab.page.key_space"], [".", "lab.page.key_step"], ["B", "lab.page.key_backward"], ["R", "lab.page.key_reset"], ["← →", "lab.page.key_layers"],
+  ["[ ]", "lab.page.key_depth"], ["1 – 9", "lab.page.key_presets"], ["?", "lab.page.key_help"], ["Esc", "lab.page.key_escape"],
+];
 
 export function App() {
   useEffect(followViews, []);
@@ -36,7 +41,7 @@ export function App() {
         {listing ? <LessonList /> : <Bench />}
       </main>
       <p class="unseen" aria-live="polite" id="live-region">{announcement.value}</p>
-      <Help />
+      <Help keys={KEYS} notes={["lab.page.help_about"]} />
     </>
   );
 }

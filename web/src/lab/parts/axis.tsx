@@ -1,6 +1,7 @@
 // Sizes per layer on one log axis down to 1e-40, an exact zero in a lane below it, what theory expects beside what was measured.
 
 import { fromLog10, power, ticks } from "../../numbers";
+import { projector } from "../state";
 import { w } from "../words";
 import { TOP, dotsOf, frameOf, layerAt, pathOf, verticalOf, type Frame, type Vertical } from "../scale";
 import { Broken } from "./river";
@@ -19,7 +20,7 @@ export function LogAxis({ frame, height, floor, lines, selected, label, onHover,
   const under = (event: MouseEvent) => layerAt(frame, event.clientX - (event.currentTarget as Element).getBoundingClientRect().left);
   return (
     <svg
-      class="log-axis" width={frame.width} height={height + 20} role="img" aria-label={label}
+      class="log-axis" width={frame.width} height={height + (projector.value ? 34 : 20)} role="img" aria-label={label}
       onPointerMove={(event) => onHover(under(event))} onPointerLeave={() => onHover(null)} onClick={(event) => onPick(under(event))}
     >
       <ZeroLane frame={frame} vertical={vertical} />
@@ -32,7 +33,7 @@ export function LogAxis({ frame, height, floor, lines, selected, label, onHover,
       {selected >= 0 && <rect class="row-here" x={frame.x(selected) - frame.slot / 2} width={frame.slot} y={0} height={height} />}
       {lines.map((line, i) => line.kind === "gradient" && <Arrives key={i} line={line} frame={frame} vertical={vertical} />)}
       {lines.map((line, i) => <Drawn key={`${i}${line.kind}`} line={line} frame={line.kind === "before" ? frameOf(frame.width, line.levels.length) : frame} vertical={vertical} />)}
-      <LayerNumbers frame={frame} y={height + 14} />
+      <LayerNumbers frame={frame} y={height + (projector.value ? 27 : 14)} />
     </svg>
   );
 }

@@ -82,7 +82,7 @@ const KEPT = ["seed", "csv", "locked", "hidden", "lesson"];
 
 function Starts() {
   return (
-    <div class="field wide">
+    <div class="field start">
       <label for="start">{w("starts")}</label>
       <select id="start" value="" onChange={(event) => {
         const found = STARTS.find((start) => start.id === event.currentTarget.value);
@@ -138,10 +138,10 @@ interface Numeric { control: Control; value: number; disabled: boolean; name: st
 
 function Slider({ control, value, disabled, name, id, set, step = 1 }: Numeric & { step?: number }) {
   return (
-    <div class="field">
+    <div class="field slider">
       <label for={id}>{name}</label>
-      <output for={id}>{number(value)}</output>
       <input id={id} type="range" min={control.low ?? 0} max={control.high ?? 100} step={step} value={value} disabled={disabled} onInput={(event) => set(Number(event.currentTarget.value))} />
+      <output for={id}>{number(value)}</output>
     </div>
   );
 }

@@ -5,7 +5,7 @@ import { integer, number, percent } from "../../numbers";
 import { Figure, type Table } from "../../parts/figure";
 import { language } from "../../text";
 import type { Slot } from "../api";
-import { changedAt, details, networks, paired, shownSlots, tracks, type Track } from "../state";
+import { changedAt, details, networks, paired, shownSlots, calmTracks, type Track } from "../state";
 import { w } from "../words";
 import { Boundary } from "./boundary";
 import { slotColour, slotName } from "./controls";
@@ -26,7 +26,7 @@ export function Course() {
   );
 }
 
-const trackOf = (slot: Slot): Track => tracks.value[slot] ?? EMPTY;
+const trackOf = (slot: Slot): Track => calmTracks.value[slot] ?? EMPTY;
 
 /** So few points that a browser draws them at once; the last one is always among them. */
 function thinned(x: number[], y: number[]): { x: number[]; y: number[] } {
@@ -44,7 +44,7 @@ function Loss({ slots }: { slots: Slot[] }) {
       { label: own("loss_batch"), ...thinned(track.x, track.loss), colour: slotColour(slot) },
       { label: own("loss_test"), x: track.at, y: track.testLoss, colour: paired.value ? slotColour(slot) : "var(--run-1)", dash: [6, 3] },
     ];
-  }), [tracks.value, slots.join(), language.value]);
+  }), [calmTracks.value, slots.join(), language.value]);
   const log = spansDecades(curves);
   return (
     <Figure id="loss" title={w("loss_head")} table={() => tableOf(curves)}>
@@ -64,7 +64,7 @@ function Accuracy({ slots }: { slots: Slot[] }) {
       { label: own("train"), x: track.at, y: track.train, colour: slotColour(slot) },
       { label: own("test"), x: track.at, y: track.test, colour: paired.value ? slotColour(slot) : "var(--run-1)", dash: [6, 3] },
     ];
-  }), [tracks.value, slots.join(), language.value]);
+  }), [calmTracks.value, slots.join(), language.value]);
   const gap = slots.length === 1 ? (trackOf(slots[0]).train.at(-1) ?? NaN) - (trackOf(slots[0]).test.at(-1) ?? NaN) : NaN;
   return (
     <Figure id="accuracy" title={w("accuracy_head")} table={() => tableOf(curves)}>

@@ -6,9 +6,9 @@ import { Figure, type Table } from "../../parts/figure";
 import { useWidth } from "../../parts/size";
 import { say } from "../../text";
 import { levelOf, type Slot } from "../api";
-import { backward, fitted, frames, ghost, hoveredLayer, layer, layerCount, levels, networks, paired, playing, predictions, projector, shareAt, shownLayer, shownSlots } from "../state";
+import { backward, fitted, frames, ghost, hoveredLayer, layer, layerCount, levels, networks, paired, predictions, projector, shareAt, shownLayer, shownSlots, sitesOf } from "../state";
 import { floorOf, frameOf } from "../scale";
-import { w } from "../words";
+import { flatName, w } from "../words";
 import { LogAxis, type Line } from "./axis";
 import { BackwardPass } from "./backward";
 import { slotColour, slotName } from "./controls";
@@ -20,7 +20,7 @@ export function Flow() {
   const slots = shownSlots.value.filter((slot) => levels.value[slot]);
   const all = slots.flatMap((slot) => [...levels.value[slot]!.signal, ...levels.value[slot]!.gradient]);
   const floor = floorOf(all, fitted.value);
-  const height = projector.value ? 460 : width < 560 ? 300 : Math.min(Math.max(innerHeight - 610, 260), 420); // the whole picture on one screen
+  const height = projector.value ? Math.min(Math.max(innerHeight - (paired.value ? 810 : 680), 180), 460) : width < 560 ? 300 : Math.min(Math.max(innerHeight - (paired.value ? 725 : 610), paired.value ? 175 : 260), 420); // the whole picture on one screen
   const pick = (chosen: number) => { layer.value = chosen + 1; };
   return (
     <Figure
@@ -41,7 +41,7 @@ export function Flow() {
                 {paired.value && <p class="eyebrow river-eyebrow"><i class="run-dot" style={{ background: slotColour(slot) }} aria-hidden="true" />{slotName(slot)}</p>}
                 <River
                   frame={frame} signal={levels.value[slot]!.signal} gradient={levels.value[slot]!.gradient} colour={slotColour(slot)} selected={shownLayer.value - 1}
-                  flowing={playing.value} slim={slots.length > 1} reached={backward.value?.slot === slot ? reachedLayer() : null} onPick={pick} label={sentence(slot)}
+                  step={frames.value[slot]?.step ?? 0} slim={slots.length > 1} reached={backward.value?.slot === slot ? reachedLayer() : null} onPick={pick} label={sentence(slot)}
                 />
               </div>
             ))}
@@ -103,7 +103,7 @@ function Key({ slots }: { slots: Slot[] }) {
           <li key={`${slot}g`}><Swatch colour={slotColour(slot)} />{label("gradient")} <b>{fromLog10(found.gradient[index] ?? NaN)}</b></li>,
           <li key={`${slot}s`}><Swatch colour={many ? slotColour(slot) : "var(--orange)"} dash="7 3" />{label("signal")} <b>{fromLog10(found.signal[index] ?? NaN)}</b></li>,
           Number.isFinite(found.theoryGradient[index]) && <li key={`${slot}t`}><Swatch colour="var(--ink)" dash={DOTTED} />{label("theory")} <b>{fromLog10(found.theoryGradient[index])}</b></li>,
-          Number.isFinite(saturated) && <li key={`${slot}x`}>{label("saturated")} <b>{percent(saturated)}</b></li>,
+          Number.isFinite(saturated) && <li key={`${slot}x`}>{label(flatName(activationAt(slot, index)))} <b>{percent(saturated)}</b></li>,
           Number.isFinite(dead) && <li key={`${slot}d`}>{label("dead")} <b>{percent(dead)}</b></li>,
         ];
       })}
@@ -116,6 +116,11 @@ const DOTTED = "0.1 5";
 
 function Swatch({ colour, dash }: { colour: string; dash?: string }) {
   return <svg viewBox="0 0 26 8" aria-hidden="true"><line x1="1" x2="25" y1="4" y2="4" stroke={colour} stroke-width="2.4" stroke-dasharray={dash} stroke-linecap={dash === DOTTED ? "round" : undefined} /></svg>;
+}
+
+function activationAt(slot: Slot, index: number): string | null {
+  const network = networks.value[slot];
+  return network?.sites[sitesOf(network)[index]]?.activation ?? null;
 }
 
 function nameOf(index: number): string {

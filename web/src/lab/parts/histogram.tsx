@@ -8,6 +8,11 @@ interface Props { low: Wire; high: Wire; counts: number[]; width: number; height
 
 const FOOT = 18;
 
+/** Bars of a histogram as one path, which a browser draws many times faster than as many rectangles. */
+export function bars(counts: number[], left: number, slot: number, ground: number, scale: number): string {
+  return counts.map((count, i) => (count > 0 ? `M${(left + i * slot).toFixed(1)} ${ground}v${(-Math.max(count * scale, 0.8)).toFixed(1)}h${(slot + 0.3).toFixed(1)}V${ground}z` : "")).join("");
+}
+
 export function Histogram({ low, high, counts, width, height, colour, label, titled }: Props) {
   const [from, to] = [numberOf(low), numberOf(high)];
   const most = Math.max(...counts, 1);
@@ -18,7 +23,7 @@ export function Histogram({ low, high, counts, width, height, colour, label, tit
     <figure class="histogram">
       {titled && <figcaption>{titled}</figcaption>}
       <svg width={width} height={height} role="img" aria-label={label} style={{ "--bar": colour } as Record<string, string>}>
-        {counts.map((count, i) => count > 0 && <rect key={i} class="bar" x={i * slot} width={slot + 0.3} y={tall * (1 - count / most)} height={Math.max((tall * count) / most, 0.8)} />)}
+        <path class="bar" d={bars(counts, 0, slot, tall, tall / most)} />
         <line class="ground" x1={0} x2={width} y1={tall} y2={tall} />
         {zero !== null && <line class="ground zero" x1={zero} x2={zero} y1={0} y2={tall} />}
         <text x={0} y={height - 4}>{number(from)}</text>

@@ -5,9 +5,9 @@ import { Figure, type Table } from "../../parts/figure";
 import { useWidth } from "../../parts/size";
 import { levelOf, numberOf, textOf, type Activation, type Network, type Slot, type Wire } from "../api";
 import { change } from "../engine";
-import { details, editing, facts, frames, layer, layerCount, networks, paired, shownSlots, sitesOf, spec } from "../state";
-import { choiceName, controlName, w } from "../words";
-import { Histogram } from "./histogram";
+import { details, editing, facts, calmFrames, layer, layerCount, networks, paired, shownSlots, sitesOf, spec } from "../state";
+import { choiceName, controlName, flatName, w } from "../words";
+import { bars, Histogram } from "./histogram";
 import { slotColour, slotName } from "./controls";
 import { Trace } from "./trace";
 
@@ -83,7 +83,7 @@ function Shape({ slot, at, activation }: { slot: Slot; at: number; activation: A
   const counts = place >= 0 ? inputs!.counts[place] : [];
   const most = Math.max(...counts, 1);
   const wide = (high - low) / Math.max(counts.length, 1);
-  const derivative = numberOf(frames.value[slot]?.sites.derivative[at]);
+  const derivative = numberOf(calmFrames.value[slot]?.sites.derivative[at]);
   return (
     <div class="layer-part" ref={box}>
       <h3>{w("phi_head")}</h3>
@@ -98,9 +98,7 @@ function Shape({ slot, at, activation }: { slot: Slot; at: number; activation: A
           ))}
           {[-6, -3, 0, 3, 6].map((mark) => <text key={mark} x={x(mark)} y={TALL - 4} text-anchor="middle">{mark}</text>)}
           <g clip-path={`url(#clip-${slot})`}>
-            {counts.map((count, i) => count > 0 && (
-              <rect key={i} class="input-bar" x={x(low + i * wide)} width={Math.max(x(low + (i + 1) * wide) - x(low + i * wide), 1)} y={TALL - FOOT - ((TALL - FOOT - 10) * count) / most} height={((TALL - FOOT - 10) * count) / most} />
-            ))}
+            {counts.length > 0 && <path class="input-bar" d={bars(counts, x(low), Math.max(x(low + wide) - x(low), 1), TALL - FOOT, (TALL - FOOT - 10) / most)} />}
             <path class="phi" d={path("phi")} />
             <path class="slope" d={path("slope")} />
           </g>
@@ -120,11 +118,12 @@ function Shape({ slot, at, activation }: { slot: Slot; at: number; activation: A
 function Units({ slot, network, index, at }: { slot: Slot; network: Network; index: number; at: number }) {
   const found = details.value[slot]?.units;
   const place = found?.sites.indexOf(at) ?? -1;
-  const frame = frames.value[slot];
+  const frame = calmFrames.value[slot];
   const dead = numberOf(frame?.sites.dead[at]);
   const saturated = numberOf(frame?.sites.saturated[at]);
   if (place < 0 || network.sites[at].activation === null) return null;
-  const label = w("units_sentence", { layer: index + 1, dead: share(dead), saturated: share(saturated) });
+  const flat = flatName(network.sites[at].activation);
+  const label = w(`units_sentence_${flat}`, { layer: index + 1, dead: share(dead), share: share(saturated) });
   return (
     <div class="layer-part">
       <h3>{w("units_head")}</h3>
@@ -136,7 +135,7 @@ function Units({ slot, network, index, at }: { slot: Slot; network: Network; ind
       </div>
       <ul class="flow-key">
         <li><i class="key-zero" aria-hidden="true" />{w("dead")} <b>{share(dead)}</b></li>
-        <li><i class="swatch saturated-swatch" aria-hidden="true" />{w("saturated")} <b>{share(saturated)}</b></li>
+        <li><i class="swatch saturated-swatch" aria-hidden="true" />{w(flat)} <b>{share(saturated)}</b></li>
       </ul>
     </div>
   );
@@ -148,7 +147,7 @@ function Weights({ slot, network, index }: { slot: Slot; network: Network; index
   const [box, width] = useWidth<HTMLDivElement>();
   const at = network.weights.findIndex((one) => one.layer === index + 1);
   const found = details.value[slot]?.weights;
-  const frame = frames.value[slot];
+  const frame = calmFrames.value[slot];
   if (at < 0) return null;
   return (
     <div class="layer-part" ref={box}>
@@ -189,9 +188,9 @@ function Mask({ slot, network, index }: { slot: Slot; network: Network; index: n
 }
 
 function tableOf(slot: Slot, network: Network): Table {
-  const frame = frames.value[slot];
+  const frame = calmFrames.value[slot];
   return {
-    head: [w("site"), w("signal"), w("gradient"), w("derivative"), w("saturated"), w("dead")],
+    head: [w("site"), w("signal"), w("gradient"), w("derivative"), w(flatName(network.sites[sitesOf(network)[layer.value - 1]]?.activation ?? null)), w("dead")],
     rows: network.sites.map((site, at) => ({ site, at })).filter(({ site }) => site.layer === layer.value).map(({ site, at }) => [
       `${site.name} ${site.op}`, fromLog10(levelOf(frame?.sites.activation[at])), fromLog10(levelOf(frame?.sites.gradient[at])), textOf(frame?.sites.derivative[at]),
       share(numberOf(frame?.sites.saturated[at])), share(numberOf(frame?.sites.dead[at])),

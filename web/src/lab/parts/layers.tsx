@@ -4,8 +4,8 @@ import { fromLog10, number, percent } from "../../numbers";
 import { Figure } from "../../parts/figure";
 import { useWidth } from "../../parts/size";
 import { levelOf, numberOf, textOf, type Slot } from "../api";
-import { details, frames, layer, networks, paired, projector, shownSlots } from "../state";
-import { w } from "../words";
+import { details, calmFrames, layer, networks, paired, projector, shownSlots } from "../state";
+import { flatName, w } from "../words";
 import { Histogram } from "./histogram";
 import { slotColour, slotName } from "./controls";
 
@@ -48,7 +48,7 @@ function Row({ slot }: { slot: Slot }) {
                 low={found.low[at]} high={found.high[at]} counts={found.counts[at]} width={each} height={92} colour={slotColour(slot)} titled={title}
                 label={w("histogram_sentence", { name: title, low: number(numberOf(found.low[at])), high: number(numberOf(found.high[at])) })}
               />
-              <span class="spread">{w("spread", { std: textOf(frames.value[slot]?.sites.std[found.sites[at]]) })}</span>
+              <span class="spread">{w("spread", { std: textOf(calmFrames.value[slot]?.sites.std[found.sites[at]]) })}</span>
             </button>
           );
         })}
@@ -58,12 +58,13 @@ function Row({ slot }: { slot: Slot }) {
 }
 
 function tableOf(slots: Slot[]) {
+  const network = (slot: Slot) => networks.value[slot]?.sites.find((site) => site.activation !== null);
   return {
-    head: [w("layer_word"), ...slots.flatMap((slot) => ["mean", "std", "signal", "saturated", "dead"].map((id) => (slots.length > 1 ? `${slotName(slot)} · ${w(id)}` : w(id))))],
+    head: [w("layer_word"), ...slots.flatMap((slot) => ["mean", "std", "signal", flatName(network(slot)?.activation ?? null), "dead"].map((id) => (slots.length > 1 ? `${slotName(slot)} · ${w(id)}` : w(id))))],
     rows: details.value[slots[0]]!.histograms!.sites.map((site) => [
       networks.value[slots[0]]?.sites[site]?.layer ?? "–",
       ...slots.flatMap((slot) => {
-        const sites = frames.value[slot]?.sites;
+        const sites = calmFrames.value[slot]?.sites;
         const share = (value: number) => (Number.isNaN(value) ? "–" : percent(value));
         return [textOf(sites?.mean[site]), textOf(sites?.std[site]), fromLog10(levelOf(sites?.activation[site])), share(numberOf(sites?.saturated[site])), share(numberOf(sites?.dead[site]))];
       }),

@@ -1,11 +1,12 @@
 // What stands over everything: where one is, the language, light and dark, the projector, sharing, keys.
 
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { announcement, helping, theme, type Theme } from "../../state";
 import { language, say, t } from "../../text";
 import { addressNow } from "../address";
+import { ask, type Classroom, type Refused } from "../api";
 import { command } from "../engine";
-import { contact, drawer, facts, lab, place, projector, shownSlots } from "../state";
+import { contact, drawer, facts, lab, place, projector, shownSlots, trouble } from "../state";
 import { lessonId } from "../lessons-state";
 import { w } from "../words";
 import { closeLesson } from "./lessons";
@@ -79,12 +80,34 @@ function pictureOf(svg: string): string {
   return `data:image/svg+xml;utf8,${encodeURIComponent(named)}`;
 }
 
+/** Address and code at which a class opens the lab just as it is, with what is locked; the server makes both, as it knows its name. */
+function Class({ fragment, copy }: { fragment: string; copy: (text: string) => Promise<void> }) {
+  const [made, setMade] = useState<Classroom | null>(null);
+  useEffect(() => {
+    let wanted = true;
+    ask<Classroom>("/api/lab/link", { fragment }).then((found) => { if (wanted) setMade(found); }, (error: unknown) => { trouble.value = (error as Refused).said ?? w("refused"); });
+    return () => { wanted = false; };
+  }, [fragment]);
+  return (
+    <>
+      <h3>{w("class_head")}</h3>
+      <p class="caption">{w("class_about")}</p>
+      {made && (
+        <>
+          <img class="qr" alt={w("qr")} src={pictureOf(made.qr)} />
+          <p class="copy-row"><input readOnly value={made.url} aria-label={w("class_link")} onFocus={(event) => event.currentTarget.select()} /><button type="button" class="second" onClick={() => void copy(made.url)}>{w("copy")}</button></p>
+        </>
+      )}
+    </>
+  );
+}
+
 function Share() {
   const [open, setOpen] = useState(false);
   const [script, setScript] = useState<{ name: string; script: string } | null>(null);
-  const classroom = facts.value?.classroom;
   const [limits, setLimits] = useState<Record<string, string>>({});
-  const link = `${location.origin}${location.pathname}${addressNow(limitsOf(limits))}`;
+  const fragment = addressNow(limitsOf(limits));
+  const link = `${location.origin}${location.pathname}${fragment}`;
   const copy = async (text: string) => {
     await navigator.clipboard?.writeText(text).catch(() => undefined);
     announcement.value = w("copied");
@@ -103,14 +126,7 @@ function Share() {
             <p class="caption">{w("share_about")}</p>
             <p class="copy-row"><input readOnly value={link} aria-label={w("share_link")} onFocus={(event) => event.currentTarget.select()} /><button type="button" class="second" onClick={() => void copy(link)}>{w("copy")}</button></p>
             <Limits limits={limits} set={setLimits} />
-            {classroom && (
-              <>
-                <h3>{w("class_head")}</h3>
-                <p class="caption">{w("class_about")}</p>
-                <img class="qr" alt={w("qr")} src={pictureOf(classroom.qr)} />
-                <p class="copy-row"><input readOnly value={classroom.url} aria-label={w("class_link")} /><button type="button" class="second" onClick={() => void copy(classroom.url)}>{w("copy")}</button></p>
-              </>
-            )}
+            {facts.value?.classroom && <Class fragment={fragment.slice(1)} copy={copy} />}
             <h3>{w("export_head")}</h3>
             <p class="caption">{w("export_about")}</p>
             {script ? (

@@ -1,12 +1,12 @@
 // The sentence: what is wrong, why, what to change; a button that does it, and what came of it.
 
 import { useState } from "preact/hooks";
-import { fromLog10, percent } from "../../numbers";
+import { fromLog10, number, percent } from "../../numbers";
 import { say } from "../../text";
 import { Glyph } from "../../parts/verdict";
-import type { Cure, Diagnosis, Finding, Slot } from "../api";
+import { numberOf, type Cure, type Diagnosis, type Finding, type Slot, type Trials } from "../api";
 import { command } from "../engine";
-import { diagnoses, differences, frames, lab, levels, shownSlots, torchReady, tracks } from "../state";
+import { diagnoses, differences, frames, lab, levels, networks, shownSlots, torchReady, tracks, trials } from "../state";
 import { w } from "../words";
 import { slotColour, slotName } from "./controls";
 
@@ -40,11 +40,12 @@ function Sentence({ slot, alone, first }: { slot: Slot; alone: boolean; first: b
     <section class={`says ${status}`}>
       <div>
         {!alone && <p class="eyebrow"><i class="run-dot" style={{ background: slotColour(slot) }} aria-hidden="true" />{slotName(slot)}</p>}
-        <Heading>{diagnosis && <Glyph status={status} />}<span>{diagnosis ? (finding ? say(finding.sentence) : say(diagnosis.headline)) : w(torchReady.value ? "measuring" : "torch_loading")}</span></Heading>
+        <Heading>{diagnosis && <Glyph status={status} />}<span>{diagnosis ? (finding ? say(finding.plain) : say(diagnosis.headline)) : w(torchReady.value ? "measuring" : "torch_loading")}</span></Heading>
         {finding && <Why finding={finding} />}
+        {finding && say(finding.sentence) !== say(finding.plain) && <details class="expert"><summary>{w("exactly")}</summary><p>{say(finding.sentence)}</p></details>}
         {diagnosis && diagnosis.findings.length > 1 && <More diagnosis={diagnosis} />}
       </div>
-      {finding && finding.remedies.length > 0 && alone && !asked && <Cures cures={finding.remedies} />}
+      {finding && finding.remedies.length > 0 && alone && !asked && <Cures cures={finding.remedies} slot={slot} />}
     </section>
   );
 }
@@ -59,24 +60,40 @@ function More({ diagnosis }: { diagnosis: Diagnosis }) {
   return (
     <details>
       <summary>{w("also", { count: diagnosis.findings.length - 1 })}</summary>
-      <ul class="plain">{diagnosis.findings.slice(1).map((one, i) => <li key={i}>{say(one.sentence)}</li>)}</ul>
+      <ul class="plain">{diagnosis.findings.slice(1).map((one, i) => <li key={i} title={say(one.sentence)}>{say(one.plain)}</li>)}</ul>
     </details>
   );
 }
 
-function Cures({ cures }: { cures: Cure[] }) {
+function Cures({ cures, slot }: { cures: Cure[]; slot: Slot }) {
   const [all, setAll] = useState(false);
+  const found = trials.value[slot];
+  const tried = found?.version === networks.value[slot]?.version ? found!.tried : [];
+  const trialOf = (cure: Cure) => tried.find((one) => one.remedies.join() === cure.remedies.join());
+  const place = (cure: Cure) => { const trial = trialOf(cure); return trial ? tried.indexOf(trial) : tried.length; };
+  const shown = cures.toSorted((a, b) => place(a) - place(b)); // as long as none was tried, in the order of the diagnosis
   return (
     <div class="cure">
       <p class="faint">{w("what_to_change")}</p>
-      {(all ? cures : cures.slice(0, 1)).map((cure, i) => (
-        <button type="button" class={i ? "second" : "primary do-it"} key={cure.remedies.join()} title={say(cure.why)} onClick={() => void apply(cure)}>
-          {w("do_it", { name: say(cure.name) })}
-        </button>
+      {(all ? shown : shown.slice(0, 1)).map((cure, i) => (
+        <div key={cure.remedies.join()}>
+          {cure.remedies.length > 0
+            ? <button type="button" class={i ? "second" : "primary do-it"} title={say(cure.why)} onClick={() => void apply(cure)}>{w("do_it", { name: say(cure.name) })}</button>
+            : <p class="advice">{say(cure.why)}</p>}
+          <Tried trial={trialOf(cure)} />
+        </div>
       ))}
       {cures.length > 1 && <button type="button" class="link" aria-expanded={all} onClick={() => setAll(!all)}>{w(all ? "fewer_cures" : "more_cures", { count: cures.length - 1 })}</button>}
     </div>
   );
+}
+
+/** What a remedy has done to this very network, when it was tried beside it. */
+function Tried({ trial }: { trial: Trials["tried"][number] | undefined }) {
+  if (!trial || trial.loss === null) return null;
+  const [accuracy, loss] = [numberOf(trial.accuracy), numberOf(trial.loss)];
+  const outcome = Number.isFinite(accuracy) ? w("tried_accuracy", { share: percent(accuracy), steps: trial.steps }) : w(Number.isFinite(loss) ? "tried_loss" : "tried_broke", { loss: number(loss), steps: trial.steps });
+  return <p class="tried">{outcome}</p>;
 }
 
 let applied: Cure | null = null;
@@ -96,7 +113,7 @@ function Outcome() {
   return (
     <section class={`says ${status}`}>
       <div>
-        <h1>{headline && <Glyph status={status} />}<span>{headline ? say(headline.headline) : w("measuring")}</span></h1>
+        <h1>{headline && <Glyph status={status} />}<span>{headline ? say(headline.findings[0]?.plain ?? headline.headline) : w("measuring")}</span></h1>
         <p class="why">{w("same_start", { name: applied ? say(applied.name) : lab.value!.slots.b!.spec.remedies.join(" + ") })}</p>
         <dl class="outcome">
           <Turned name={w("first_gradient")} before={before.gradient} after={after.gradient} />

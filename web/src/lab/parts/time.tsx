@@ -4,7 +4,7 @@ import { fromLog10 } from "../../numbers";
 import { Figure } from "../../parts/figure";
 import { useWidth } from "../../parts/size";
 import { levelOf, type Slot } from "../api";
-import { fitted, frames, paired, shownSlots } from "../state";
+import { fitted, calmFrames, paired, shownSlots } from "../state";
 import { floorOf, frameOf } from "../scale";
 import { w } from "../words";
 import { LogAxis, type Line } from "./axis";
@@ -14,7 +14,7 @@ const SHADES = ["var(--run-0)", "var(--green)", "var(--purple)", "var(--orange)"
 
 /** Of each recurrent layer the levels by time step. */
 function coursesOf(slot: Slot): number[][] {
-  return Object.values(frames.value[slot]?.sites.time ?? {}).flatMap((layers) => layers.map((layer) => layer.map(levelOf)));
+  return Object.values(calmFrames.value[slot]?.sites.time ?? {}).flatMap((layers) => layers.map((layer) => layer.map(levelOf)));
 }
 
 export function ThroughTime() {
