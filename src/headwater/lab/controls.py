@@ -26,10 +26,14 @@ INITS = (
     "critical",
     "lsuv",
     "delta_orthogonal",
+    "by_activation",
+    "tailored",
 )
+OUTPUTS = ("identity", "sigmoid", "tanh", "relu")
+"""What may stand behind the last layer: nothing, or the heads of the lessons on it."""
 NORMALISATIONS = ("none", "batch", "layer")
 OPTIMIZERS = ("sgd", "momentum", "adam", "adamw", "rmsprop")
-DATA = ("digits", "circles", "moons", "spirals", "curve", "breast_cancer", "csv")
+DATA = ("digits", "circles", "moons", "spirals", "curve", "folds", "surface", "breast_cancer", "csv")
 MOST_DEPTH = 100
 MOST_REMEDIES = 6
 
@@ -130,6 +134,7 @@ _SETTABLE = (
     Control("width", "integer", 1, 256),
     Control("activation", "choice", choices=_ACTIVATIONS, live=True),
     Control("activations", "per_layer", choices=_ACTIVATIONS, live=True),
+    Control("output", "choice", choices=OUTPUTS),
     Control("init", "choice", choices=INITS),
     # Beyond any sense on purpose: what becomes of w = 1e30 is worth seeing. float32 ends at 3.4e38.
     Control("scale", "number", 0.0, 1e36, log=True),

@@ -93,5 +93,5 @@ def shown(name: str, value: Any, words: Words) -> str:
         return ", ".join(f"{layer}: {words(f'lab.engine.activation.{one}')}" for layer, one in value.items()) or "–"
     if isinstance(value, tuple):
         return words.remedies(value) or "–" if name == "remedies" else ", ".join(value) or "–"
-    kind = "activation" if name == "activation" else "choice"
+    kind = "activation" if name in ("activation", "output") else "choice"
     return words.name(f"lab.engine.{kind}.{value}", str(value))
