@@ -152,14 +152,14 @@ _SETTABLE = (
     Control("seed", "integer", 0, 2**31 - 1),
     Control("remedies", "list", high=MOST_REMEDIES),
 )
-_NAMES = tuple(control.id for control in _SETTABLE)
+LOCKABLE = tuple(control.id for control in _SETTABLE)
 
 CONTROLS: dict[str, Control] = {
     control.id: control
     for control in (
         *_SETTABLE,
-        Control("locked", "list", choices=_NAMES),
-        Control("hidden", "list", choices=_NAMES),
+        Control("locked", "list", choices=LOCKABLE),
+        Control("hidden", "list", choices=LOCKABLE),
         Control("lesson", "choice", choices=("", *LESSONS)),
     )
 }

@@ -25,6 +25,7 @@ _TOLD = {
     "saturated": 0.2,
     "small_weights": 0.1,
     "signal_decades": 1.0,
+    "likeness": 0.1,
 }
 
 

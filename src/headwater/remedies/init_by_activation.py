@@ -1,4 +1,4 @@
-"""The lectures' rule in one remedy: Xavier before an S-shaped activation or none, He before a rectifier or its relative.
+"""The lectures' rule as one remedy: Xavier before an S-shaped activation or none, He before a rectifier or a relative.
 
 Each layer is drawn by the activation that really follows it, so that a network with several kinds of them needs no
 second thought: N(0, 2/(fan_in + fan_out)) before sigmoid, tanh and the output, N(0, gain²/fan_in) with each rectifier's

@@ -1,7 +1,7 @@
 """One weight of a larger network, where it leaves the gradient's way: the error of its unit times what it multiplies.
 
-∂L/∂W[i,j] = Σ δ_i a_j over samples (and, of a convolution, over places): a scalar product, ‖δ_i‖ · ‖a_j‖ · cos. With one
-sample and one place these are two numbers, and the gradient is their product.
+∂L/∂W[i,j] = Σ δ_i a_j over samples (and, of a convolution, over places): a scalar product, ‖δ_i‖ · ‖a_j‖ · cos. With
+one sample and one place these are two numbers, and the gradient is their product.
 """
 
 from __future__ import annotations
