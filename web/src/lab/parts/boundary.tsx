@@ -84,4 +84,8 @@ function numbersIn(plane: Field): (value: number) => number[] {
   };
 }
 
-const bytesOf = (colour: string): number[] => [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16) || 0);
+/** The three bytes of `#rrggbb`, or of `#rgb` as a smaller style sheet has it. */
+function bytesOf(colour: string): number[] {
+  const hex = /^#[0-9a-f]{3}$/i.test(colour) ? [...colour.slice(1)].map((one) => one + one).join("") : colour.slice(1);
+  return [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16) || 0);
+}
