@@ -17,7 +17,9 @@ def gradient(model: nn.Module, x: Tensor, y: Tensor, name: str, index: tuple[int
     """Autograd's own, in float64 and in one pass."""
     double = copy.deepcopy(model).double()
     nn.functional.cross_entropy(double(x.double()), y).backward()
-    return float(dict(double.named_parameters())[name].grad[index])
+    found = dict(double.named_parameters())[name].grad
+    assert found is not None
+    return float(found[index])
 
 
 def batch(*shape: int) -> tuple[Tensor, Tensor]:
@@ -51,7 +53,7 @@ def test_rows_before_it_lead_from_the_loss_to_its_error() -> None:
     trace = hw.trace(mlp(20, 30, 30, 4), x, y, parameter="2.weight[5,5]")
     own = trace.arrival
     assert own is not None
-    ratios = [row.log10_ratio for row in trace.layers[: own.passed]]
+    ratios = [row.log10_ratio or 0.0 for row in trace.layers[: own.passed]]
     assert math.fsum(ratios) == pytest.approx(own.log10_error, abs=1e-12)
     assert own.error.log10 <= own.log10_error
 
@@ -109,7 +111,7 @@ def test_gradient_below_every_float_keeps_its_factors() -> None:
 def test_dead_unit_has_a_gradient_of_exactly_zero() -> None:
     model, (x, y) = mlp(20, 30, 30, 4, activation=nn.ReLU), batch(1, 20)
     with torch.no_grad():
-        model[2].bias[5] = -1e3
+        dict(model.named_parameters())["2.bias"][5] = -1e3
     trace = hw.trace(model, x, y, parameter="2.weight[5,0]")
     assert trace.arrival is not None
     assert trace.arrival.error.sign == 0

@@ -174,7 +174,9 @@ def _refuse_impossible(spec: Spec, shape: Shape) -> None:
 def tailoring(hidden: Iterable[str]) -> str | None:
     """Id of the remedy that tailors these activations to the depth; ``None`` if none fits all of them."""
     families = {"leaky" if id in ("relu", "leaky_relu") else "smooth" if id in _SMOOTH else "" for id in hidden}
-    return {("leaky",): "activation.tailored_leaky", ("smooth",): "activation.tailored"}.get(tuple(families))
+    if len(families) != 1:
+        return None
+    return {"leaky": "activation.tailored_leaky", "smooth": "activation.tailored"}.get(families.pop())
 
 
 def _refuse_for_tailored(spec: Spec, hidden: list[str]) -> None:

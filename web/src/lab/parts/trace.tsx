@@ -68,13 +68,18 @@ function Derived({ found }: { found: Traced }) {
   );
 }
 
+function productOf(factors: Traced["factors"]): string {
+  const isNegative = factors.filter((one) => numberOf(one.value) < 0).length % 2 === 1;
+  return `${isNegative ? "−" : ""}${fromLog10(factors.reduce((sum, one) => sum + levelOf(one.log10), 0))}`;
+}
+
 /** Numbers one behind the other, and what they come to by and by. */
 function Factors({ factors }: { factors: Traced["factors"] }) {
   return (
     <table>
       <thead><tr><th scope="col">{w("factor")}</th><th scope="col" class="num">{w("value")}</th><th scope="col" class="num">{w("so_far")}</th></tr></thead>
       <tbody>{factors.toReversed().map((factor, i, all) => (
-        <tr key={i}><th scope="row">{symbol(factor)}</th><td class="num">{number(numberOf(factor.value))}</td><td class="num">{fromLog10(all.slice(0, i + 1).reduce((sum, one) => sum + levelOf(one.log10), 0))}</td></tr>
+        <tr key={i}><th scope="row">{symbol(factor)}</th><td class="num">{number(numberOf(factor.value))}</td><td class="num">{productOf(all.slice(0, i + 1))}</td></tr>
       ))}</tbody>
     </table>
   );
@@ -83,7 +88,7 @@ function Factors({ factors }: { factors: Traced["factors"] }) {
 /** Every unit of a small network, forward and backward; the weight's gradient as error × activation; and its longest way to the loss. */
 function SmallNetwork({ found }: { found: Traced }) {
   const own = found.weights.filter((one) => one.parameter === found.parameter && one.index.join() === found.index.join());
-  const each = (values: Wire[]) => values.length ? values.map((value) => number(numberOf(value))).join("  ·  ") : "–";
+  const each = (values: Wire[]) => values.length ? values.map((value, i) => <span key={i}>{i > 0 && " · "}<span class="whole">{number(numberOf(value))}</span></span>) : "–";
   let [p, a] = [0, 1];
   const names = found.stages.map(({ kind }) => (kind === "input" ? "x" : kind === "affine" ? `p${++p}` : `a${++a}`));
   return (
