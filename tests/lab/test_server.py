@@ -244,7 +244,7 @@ def test_class_gets_an_address_and_a_picture_of_it() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--lesson", "nothing"), "there are chain-rule, why-nonlinear"),
+        (("--lesson", "nothing"), "there are perceptron-forward, backprop"),
         (("--port", "0"), "port"),
         (("--host", "256.1.1.1"), "256.1.1.1"),
         (("--lang", "fr"), "fr"),

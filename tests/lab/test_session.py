@@ -196,7 +196,9 @@ def test_trace_of_any_weight_of_a_wide_network_ends_at_that_weight() -> None:
     nn.functional.cross_entropy(double(x[:1].double()), y[:1]).backward()
     for name, at in (("linear1.weight", (7, 33)), ("linear3.weight", (19, 0)), ("output.weight", (9, 4))):
         found = watched.do("trace", parameter=f"{name}[{at[0]},{at[1]}]")
-        by_autograd = float(double.get_parameter(name).grad[at])
+        gradient = double.get_parameter(name).grad
+        assert gradient is not None
+        by_autograd = float(gradient[at])
         own = found["arrival"]
         assert found["kind"] == "layers"
         assert own["name"] == name.split(".")[0]
