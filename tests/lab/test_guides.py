@@ -20,8 +20,12 @@ from tests.helpers import ROOT
 
 # What a student would do, and for how many steps.
 SOLUTIONS: dict[str, tuple[dict[str, Any], int]] = {
+    "perceptron-forward": ({"width": 3}, 500),
+    "backprop": ({"learning_rate": 3.0}, 400),
     "chain-rule": ({"activation": "tanh", "init": "orthogonal"}, 0),
     "universal-approximation": ({"width": 4}, 500),
+    "depth-expressivity": ({"depth": 5, "width": 12}, 1000),
+    "sigmoid-derivative": ({"scale": 0.03}, 0),
     "frozen-update": ({"activation": "relu", "init": "he"}, 1),
     "relu-family": ({"activation": "elu"}, 150),
     "bad-init": ({"init": "xavier", "scale": 1.0}, 200),
@@ -32,15 +36,21 @@ SOLUTIONS: dict[str, tuple[dict[str, Any], int]] = {
     "tanh": ({"init": "orthogonal", "scale": 1.05}, 0),
     "relu": ({"activation": "relu", "init": "he"}, 200),
     "dying-relu": ({"activation": "elu"}, 300),
+    "hidden-relu-output-tanh": ({"activation": "relu", "init": "he"}, 300),
+    "linear-output": ({"output": "identity"}, 300),
     "naive-init": ({"scale": 0.13}, 0),
     "xavier": ({"scale": 0.075}, 0),
     "xavier-relu": ({"init": "he"}, 0),
     "he": ({"scale": 0.141}, 0),
+    "init-by-activation": ({"init": "by_activation"}, 400),
+    "he-is-not-enough": ({"init": "mirrored"}, 100),
     "overfitting": ({"samples": 0}, 400),
     "l1": ({"l1": 0.002}, 400),
     "l2": ({"l2": 0.02}, 400),
     "dropout": ({"dropout": 0.2}, 400),
     "batchnorm": ({"normalisation": "batch"}, 200),
+    "loss-landscape": ({"seed": 5}, 600),
+    "thousand-layers": ({"init": "tailored", "learning_rate": 1e-4}, 100),
 }
 
 

@@ -45,6 +45,7 @@ def test_every_activation_trains(activation: str) -> None:
         ("lsuv", {}),
         ("normal", {}),
         ("delta_orthogonal", {"preset": "cnn"}),
+        ("by_activation", {"activation": "tanh", "activations": {2: "relu"}}),
     ],
 )
 def test_initialisation_is_the_remedy_of_that_name(init: str, more: dict[str, Any]) -> None:
@@ -56,6 +57,39 @@ def test_initialisation_is_the_remedy_of_that_name(init: str, more: dict[str, An
         stream = iter(plain.batches)
         data = {"batches": [next(stream) for _ in range(8)], "loss": plain.loss}
     assert_same(made.model, hw.apply(plain.model, remedy, **data))
+
+
+@pytest.mark.parametrize(
+    ("activation", "remedy"), [("sigmoid", "activation.tailored"), ("relu", "activation.tailored_leaky")]
+)
+def test_tailored_activations_are_the_remedy_for_that_kind(activation: str, remedy: str) -> None:
+    made = network(depth=30, width=8, activation=activation, init="tailored")
+    plain = network(depth=30, width=8, activation=activation, init="xavier")
+    assert_same(made.model, hw.apply(plain.model, remedy))
+    x = made.split.x[:50]
+    assert torch.equal(made.model(x), hw.apply(plain.model, remedy)(x))
+    assert with_remedies(plain.spec, (remedy,)) == made.spec
+
+
+def test_weights_go_by_the_activation_that_follows_each_layer() -> None:
+    made = network(depth=4, width=200, activation="tanh", activations={2: "relu"}, init="by_activation")
+    found = [float(weight.detach().std()) for weight in weights(made.model)]
+    fans = ((64, 200), (200, 200), (200, 200), (200, 10))
+    xavier = [(2 / sum(fan)) ** 0.5 for fan in fans]
+    assert found == pytest.approx([xavier[0], (2 / 200) ** 0.5, *xavier[2:]], rel=0.03)
+
+
+@pytest.mark.parametrize("preset", [{}, {"preset": "cnn"}, {"preset": "rnn", "activation": "tanh", "init": "default"}])
+@pytest.mark.parametrize(("output", "low", "high"), [("tanh", -1, 1), ("sigmoid", 0, 1), ("relu", 0, None)])
+def test_output_has_the_activation_asked_for(preset: dict[str, Any], output: str, low: int, high: int | None) -> None:
+    plain, bounded = network(depth=3, width=8, **preset), network(depth=3, width=8, output=output, **preset)
+    x = 30 * plain.split.x[:50]
+    before, after = plain.model(x), bounded.model(x)
+    assert not torch.equal(before, after)
+    torch.testing.assert_close(after, getattr(torch, output)(before))
+    assert float(after.detach().min()) >= low
+    assert high is None or float(after.detach().max()) <= high
+    assert bounded.plan.layer_of("output_activation") == 3
 
 
 def test_scale_multiplies_the_weights_and_bias_fills_the_hidden_ones() -> None:

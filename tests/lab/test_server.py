@@ -257,7 +257,7 @@ def test_there_is_no_link_for_a_class_where_none_is_served(client: Client) -> No
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("--lesson", "nothing"), "there are chain-rule, why-nonlinear"),
+        (("--lesson", "nothing"), "there are perceptron-forward, backprop"),
         (("--port", "0"), "port"),
         (("--host", "256.1.1.1"), "256.1.1.1"),
         (("--lang", "fr"), "fr"),

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -185,6 +186,27 @@ def test_chain_rule_of_a_small_network_is_written_out_factor_by_factor() -> None
     assert Watched().do("trace")["kind"] == "layers"
     with pytest.raises(RefusedError, match="no parameter"):
         watched.do("trace", parameter="9.weight")
+
+
+def test_trace_of_any_weight_of_a_wide_network_ends_at_that_weight() -> None:
+    watched = Watched(depth=5, width=20, activation="tanh")
+    network = watched.lab.slots["a"].network
+    x, y = network.batches.peek()
+    double = deepcopy(network.model).double()
+    nn.functional.cross_entropy(double(x[:1].double()), y[:1]).backward()
+    for name, at in (("linear1.weight", (7, 33)), ("linear3.weight", (19, 0)), ("output.weight", (9, 4))):
+        found = watched.do("trace", parameter=f"{name}[{at[0]},{at[1]}]")
+        gradient = double.get_parameter(name).grad
+        assert gradient is not None
+        by_autograd = float(gradient[at])
+        own = found["arrival"]
+        assert found["kind"] == "layers"
+        assert own["name"] == name.split(".")[0]
+        assert own["count"] == 1
+        product = own["error"]["value"] * own["activation"] * own["alignment"]
+        assert product == pytest.approx(by_autograd, rel=1e-9)
+        assert found["gradient"]["value"] == pytest.approx(by_autograd, rel=1e-9)
+        assert next(check for check in found["checks"] if check["id"] == "own")["status"] == "holds"
 
 
 def test_landscape_has_the_networks_own_loss_in_its_middle() -> None:

@@ -85,13 +85,23 @@ def test_live_change_keeps_the_weights_and_takes_effect(control: str, value: Any
     assert any(not torch.equal(a, b) for a, b in pairs)
 
 
-@pytest.mark.parametrize(("control", "value"), [("depth", 6), ("width", 8), ("init", "xavier"), ("seed", 3)])
+@pytest.mark.parametrize(
+    ("control", "value"), [("depth", 6), ("width", 8), ("init", "xavier"), ("seed", 3), ("output", "tanh")]
+)
 def test_other_changes_begin_anew(control: str, value: Any) -> None:
     one = slot(**DROPPED)
     one.advance(True)
     assert not one.change(one.spec.changed({control: value}))
     assert one.step == 0
     assert one.version == 2
+
+
+def test_another_activation_is_tailored_anew() -> None:
+    one = slot(depth=20, width=8, init="tailored")
+    one.advance(True)
+    assert not one.change(one.spec.changed({"activation": "tanh"}))
+    assert one.network.model.get_submodule("activation1").alpha != 1.0
+    assert isinstance(one.network.model.get_submodule("activation1").activation, torch.nn.Tanh)
 
 
 def test_change_that_cannot_be_built_leaves_everything_as_it_was() -> None:

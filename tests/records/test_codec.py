@@ -58,6 +58,7 @@ def test_every_record_is_tried() -> None:
         *("Event", "TimeGradient", "WatchInfo", "Consequence", "Score", "Setup", "Training", "TrainingStep"),
         *("Dependence", "Effect", "Intervention", "Pairing", "Candidate", "Cost", "Measure", "Tuned"),
         *(
+            "Arrival",
             "Comparison",
             "Derivation",
             "Descent",

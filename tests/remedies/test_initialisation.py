@@ -52,6 +52,18 @@ def test_lecun_divides_by_the_inputs_whatever_follows():
     assert [float(drawn[i].weight.detach().std()) for i in (0, 2)] == pytest.approx([1 / 20, 1 / 10], rel=0.02)
 
 
+def test_weights_by_activation_are_xaviers_or_hes_layer_by_layer():
+    torch.manual_seed(0)
+    parts = [nn.Linear(300, 200), nn.Tanh(), nn.Linear(200, 300), nn.LeakyReLU(0.5), nn.Linear(300, 100), nn.GELU()]
+    model = nn.Sequential(*parts, nn.Linear(100, 300))
+    drawn = hw.apply(model, "init.by_activation")
+    others = {name: hw.apply(model, f"init.{name}") for name in ("xavier", "he")}
+    for index, rule in ((0, "xavier"), (2, "he"), (4, "he"), (6, "xavier")):  # nothing follows the last one
+        assert torch.equal(drawn[index].weight, others[rule][index].weight)
+        assert not torch.equal(others["xavier"][index].weight, others["he"][index].weight)
+        assert not drawn[index].bias.any()
+
+
 @pytest.mark.parametrize(
     ("activation", "gain"),
     [(nn.Tanh, 1.0), (nn.ReLU, math.sqrt(2)), (lambda: nn.LeakyReLU(0.5), math.sqrt(2 / 1.25))],

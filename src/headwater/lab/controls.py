@@ -26,10 +26,14 @@ INITS = (
     "critical",
     "lsuv",
     "delta_orthogonal",
+    "by_activation",
+    "tailored",
 )
+OUTPUTS = ("identity", "sigmoid", "tanh", "relu")
+"""What may stand behind the last layer: nothing, or the heads of the lessons on it."""
 NORMALISATIONS = ("none", "batch", "layer")
 OPTIMIZERS = ("sgd", "momentum", "adam", "adamw", "rmsprop")
-DATA = ("digits", "circles", "moons", "spirals", "curve", "breast_cancer", "csv")
+DATA = ("digits", "circles", "moons", "spirals", "curve", "folds", "surface", "breast_cancer", "csv")
 MOST_DEPTH = 100
 MOST_REMEDIES = 6
 
@@ -130,6 +134,7 @@ _SETTABLE = (
     Control("width", "integer", 1, 256),
     Control("activation", "choice", choices=_ACTIVATIONS, live=True),
     Control("activations", "per_layer", choices=_ACTIVATIONS, live=True),
+    Control("output", "choice", choices=OUTPUTS),
     Control("init", "choice", choices=INITS),
     # Beyond any sense on purpose: what becomes of w = 1e30 is worth seeing. float32 ends at 3.4e38.
     Control("scale", "number", 0.0, 1e36, log=True),
@@ -147,14 +152,14 @@ _SETTABLE = (
     Control("seed", "integer", 0, 2**31 - 1),
     Control("remedies", "list", high=MOST_REMEDIES),
 )
-_NAMES = tuple(control.id for control in _SETTABLE)
+LOCKABLE = tuple(control.id for control in _SETTABLE)
 
 CONTROLS: dict[str, Control] = {
     control.id: control
     for control in (
         *_SETTABLE,
-        Control("locked", "list", choices=_NAMES),
-        Control("hidden", "list", choices=_NAMES),
+        Control("locked", "list", choices=LOCKABLE),
+        Control("hidden", "list", choices=LOCKABLE),
         Control("lesson", "choice", choices=("", *LESSONS)),
     )
 }

@@ -34,6 +34,8 @@ def _made(name: str) -> Split:
         "breast_cancer": lessons.breast_cancer,
         "spirals": spirals,
         "curve": curve,
+        "folds": folds,
+        "surface": surface,
     }
     return makers[name]()
 
@@ -52,6 +54,16 @@ def spirals() -> Split:
 def curve() -> Split:
     """The curve sin 3x + sin 9x / 3 with noise: (samples, 1) and one number."""
     return Split(*divided(*curve_points(), is_class=False))
+
+
+def folds() -> Split:
+    """The line from -1 to 1 folded into eight pieces: (samples, 1) and one number between -1 and 1."""
+    return Split(*divided(*fold_points(), is_class=False, is_scaled=False))
+
+
+def surface() -> Split:
+    """The wavy surface of the lesson on output activations: (samples, 2) and one number between -0.9 and 0.9."""
+    return Split(*divided(*surface_points(), is_class=False, is_scaled=False))
 
 
 # What follows is copied into exported scripts as it stands: torch is all it needs.
@@ -74,12 +86,31 @@ def curve_points() -> tuple[Tensor, Tensor]:
     return x, (3 * x).sin() + (9 * x).sin() / 3 + 0.05 * torch.randn(500, 1, generator=generator)
 
 
-def divided(inputs: Tensor, targets: Tensor, is_class: bool = True) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Samples in an order of chance, 80 : 20, standardised by the training part; so are targets that are numbers."""
+def fold_points() -> tuple[Tensor, Tensor]:
+    """A thousand x between -1 and 1, and the height of a line that is folded three times, from -1 to 1."""
+    x = 2 * torch.rand(1000, 1, generator=torch.Generator().manual_seed(0)) - 1
+    height = x
+    for _ in range(3):
+        height = 2 * height.abs() - 1
+    return x, height
+
+
+def surface_points() -> tuple[Tensor, Tensor]:
+    """A thousand points of the square from -1 to 1, and the height 0.9 sin(4x) cos(3y) at each."""
+    points = 2 * torch.rand(1000, 2, generator=torch.Generator().manual_seed(0)) - 1
+    return points, 0.9 * (4 * points[:, :1]).sin() * (3 * points[:, 1:]).cos()
+
+
+def divided(
+    inputs: Tensor, targets: Tensor, is_class: bool = True, is_scaled: bool = True
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Samples in an order of chance, 80 : 20, standardised by the training part; so are numbers as targets if asked."""
     order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(0))
     train, test = order[: int(0.8 * len(order))], order[int(0.8 * len(order)) :]
     x = standardised(inputs.float(), train)
-    y = targets.long() if is_class else standardised(targets.float().reshape(len(targets), 1), train)
+    y = targets.long() if is_class else targets.float().reshape(len(targets), 1)
+    if is_scaled and not is_class:
+        y = standardised(y, train)
     return x[train], y[train], x[test], y[test]
 
 

@@ -25,7 +25,10 @@ _TOLD = {
     "saturated": 0.2,
     "small_weights": 0.1,
     "signal_decades": 1.0,
+    "likeness": 0.1,
+    "test_loss": 1.0,
 }
+_RATIOS = ("test_loss",)  # told by the factor between them
 
 
 def differences(a: Slot, b: Slot) -> list[dict[str, str]]:
@@ -38,7 +41,7 @@ def differences(a: Slot, b: Slot) -> list[dict[str, str]]:
         first, second = known(name, a), known(name, b)
         if first is None or second is None:
             continue
-        apart = _apart(first, second)
+        apart = _apart(first, second, name in _RATIOS)
         if apart >= least:
             found.append((apart / least, name, first, second))
     found.sort(key=lambda row: -row[0])
@@ -79,7 +82,9 @@ def _value(name: str, value: float, percent: Any) -> str:
     return str(percent(value)) if name in SHARES else number(value)
 
 
-def _apart(first: float, second: float) -> float:
+def _apart(first: float, second: float, is_ratio: bool) -> float:
+    if is_ratio:  # in factors of two
+        first, second = (math.log2(one) if one > 0 else -math.inf for one in (first, second))
     if math.isinf(first) or math.isinf(second):
         return 0.0 if first == second else 1e3
     return abs(first - second)
@@ -93,5 +98,5 @@ def shown(name: str, value: Any, words: Words) -> str:
         return ", ".join(f"{layer}: {words(f'lab.engine.activation.{one}')}" for layer, one in value.items()) or "–"
     if isinstance(value, tuple):
         return words.remedies(value) or "–" if name == "remedies" else ", ".join(value) or "–"
-    kind = "activation" if name == "activation" else "choice"
+    kind = "activation" if name in ("activation", "output") else "choice"
     return words.name(f"lab.engine.{kind}.{value}", str(value))

@@ -24,6 +24,13 @@ _LOADED = {
     "moons": "make_moons(1000, noise=0.15, random_state=0)",
 }
 _LOSSES: dict[Task, str] = {"classes": "cross_entropy", "curve": "mse_loss"}
+_OWN: dict[str, tuple[Callable[..., Any], str]] = {
+    "spirals": (data.spiral_points, ""),
+    "curve": (data.curve_points, ", is_class=False"),
+    "folds": (data.fold_points, ", is_class=False, is_scaled=False"),
+    "surface": (data.surface_points, ", is_class=False, is_scaled=False"),
+}
+"""What makes the points of data of the lab's own, and how they are divided."""
 _BATCHES = '''\
 def batches(x, y, size):
     """Batches without end, each epoch in an order of its own."""
@@ -157,8 +164,8 @@ def _test_lines(task: Task) -> list[str]:
 
 def _data_functions(spec: Spec) -> list[str]:
     functions: list[Callable[..., Any]] = [data.standardised, data.divided]
-    if spec.data in ("spirals", "curve"):
-        functions.append(data.spiral_points if spec.data == "spirals" else data.curve_points)
+    if spec.data in _OWN:
+        functions.append(_OWN[spec.data][0])
     sources = [inspect.getsource(one) + "\n" for one in functions]
     return [*sources, *([_READ, ""] if spec.data == "csv" else [])]
 
@@ -178,10 +185,9 @@ def _data_lines(spec: Spec, slot: Slot) -> list[str]:
             f"inputs, targets = map(torch.tensor, datasets.{_LOADED[spec.data]})",
             "x, y, test_x, test_y = divided(inputs, targets)",
         ]
-    elif spec.data == "spirals":
-        lines = ["x, y, test_x, test_y = divided(*spiral_points())"]
     else:
-        lines = ["x, y, test_x, test_y = divided(*curve_points(), is_class=False)"]
+        points, how = _OWN[spec.data]
+        lines = [f"x, y, test_x, test_y = divided(*{points.__name__}(){how})"]
     return [*lines, *([f"x, y = x[:{spec.samples}], y[:{spec.samples}]"] if spec.samples else [])]
 
 

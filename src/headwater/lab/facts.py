@@ -59,7 +59,7 @@ def _title(lesson: str) -> dict[str, str]:
 
 
 def _control(control: Control) -> dict[str, Any]:
-    kind = "activation" if control.id in ("activation", "activations") else "choice"
+    kind = "activation" if control.id in ("activation", "activations", "output") else "choice"
     named = control.id not in ("locked", "hidden", "lesson")
     return {
         "id": control.id,

@@ -6,13 +6,16 @@ import math
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
+from headwater.kernels import generic
 from headwater.lab.slot import Slot
 from headwater.records import Score, SiteFlow
 from headwater.theory import ACTIVATIONS
 
 SMALL = 1e-3
 """Below it a weight counts as none: that of the lesson on L1."""
+_COMPARED = 64  # samples, as many as the probes compare
 
 
 def _score(slot: Slot) -> Score:
@@ -21,7 +24,12 @@ def _score(slot: Slot) -> Score:
 
 def _hidden(slot: Slot) -> list[SiteFlow]:
     """The sites of the hidden activations, from the input on."""
-    return [row for row in slot.flow.sites if row.site.activation in ACTIVATIONS]
+    plan = slot.network.plan
+    return [
+        row
+        for row in slot.flow.sites
+        if row.site.activation in ACTIVATIONS and plan.layer_of(row.site.module) < plan.layers
+    ]
 
 
 def train_accuracy(slot: Slot) -> float | None:
@@ -70,6 +78,30 @@ def last_spread(slot: Slot) -> float | None:
     """Standard deviation of the last hidden activation over units and samples."""
     rows = _hidden(slot)
     return rows[-1].activation.std if rows else None
+
+
+def slope(slot: Slot) -> float | None:
+    """√E[φ′²] over units and samples, mean over the hidden layers: what a layer's activation leaves of a gradient."""
+    found = [row.derivative_rms for row in _hidden(slot) if row.derivative_rms is not None]
+    return sum(found) / len(found) if found else None
+
+
+def likeness(slot: Slot) -> float | None:
+    """Mean |cos| between samples, as the probes take it, where they enter the output layer."""
+    seen: list[Tensor] = []
+    with slot.evaluating() as model:
+        output = next(module for name, module in model.named_modules() if name.rpartition(".")[2] == "output")
+        handle = output.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+        try:
+            model(slot.network.split.x[:_COMPARED])
+        finally:
+            handle.remove()
+    return generic.collapse(seen[0].flatten(1))[0]
+
+
+def parameters(slot: Slot) -> float:
+    """How many weights and biases there are."""
+    return float(sum(parameter.numel() for parameter in slot.network.model.parameters()))
 
 
 def dead(slot: Slot) -> float | None:
@@ -124,12 +156,15 @@ FIGURES: dict[str, Callable[[Slot], float | None]] = {
     "gradient_decades": gradient_decades,
     "signal_decades": signal_decades,
     "last_spread": last_spread,
+    "slope": slope,
+    "likeness": likeness,
     "dead": dead,
     "saturated": saturated,
     "coherence": coherence,
     "first_unchanged": first_unchanged,
     "small_weights": small_weights,
     "largest_weight": largest_weight,
+    "parameters": parameters,
     "step": lambda slot: float(slot.step),
     "depth": lambda slot: float(slot.spec.depth),
     "width": lambda slot: float(slot.spec.width),

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from headwater.lab.controls import CONTROLS, INITS
+from headwater.lab.plan import hidden_activations, tailoring
 from headwater.lab.spec import Spec
 
 
@@ -38,6 +39,8 @@ def _control(remedy: str, spec: Spec) -> dict[str, Any] | None:
     family, _, name = remedy.partition(".")
     if family == "activation" and name in CONTROLS["activation"].choices and spec.preset != "rnn":
         return {"activation": name, "activations": {}}
+    if remedy == tailoring(hidden_activations(spec)) and not spec.residual and spec.normalisation == "none":
+        return {"init": "tailored", "scale": 1.0, "bias": 0.0} if spec.preset != "rnn" else None
     if family == "init" and name in INITS and spec.preset != "rnn":
         return {"init": name, "scale": 1.0, "bias": 0.0}
     kind, colon, strength = name.partition(":")

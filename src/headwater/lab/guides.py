@@ -5,6 +5,7 @@ Numbers in their texts and goals are what these very networks show (``tests/lab/
 
 from __future__ import annotations
 
+from headwater.lab.controls import LOCKABLE
 from headwater.lab.guide import Condition, Guide, Scene
 
 _OVERFITTED = {
@@ -27,8 +28,67 @@ _BAD_SCALE = {
     "optimizer": "sgd",
     "learning_rate": 0.05,
 }
+_WIDE = {
+    "data": "folds",
+    "depth": 2,
+    "width": 168,
+    "activation": "relu",
+    "init": "he",
+    "learning_rate": 0.01,
+}
+_DEEP = {"depth": 5, "width": 12}
+"""As many weights and biases as the wide one has, 505."""
+_MIXED = {
+    "depth": 20,
+    "activation": "tanh",
+    "activations": dict.fromkeys(range(10, 20), "relu"),
+    "optimizer": "sgd",
+    "learning_rate": 0.02,
+}
+"""Nine tanh layers, and ten ReLU layers behind them."""
+_VALLEYS = {
+    "data": "moons",
+    "depth": 2,
+    "width": 3,
+    "activation": "relu",
+    "init": "he",
+    "learning_rate": 0.02,
+    "seed": 4,
+}
+"""Three ReLU units on two moons: of ten seeds some end at a loss of 0.04 and some at 0.2."""
 
 _ALL = (
+    Guide(
+        "perceptron-forward",
+        {"data": "circles", "depth": 2, "width": 1, "learning_rate": 0.03},
+        (
+            Scene(spec={"width": 2}, views=("inputs",)),
+            Scene(spec={}, steps=300, views=("boundary",)),
+        ),
+        choices=3,
+        answer=2,
+        experiment=Scene(spec={"width": 2}, compare={"width": 3}, steps=400, views=("boundary",)),
+        goal=(
+            Condition("depth", high=2),
+            Condition("width", high=3),
+            Condition("train_accuracy", low=0.95),
+        ),
+        begin={"locked": ["seed", "data", "depth"]},
+    ),
+    Guide(
+        "backprop",
+        {"data": "moons", "depth": 2, "width": 2, "optimizer": "sgd", "learning_rate": 1.0},
+        (
+            Scene(spec={}),
+            Scene(),
+            Scene(steps=100),
+        ),
+        choices=3,
+        answer=1,
+        experiment=Scene(spec={"init": "normal", "scale": 0.0}),
+        goal=(Condition("optimizer", among=("sgd",)), Condition("loss", high=0.1)),
+        begin={"width": 4, "learning_rate": 1e-4, "locked": ["seed", "data", "depth", "optimizer"]},
+    ),
     Guide(
         "chain-rule",
         {"data": "curve", "depth": 3, "width": 1, "learning_rate": 0.01},
@@ -72,6 +132,38 @@ _ALL = (
         experiment=Scene(spec={}, compare={"width": 64}, steps=500, views=("boundary",)),
         goal=(Condition("depth", high=2), Condition("test_loss", high=0.05)),
         begin={"locked": ["seed", "data", "depth"]},
+    ),
+    Guide(
+        "depth-expressivity",
+        _WIDE,
+        (
+            Scene(spec={}, views=("boundary",)),
+            Scene(steps=400, views=("boundary",)),
+            Scene(spec=_DEEP, views=("boundary",)),
+        ),
+        choices=3,
+        answer=1,
+        experiment=Scene(spec={}, compare=_DEEP, steps=1000, views=("boundary",)),
+        goal=(
+            Condition("depth", low=3),
+            Condition("parameters", high=530),
+            Condition("test_loss", high=0.05),
+        ),
+        begin={"locked": ["data", "samples"]},
+    ),
+    Guide(
+        "sigmoid-derivative",
+        {"depth": 4},
+        (
+            Scene(spec={}, views=("inputs",)),
+            Scene(spec={"init": "normal"}, views=("inputs",)),
+            Scene(spec={"activation": "tanh"}, views=("inputs",)),
+        ),
+        choices=3,
+        answer=2,
+        experiment=Scene(spec={}, compare={"activation": "relu", "init": "he"}, views=("inputs",)),
+        goal=(Condition("activation", among=("sigmoid",)), Condition("slope", low=0.24)),
+        begin={"init": "normal", "locked": ["seed", "data", "activation", "depth"]},
     ),
     Guide(
         "vanishing",
@@ -201,6 +293,50 @@ _ALL = (
         begin={"locked": ["seed", "bias", "data"]},
     ),
     Guide(
+        "hidden-relu-output-tanh",
+        {
+            "data": "surface",
+            "depth": 10,
+            "activation": "tanh",
+            "output": "tanh",
+            "learning_rate": 0.003,
+            "batch_size": 256,
+        },
+        (
+            Scene(spec={}, views=("boundary",)),
+            Scene(steps=100, views=("boundary",)),
+        ),
+        choices=3,
+        answer=1,
+        experiment=Scene(spec={}, compare={"activation": "relu", "init": "he"}, steps=200, views=("boundary",)),
+        goal=(
+            Condition("output", among=("tanh",)),
+            Condition("depth", low=10),
+            Condition("test_loss", high=0.01),
+        ),
+        begin={"activation": "sigmoid", "locked": ["seed", "data", "depth", "output"]},
+    ),
+    Guide(
+        "linear-output",
+        {
+            "data": "curve",
+            "depth": 3,
+            "width": 32,
+            "activation": "tanh",
+            "output": "sigmoid",
+            "learning_rate": 0.01,
+        },
+        (
+            Scene(spec={}, views=("boundary",)),
+            Scene(steps=200, views=("boundary",)),
+        ),
+        choices=3,
+        answer=1,
+        experiment=Scene(spec={"output": "relu"}, compare={"output": "identity"}, steps=200, views=("boundary",)),
+        goal=(Condition("test_loss", high=0.05),),
+        begin={"locked": ["seed", "data"]},
+    ),
+    Guide(
         "bad-init",
         {"depth": 3, "init": "normal", "scale": 10.0, "learning_rate": 0.01},
         (
@@ -293,6 +429,40 @@ _ALL = (
         begin={"init": "normal", "scale": 0.01, "locked": ["seed", "init", "activation", "width"]},
     ),
     Guide(
+        "init-by-activation",
+        _MIXED,
+        (
+            Scene(spec={"activations": {}}, views=("histograms",)),
+            Scene(spec={"activation": "relu", "activations": {}, "init": "he"}, views=("histograms",)),
+        ),
+        choices=3,
+        answer=1,
+        experiment=Scene(spec={}, compare={"init": "by_activation"}, steps=400, views=("histograms",)),
+        goal=(Condition("gradient_decades", low=-1.0, high=1.0), Condition("train_accuracy", low=0.95)),
+        begin={
+            "init": "default",
+            "locked": ["seed", "data", "depth", "activation", "activations", "optimizer", "learning_rate"],
+        },
+    ),
+    Guide(
+        "he-is-not-enough",
+        {"depth": 100, "activation": "relu", "init": "he", "learning_rate": 0.0003},
+        (
+            Scene(spec={}, views=("histograms",)),
+            Scene(steps=100),
+        ),
+        choices=3,
+        answer=1,
+        experiment=Scene(spec={}, compare={"init": "mirrored"}, steps=100),
+        goal=(
+            Condition("activation", among=("relu",)),
+            Condition("depth", low=100),
+            Condition("likeness", high=0.9),
+            Condition("train_accuracy", low=0.9),
+        ),
+        begin={"locked": ["seed", "data", "depth", "activation", "residual", "normalisation"]},
+    ),
+    Guide(
         "overfitting",
         _OVERFITTED,
         (
@@ -370,6 +540,40 @@ _ALL = (
             Condition("train_accuracy", low=0.95),
         ),
         begin={"locked": ["seed", "data", "init", "scale"]},
+    ),
+    Guide(
+        "loss-landscape",
+        _VALLEYS,
+        (
+            Scene(spec={}, steps=600, views=("boundary",)),
+            Scene(),
+        ),
+        choices=3,
+        answer=1,
+        experiment=Scene(spec={"seed": 0}, steps=600, views=("boundary",)),
+        goal=(Condition("train_accuracy", low=0.97),),
+        begin={"seed": 0, "locked": [name for name in LOCKABLE if name != "seed"]},
+    ),
+    Guide(
+        "thousand-layers",
+        {"depth": 100, "learning_rate": 0.0001},
+        (
+            Scene(spec={}),
+            Scene(spec={"activation": "relu", "init": "he"}),
+        ),
+        choices=3,
+        answer=2,
+        experiment=Scene(spec={}, compare={"init": "tailored"}, steps=100),
+        goal=(
+            Condition("activation", among=("sigmoid",)),
+            Condition("depth", low=100),
+            Condition("gradient_decades", low=-1.5, high=1.5),
+            Condition("train_accuracy", low=0.9),
+        ),
+        begin={
+            "learning_rate": 0.001,
+            "locked": ["seed", "data", "depth", "activation", "residual", "normalisation"],
+        },
     ),
 )
 GUIDES: dict[str, Guide] = {guide.lesson: guide for guide in _ALL}

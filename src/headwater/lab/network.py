@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from headwater.lab import modules
 from headwater.lab.csv_data import Uploaded
 from headwater.lab.data import split_of
-from headwater.lab.plan import Part, Plan, planned
+from headwater.lab.plan import Part, Plan, hidden_activations, planned, tailoring
 from headwater.lab.refusal import RefusedError
 from headwater.lab.spec import Spec
 from headwater.lessons.data import Split
@@ -37,8 +37,9 @@ INITS = {
     "critical": "init.critical",
     "lsuv": "init.lsuv",
     "delta_orthogonal": "init.delta_orthogonal",
+    "by_activation": "init.by_activation",
 }
-"""The remedy behind each initialisation; ``default`` is PyTorch's own."""
+"""The remedy behind each initialisation; ``default`` is PyTorch's own, ``tailored`` goes by the activations."""
 RECURRENT_INITS = {"orthogonal": "recurrent.orthogonal"}
 PENALTIES = {"l1": 1, "l2": 2}
 """The power of each penalty."""
@@ -194,9 +195,9 @@ def _is_penalty(hook: Any, power: int) -> bool:
 def _initialised(network: Network, patches: dict[str, str] | None) -> Network:
     """With weights drawn as the spec says, then scaled, and biases set."""
     spec = network.spec
-    table = RECURRENT_INITS if spec.preset == "rnn" else INITS
-    if spec.init in table and not (spec.init == "mirrored" and spec.depth < 2):
-        network = _applied(network, (table[spec.init],), "init", patches)
+    remedy = init_remedy(spec)
+    if remedy is not None:
+        network = _applied(network, (remedy,), "init", patches)
     with torch.no_grad():
         if spec.scale != 1.0:
             for weight in weights(network.model):
@@ -205,6 +206,15 @@ def _initialised(network: Network, patches: dict[str, str] | None) -> Network:
             for bias in hidden_biases(network.model):
                 bias.fill_(spec.bias)
     return network
+
+
+def init_remedy(spec: Spec) -> str | None:
+    """Id of the remedy that draws the weights of a spec; ``None`` where they stay as PyTorch draws them."""
+    if spec.preset == "rnn":
+        return RECURRENT_INITS.get(spec.init)
+    if spec.init == "tailored":
+        return tailoring(hidden_activations(spec))
+    return INITS.get(spec.init)
 
 
 def weights(model: nn.Module) -> list[nn.Parameter]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -18,6 +18,10 @@ MOST_PARAMETERS = 600_000
 # Multiplications of one training step, about a tenth of a second on one core: what others may have to wait for.
 MOST_WORK = 1.5e9
 _KERNEL = 3
+# What deep kernel shaping knows: all with a derivative everywhere.
+_SMOOTH = tuple(
+    id for id, entry in ACTIVATIONS.items() if entry.family in ("s_shaped", "smooth_rectifier") and id != "hardtanh"
+)
 _SIDE = 8
 """Of an image of digits, and rows of it that a recurrent network reads one after the other."""
 
@@ -45,6 +49,8 @@ SHAPES = {
     "moons": Shape("classes", 2, 2),
     "spirals": Shape("classes", 2, 3),
     "curve": Shape("curve", 1, 1),
+    "folds": Shape("curve", 1, 1),
+    "surface": Shape("curve", 2, 1),
     "breast_cancer": Shape("classes", 30, 2),
 }
 
@@ -54,7 +60,7 @@ class Part:
     """One module.
 
     Attributes:
-        name: What it is called in the network: ``linear1``, ``activation1``, …, ``output``.
+        name: What it is called in the network: ``linear1``, ``activation1``, …, ``output``, ``output_activation``.
         kind: A class of ``torch.nn``, or one of ours: ``Residual``, ``LastStep``.
         layer: Of which layer it is, from 1; 0 for what only changes a shape.
         arguments: What the class is made with.
@@ -138,6 +144,11 @@ def activation_of(spec: Spec, layer: int) -> str:
     return spec.activations.get(layer, spec.activation)
 
 
+def hidden_activations(spec: Spec) -> list[str]:
+    """Ids of the activations of all hidden layers, from the first on."""
+    return [activation_of(spec, layer) for layer in range(1, spec.depth)]
+
+
 def _refuse_impossible(spec: Spec, shape: Shape) -> None:
     """Say what does not go together before anything is built."""
     if spec.preset == "cnn" and not shape.is_image:
@@ -148,14 +159,29 @@ def _refuse_impossible(spec: Spec, shape: Shape) -> None:
         raise RefusedError("batch_of_one", {}, "batch_size" if spec.batch_size == 1 else "samples")
     if spec.init == "delta_orthogonal" and spec.preset != "cnn":
         raise RefusedError("delta_orthogonal", {}, "init")
-    hidden = [activation_of(spec, layer) for layer in range(1, spec.depth)]
+    hidden = hidden_activations(spec)
     if spec.init == "mirrored":
         if spec.residual or spec.normalisation != "none" or set(hidden) - {"relu", "leaky_relu"} or not hidden:
             raise RefusedError("mirrored", {}, "init")
         if spec.width % 2:
             raise RefusedError("mirrored_width", {"width": spec.width}, "width")
-    if spec.init == "critical" and {"sigmoid", "softplus"} & set(hidden):
+    if spec.init == "critical" and {"sigmoid", "softplus"} & {*hidden, spec.output}:
         raise RefusedError("critical", {}, "init")
+    if spec.init == "tailored":
+        _refuse_for_tailored(spec, hidden)
+
+
+def tailoring(hidden: Iterable[str]) -> str | None:
+    """Id of the remedy that tailors these activations to the depth; ``None`` if none fits all of them."""
+    families = {"leaky" if id in ("relu", "leaky_relu") else "smooth" if id in _SMOOTH else "" for id in hidden}
+    if len(families) != 1:
+        return None
+    return {"leaky": "activation.tailored_leaky", "smooth": "activation.tailored"}.get(families.pop())
+
+
+def _refuse_for_tailored(spec: Spec, hidden: list[str]) -> None:
+    if spec.residual or spec.normalisation != "none" or tailoring(hidden) is None:
+        raise RefusedError("tailored", {}, "init")
 
 
 def _refuse_for_rnn(spec: Spec) -> None:
@@ -169,14 +195,21 @@ def _refuse_for_rnn(spec: Spec) -> None:
         raise RefusedError("rnn_parts", {}, "residual" if spec.residual else "normalisation")
 
 
-def _activation(spec: Spec, layer: int) -> Part:
-    entry = ACTIVATIONS[activation_of(spec, layer)]
-    return Part(f"activation{layer}", entry.modules[0], layer, keywords=tuple(entry.arguments.items()))
+def _activation(name: str, id: str, layer: int) -> Part:
+    entry = ACTIVATIONS[id]
+    return Part(name, entry.modules[0], layer, keywords=tuple(entry.arguments.items()))
+
+
+def _output(spec: Spec, inputs: int, shape: Shape) -> Iterator[Part]:
+    """The output layer, and what stands behind it."""
+    yield Part("output", "Linear", spec.depth, (inputs, shape.outputs))
+    if spec.output != "identity":
+        yield _activation("output_activation", spec.output, spec.depth)
 
 
 def _hidden(spec: Spec, layer: int, affine: Part, normalisation: Part | None) -> Iterator[Part]:
     """One hidden layer: affine map, normalisation, activation, dropout."""
-    parts = [affine, normalisation, _activation(spec, layer)]
+    parts = [affine, normalisation, _activation(f"activation{layer}", activation_of(spec, layer), layer)]
     if spec.dropout:
         parts.append(Part(f"dropout{layer}", "Dropout", layer, (spec.dropout,)))
     inside = tuple(part for part in parts if part is not None)
@@ -195,7 +228,7 @@ def _mlp(spec: Spec, shape: Shape) -> Iterator[Part]:
         affine = Part(f"linear{layer}", "Linear", layer, (fan_in, spec.width))
         yield from _hidden(spec, layer, affine, Part(f"norm{layer}", norm, layer, (spec.width,)) if norm else None)
         fan_in = spec.width
-    yield Part("output", "Linear", spec.depth, (fan_in, shape.outputs))
+    yield from _output(spec, fan_in, shape)
 
 
 def _cnn(spec: Spec, shape: Shape) -> Iterator[Part]:
@@ -212,7 +245,7 @@ def _cnn(spec: Spec, shape: Shape) -> Iterator[Part]:
         channels = spec.width
     yield Part("pool", "AvgPool2d", 0, (2,))
     yield Part("flatten", "Flatten", 0)
-    yield Part("output", "Linear", spec.depth, (channels * (_SIDE // 2) ** 2, shape.outputs))
+    yield from _output(spec, channels * (_SIDE // 2) ** 2, shape)
 
 
 def _rnn(spec: Spec, shape: Shape) -> Iterator[Part]:
@@ -231,7 +264,7 @@ def _rnn(spec: Spec, shape: Shape) -> Iterator[Part]:
         ),
     )
     yield Part("last_step", "LastStep", 0)
-    yield Part("output", "Linear", spec.depth, (spec.width, shape.outputs))
+    yield from _output(spec, spec.width, shape)
 
 
 def _sequence(shape: Shape) -> tuple[int, int]:

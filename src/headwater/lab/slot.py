@@ -335,6 +335,8 @@ def _can_keep(old: Spec, new: Spec, names: list[str]) -> bool:
     if "dropout" in names and (not old.dropout or not new.dropout or new.preset == "rnn"):
         return False  # the modules themselves come or go
     shaped = {"activation", "activations"} & set(names)
+    if shaped and new.init == "tailored":
+        return False  # another activation is tailored with other numbers, and other weights
     if shaped and ("prelu" in _activations(old) | _activations(new) or new.preset == "rnn"):
         return False  # a learned slope is a weight
     return not (new.remedies and (shaped or "optimizer" in names or "dropout" in names))

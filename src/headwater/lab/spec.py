@@ -28,6 +28,7 @@ class Spec:
         width: Units of a hidden layer, channels of a convolution.
         activation: Id in ``theory.ACTIVATIONS`` of every hidden layer.
         activations: Of single hidden layers, by their number from 1.
+        output: Id of the activation of the output layer; ``identity`` for none.
         init: What draws the weights.
         scale: Factor on the standard deviation of what ``init`` draws; of ``normal`` the deviation itself.
         bias: What every hidden bias begins with.
@@ -56,6 +57,7 @@ class Spec:
     width: int = 64
     activation: str = "sigmoid"
     activations: Mapping[int, str] = field(default_factory=dict)
+    output: str = "identity"
     init: str = "xavier"
     scale: float = 1.0
     bias: float = 0.0

@@ -37,6 +37,7 @@ from headwater.records.run_info import RunInfo as RunInfo
 from headwater.records.setup import Setup as Setup
 from headwater.records.site import Site as Site
 from headwater.records.site import SiteKind as SiteKind
+from headwater.records.trace import Arrival as Arrival
 from headwater.records.trace import Comparison as Comparison
 from headwater.records.trace import Derivation as Derivation
 from headwater.records.trace import Descent as Descent

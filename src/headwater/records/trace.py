@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from headwater.records.flow import Path
@@ -224,6 +224,33 @@ class LayerGain:
 
 
 @dataclass(frozen=True)
+class Arrival:
+    """Where an explained weight of a larger network leaves the gradient's way: error × activation × alignment.
+
+    Attributes:
+        name: Name of the operation the weight belongs to.
+        op: Class name of its module.
+        passed: How many of ``Derivation.layers``, from the loss, lead to that operation or beside it.
+        unit: The output unit (of a convolution the channel) that the weight feeds, from 0.
+        log10_error: log₁₀ of ‖∂L/∂output‖ of the operation, over all its units and the batch.
+        error: ∂L/∂output of the unit; the norm of these over the batch and all places where there are several.
+        activation: What the weight multiplies, 1 for a bias; the norm of these where there are several.
+        alignment: Cosine between the two lists of several numbers; 1 where there is one of each.
+        count: How many there are of each.
+    """
+
+    name: str
+    op: str
+    passed: int
+    unit: int
+    log10_error: float
+    error: Signed
+    activation: float
+    alignment: float
+    count: int
+
+
+@dataclass(frozen=True)
 class Derivation:
     """The chain rule of one gradient, worked out.
 
@@ -249,6 +276,8 @@ class Derivation:
         layers: Of a larger network, from the output to the input.
         way: Where operations run side by side, the way the gradient took through them, as ``hw.check`` follows it.
         log10_input_gradient: log₁₀ of the gradient's norm where ``layers`` end.
+        arrival: Of one weight of a larger network, its own factors; ``None`` where the norm of all is meant, or the
+            weight is not one that a linear or convolutional layer uses once.
         blocked: Where nothing comes through, as the derivative is exactly 0; ``None`` where the gradient is not 0.
         checks: Each number against another way to it.
         notes: What could not be done, and why.
@@ -274,6 +303,7 @@ class Derivation:
     layers: tuple[LayerGain, ...]
     way: Path | None
     log10_input_gradient: float | None
+    arrival: Arrival | None = field(default=None, kw_only=True)  # older files lack it
     blocked: Message | None
     checks: tuple[Comparison, ...]
     notes: tuple[Message, ...]

@@ -27,9 +27,10 @@ def gain(following: Step) -> float:
     return gain_forward(activation, **dict(following.parameters))
 
 
-def _std(layer: nn.Module, following: Step) -> float:
+def std(layer: nn.Module, following: Step) -> float:
+    """gain/√fan_in, with the gain of what follows."""
     fan_in, _ = fans(layer)
     return gain(following) / fan_in**0.5
 
 
-REMEDY = Remedy("init.he", partial(draw, "init.he", RULE, _std))
+REMEDY = Remedy("init.he", partial(draw, "init.he", RULE, std))

@@ -18,12 +18,14 @@ from headwater.remedies.remedy import Remedy
 RULE = "Xavier: std = sqrt(2 / (fan_in + fan_out))"
 
 
-def _std(layer: nn.Module, following: Step) -> float:
+def std(layer: nn.Module, following: Step) -> float:
+    """√(2/(fan_in + fan_out)), whatever follows."""
     return (2.0 / sum(fans(layer))) ** 0.5
 
 
-def _of_fans(fan_in: int, fan_out: int) -> float:
+def of_fans(fan_in: int, fan_out: int) -> float:
+    """The same of a layer without activation, by its inputs and outputs."""
     return float((2.0 / (fan_in + fan_out)) ** 0.5)
 
 
-REMEDY = Remedy("init.xavier", partial(draw, "init.xavier", RULE, _std, of_fans=_of_fans))
+REMEDY = Remedy("init.xavier", partial(draw, "init.xavier", RULE, std, of_fans=of_fans))

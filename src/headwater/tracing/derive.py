@@ -9,6 +9,7 @@ from torch.autograd.graph import get_gradient_edge
 
 from headwater.probes.measure import measure
 from headwater.records import (
+    Arrival,
     Comparison,
     Derivation,
     Descent,
@@ -24,6 +25,7 @@ from headwater.records import (
 )
 from headwater.records.trace import RATE, TraceKind
 from headwater.tracing import checks
+from headwater.tracing.arrival import arrival_of
 from headwater.tracing.chain import chain_factors, rounded_by_autograd, sum_of_logs
 from headwater.tracing.choose import chosen
 from headwater.tracing.explained import by_autograd, in_dtype, of_any, of_element
@@ -208,6 +210,13 @@ def _layers(done: Pass, subject: Subject, name: str, index: tuple[int, ...] | No
     inside = sum(row.inside for row in rows)
     if inside:
         notes.append(Message("trace.note.inside", {"operations": inside}))
+    own = (
+        arrival_of(done, gradients, name, index, found.value, checks.tolerance(checks.WALK, done.dtype))
+        if index
+        else None
+    )
+    arrival, compared = own if own is not None else (None, None)
+    made.append(compared)
     size = sum(p.numel() for p in done.subject.model.parameters())
     if size <= MOST_SIZE_FOR_DIFFERENCES:
         made.append(checks.along_direction(done, done.parameter(name), found.tensor, _has_kinks(done)))
@@ -221,6 +230,7 @@ def _layers(done: Pass, subject: Subject, name: str, index: tuple[int, ...] | No
         layers=rows,
         way=_way(done) if inside or not rows else None,
         log10_input_gradient=gradients[-1].log10_norm if gradients else None,
+        arrival=arrival,
         blocked=next(((row.name, row.op) for row in rows if row.log10_ratio == -math.inf), None),
         checks=made,
         notes=tuple(notes),
@@ -266,6 +276,7 @@ def _derivation(
     layers: tuple[LayerGain, ...] = (),
     way: Path | None = None,
     log10_input_gradient: float | None = None,
+    arrival: Arrival | None = None,
     blocked: tuple[str, str] | None = None,
     sample: int | None = 0,
 ) -> Derivation:
@@ -294,6 +305,7 @@ def _derivation(
         layers=layers,
         way=way,
         log10_input_gradient=log10_input_gradient,
+        arrival=arrival,
         blocked=Message("trace.blocked", {"site": blocked[0], "op": blocked[1]}) if blocked is not None else None,
         checks=tuple(check for check in checks if check is not None),
         notes=(*done.notes, *notes),

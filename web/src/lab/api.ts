@@ -54,7 +54,7 @@ interface Many { sites: number[]; low: Wire[]; high: Wire[]; counts: number[][] 
 export interface Details {
   slot: Slot; version: number; step: number; histograms?: Many | null; inputs?: Many | null;
   weights?: { low: Wire | Wire[]; high: Wire | Wire[]; counts: number[][]; small: Wire[] } | null; mask?: { sites: number[]; units: number[][] } | null;
-  boundary?: { x: [number, number]; y: [number, number]; size: number; classes: number[]; sure: number[]; points: [number, number, number][] } | { line: [number, number][]; points: [number, number][] } | null;
+  boundary?: { x: [number, number]; y: [number, number]; size: number; classes?: number[]; sure?: number[]; values?: Wire[]; points: [number, number, number][] } | { line: [number, number][]; points: [number, number][] } | null;
   units?: { sites: number[]; dead: number[][]; saturated: number[][] } | null;
 }
 export interface BackwardRow {

@@ -269,6 +269,17 @@ export async function drawLandscape(slot: Slot): Promise<void> {
   if (found) landscape.value = found;
 }
 
+/** Wait until every network is built and measured. */
+export async function built(): Promise<void> {
+  const own = session;
+  await new Promise<void>((done) => {
+    const stop = effect(() => {
+      const slots = shownSlots.value;
+      if (own !== session || (slots.length > 0 && slots.every((slot) => frames.value[slot]))) setTimeout(() => { stop(); done(); });
+    });
+  });
+}
+
 /** Play until every network has taken so many steps or has stopped by itself, then pause. */
 export async function playTo(steps: number): Promise<void> {
   const own = session;

@@ -104,8 +104,10 @@ def _pictures(trace: Trace, words: Words, numbers: bool = True) -> list[Html]:
     caption = words("trace.chain_caption" if kind == "chain" else "trace.layers_caption")
     if way.has_marks(trace):
         caption += f" {words('trace.marks_caption')}"
+    own = sentences.arrival(trace, words)
+    told = el("p", own, class_="note") if own else None
     return [
-        el("section", el("h2", words(head)), el("p", caption, class_="caption"), figure, behind, id="way"),
+        el("section", el("h2", words(head)), el("p", caption, class_="caption"), figure, told, behind, id="way"),
     ]
 
 

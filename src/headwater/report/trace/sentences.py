@@ -132,6 +132,22 @@ def takes_most(trace: Derivation, words: Words) -> str:
     return f"{said} {words('trace.by_kind', parts=parts, total=_decades(sum(kinds.values())))}"
 
 
+def arrival(trace: Derivation, words: Words) -> str:
+    """What the gradient of a single weight of a larger network is made of; nothing where that is not known."""
+    own = trace.arrival
+    if own is None:
+        return ""
+    values = {
+        "error": of_signed(own.error),
+        "activation": precise(own.activation),
+        "gradient": of_signed(trace.gradient),
+    }
+    site = operation(own.name, own.op)
+    if own.count == 1:
+        return words("trace.arrival", site=site, **values)
+    return words("trace.arrival_many", site=site, count=own.count, alignment=precise(own.alignment), **values)
+
+
 def _decades(value: float) -> str:
     return decades(value)
 

@@ -215,7 +215,9 @@ def _layers(trace: Trace, words: Words, width: int) -> list[list[Text]]:
     table = aligned(head, middle_out(body, words), width, text_columns=1, spare=(3, 2))
     told = [part for line in sentences.layers_legend(trace, words) for part in paragraph(line, width)]
     most = sentences.takes_most(trace, words)
-    return [dimmed(told), table, paragraph(most, width) if most else [], _side_way(trace, words, width)]
+    own = sentences.arrival(trace, words)
+    sentence = [line for text in (most, own) if text for line in paragraph(text, width)]
+    return [dimmed(told), table, sentence, _side_way(trace, words, width)]
 
 
 def _side_way(trace: Trace, words: Words, width: int) -> list[Text]:

@@ -11,7 +11,7 @@ import { editing, facts, lab, lastChange, paired, shownSlots, spec, trouble } fr
 import { w } from "../words";
 
 const GROUPS: [string, string[]][] = [
-  ["network", ["preset", "depth", "width", "activation", "init", "scale", "bias", "residual"]],
+  ["network", ["preset", "depth", "width", "activation", "output", "init", "scale", "bias", "residual"]],
   ["tame", ["normalisation", "dropout", "l1", "l2"]],
   ["training", ["optimizer", "learning_rate", "batch_size"]],
   ["data", ["data", "csv", "samples", "seed"]],

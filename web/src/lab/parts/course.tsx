@@ -102,7 +102,7 @@ function Plane({ slot }: { slot: Slot }) {
       </Figure>
     );
   return (
-    <Figure id={`plane-${slot}`} title={title} caption={w("plane_about")} table={() => ({ head: ["x", "y", w("class")], rows: found.points.slice(0, 60).map(([x, y, label]) => [number(x), number(y), label]) })}>
+    <Figure id={`plane-${slot}`} title={title} caption={w(found.values ? "plane_numbers" : "plane_about")} table={() => ({ head: ["x", "y", w(found.values ? "value" : "class")], rows: found.points.slice(0, 60).map(([x, y, label]) => [number(x), number(y), found.values ? number(label) : label]) })}>
       <Boundary plane={found} label={w("plane_sentence", { points: found.points.length })} />
     </Figure>
   );

@@ -5,7 +5,7 @@ import { number, percent } from "../../numbers";
 import { say, t } from "../../text";
 import { language } from "../../text";
 import { ask, numberOf, type Check, type Goal, type Guide, type Result, type Wire } from "../api";
-import { command, open, playTo } from "../engine";
+import { built, command, open, playTo } from "../engine";
 import { goal, guide, lessonId, page, progress, progressOf, remember, result } from "../lessons-state";
 import { facts, lab, lastChange, place, trouble } from "../state";
 import { wantedViews } from "../views";
@@ -147,7 +147,7 @@ function Experiment({ found }: { found: Guide }) {
     try {
       if (!(await open(found.experiment.state ?? found.state, found.experiment.compare_state))) return;
       wantedViews.value = found.experiment.views;
-      await playTo(found.experiment.steps);
+      await (found.experiment.steps ? playTo(found.experiment.steps) : built());
       setRan(true);
     } finally {
       setBusy(false);
@@ -155,7 +155,7 @@ function Experiment({ found }: { found: Guide }) {
   };
   return (
     <div>
-      <p class="story">{w("experiment_about", { steps: found.experiment.steps })}</p>
+      <p class="story">{found.experiment.steps ? w("experiment_about", { steps: found.experiment.steps }) : w("experiment_look")}</p>
       <p><button type="button" class="primary" disabled={busy} onClick={() => void run()}>{w(busy ? "running" : "run_it")}</button></p>
       <LookAt views={found.experiment.views} />
       {ran && (
