@@ -64,7 +64,7 @@ class SetupProbe:
     def note_targets(self, batch: Any, output_shape: tuple[int, ...]) -> None:
         """What the batch holds in the shape of the model's output, and in that without its last dimension."""
         shapes = {"targets": _without_ones(output_shape), "targets_of_several": _without_ones(output_shape[:-1])}
-        numbers = [t for t in tensors(batch) if t.is_floating_point() and t.numel()]
+        numbers = [t.detach() for t in tensors(batch) if t.is_floating_point() and t.numel()]
         for name, shape in shapes.items():
             found = [t for t in numbers if _without_ones(t.shape) == shape]
             if found and not any(t.is_meta for t in found):
