@@ -508,6 +508,8 @@ ONCE_CHANGED = {
     ("rate-low", "float64"),
     ("decay", "width x 2"),
     ("frozen", "other names"),
+    ("frozen", "registered backwards"),
+    ("frozen", "names of other things"),
     ("merged-trained", "depth + 50 %"),
     ("relu-unscored", "loss x 1000"),
     ("layer-norm", "bfloat16"),

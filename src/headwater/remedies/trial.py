@@ -356,7 +356,7 @@ def score(experiment: Experiment, model: nn.Module, held_out: Iterable[Any] | No
     if experiment.metric is None:
         return -mean_loss(experiment, model, held_out)
     with in_use(model):
-        batches = made(experiment, "validation") if held_out is None else [own_copy(batch) for batch in held_out]
+        batches = made(experiment, "validation") if held_out is None else held_out
         try:
             value = experiment.metric(model, batches)
         except Exception as error:
