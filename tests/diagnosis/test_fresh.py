@@ -1,6 +1,7 @@
 """Frozen weights that were never trained, however they were drawn; and those that are frozen for good reason."""
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -93,6 +94,15 @@ def test_layers_of_a_stack_are_no_twins() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(*(nn.Sequential(nn.Linear(64, 64), nn.ReLU()) for _ in range(3)), nn.Linear(64, 10))
     assert frozen_names(with_frozen(model, 1)) == ["1.0.weight"]
+
+
+@pytest.mark.parametrize("name", ["fc{}", "layer_{}", "conv{}_in"])
+def test_layers_with_a_number_in_their_name_are_no_twins(name: str) -> None:
+    torch.manual_seed(0)
+    layers = OrderedDict((name.format(index), nn.Linear(64, 64)) for index in range(1, 4))
+    model = nn.Sequential(layers)
+    layers[name.format(2)].weight.requires_grad_(False)
+    assert frozen_names(model) == [f"{name.format(2)}.weight"]
 
 
 def test_a_table_of_random_codes_may_stay() -> None:

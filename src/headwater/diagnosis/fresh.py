@@ -6,10 +6,12 @@ draws them, and without a direction that stands out.
 """
 
 import math
+import re
 from collections import Counter
 
 from headwater.records import Flow, ParameterFlow
 
+_NUMBER = re.compile(r"\d+")
 MIN_COUNT = 64  # elements, to tell how they are spread
 EVEN = 0.05  # of rms·√3 over the largest: 1 for numbers drawn evenly from an interval around 0
 NEAR_EDGE = 0.8  # of it: the largest of 24 even numbers is below in 0.5 % of draws
@@ -143,7 +145,7 @@ def has_adapter(parameter: ParameterFlow, flow: Flow) -> bool:
 def _is_of_a_twin(parameter: ParameterFlow, flow: Flow) -> bool:
     """Whether it belongs to a part, all frozen, beside which stands another that is all trained and built alike.
 
-    Numbered parts are layers of a stack, and no twins.
+    Parts whose names differ in a number only (``2`` and ``4``, ``fc1`` and ``fc2``) are layers of a stack.
     """
     pieces = parameter.name.split(".")
     for depth in range(1, len(pieces)):
@@ -157,7 +159,11 @@ def _is_of_a_twin(parameter: ParameterFlow, flow: Flow) -> bool:
             if rest and _is_in(p.name, parent) and not name.isdigit():
                 parts.setdefault(name, {})[rest] = (p.shape, p.trainable)
         own = {rest: shape for rest, (shape, trained) in parts[part].items() if not trained}
-        others = [{rest: shape for rest, (shape, trained) in other.items() if trained} for other in parts.values()]
+        others = [
+            {rest: shape for rest, (shape, trained) in other.items() if trained}
+            for name, other in parts.items()
+            if _NUMBER.sub("", name) != _NUMBER.sub("", part)
+        ]
         if own and len(own) == len(parts[part]) and own in others:
             return True
     return False
