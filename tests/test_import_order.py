@@ -9,6 +9,7 @@ from tests.helpers import SOURCE
 
 ORDER = [
     "records",
+    "plugins",
     "i18n",
     "theory",
     "processes",
@@ -24,6 +25,7 @@ ORDER = [
     "server",
     "judging",
     "keeping",
+    "telling",
     "watching",
     "rehearsing",
     "intervening",
@@ -33,6 +35,8 @@ ORDER = [
     "demo",
     "lessons",
     "lab",
+    "integrations",
+    "testing",
     "cli",
 ]
 # Hands on the public names of every part, so only its version may be asked for from inside.

@@ -93,12 +93,12 @@ def _run(ids: tuple[str, ...], processes: int | None) -> "LessonsReport":
 def _list(ids: tuple[str, ...]) -> None:
     from rich.console import Console
 
-    from headwater.lessons import ORDER, known
+    from headwater.lessons import ORDER, foreign, known
     from headwater.report.lessons_terminal import listed
     from headwater.report.lines import print_lines
 
     console = Console()
-    named = [(known(lesson_id), text(f"lesson.{lesson_id}.title")) for lesson_id in ids or ORDER]
+    named = [(known(lesson_id), text(f"lesson.{lesson_id}.title")) for lesson_id in ids or (*ORDER, *foreign())]
     print_lines(listed(named, console.width), console)
 
 
