@@ -36,7 +36,6 @@ ORDER = [
     "lessons",
     "lab",
     "integrations",
-    "testing",
     "cli",
 ]
 # Hands on the public names of every part, so only its version may be asked for from inside.

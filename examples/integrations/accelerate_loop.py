@@ -1,7 +1,6 @@
 """A loop of one's own with Accelerate, watched, four batches per step.
 
-pip install "headwater[accelerate]"
-python examples/integrations/accelerate_loop.py
+Install what it needs with `pip install "headwater[accelerate]"`.
 """
 
 import torch

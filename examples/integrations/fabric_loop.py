@@ -1,7 +1,6 @@
 """A loop of one's own with Lightning Fabric, watched.
 
-pip install "headwater[lightning]"
-python examples/integrations/fabric_loop.py
+Install what it needs with `pip install "headwater[lightning]"`.
 """
 
 import torch

@@ -1,7 +1,6 @@
 """Lightning's Trainer, watched: one callback, and nothing else changes.
 
-    pip install "headwater[lightning]"
-    python examples/integrations/lightning_trainer.py
+Install what it needs with `pip install "headwater[lightning]"`.
 
 Fifteen layers of sigmoid, whose gradient vanishes on its way; the callback says so, and what to do.
 """

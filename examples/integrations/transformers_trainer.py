@@ -1,7 +1,6 @@
 """Hugging Face's Trainer, watched: one callback, and nothing else changes.
 
-    pip install "headwater[transformers]"
-    python examples/integrations/transformers_trainer.py
+Install what it needs with `pip install "headwater[transformers]"`.
 
 A small GPT-2 learns to go on counting; the callback says how its gradients did.
 """

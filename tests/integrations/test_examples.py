@@ -15,7 +15,11 @@ WORDS = {
     "accelerate_loop": (["accelerate"], ["80 batches, 20 steps, 10 of them measured", "healthy"]),
     "fabric_loop": (["lightning_fabric"], ["healthy"]),
     "lightning_trainer": (["pytorch_lightning"], ["vanishing gradient · site net.0", "activation derivatives"]),
+    "mlflow_logger": (["mlflow", "sqlalchemy", "alembic"], ["healthy"]),
+    "tensorboard_logger": (["tensorboard"], ["healthy"]),
+    "trackio_logger": (["trackio"], ["healthy"]),
     "transformers_trainer": (["transformers", "accelerate"], ["GPT2LMHeadModel", "healthy"]),
+    "wandb_logger": (["wandb"], ["healthy"]),
 }
 
 
@@ -32,7 +36,7 @@ def test_example_runs_and_says_what_it_promises(tmp_path: Path, example: str) ->
     done = subprocess.run(
         [sys.executable, EXAMPLES / "integrations" / f"{example}.py"],
         cwd=tmp_path,
-        env={**os.environ, "HEADWATER_LANG": "en"},
+        env={**os.environ, "HEADWATER_LANG": "en", "TRACKIO_DIR": str(tmp_path / "trackio"), "WANDB_SILENT": "true"},
         capture_output=True,
         text=True,
         timeout=240,

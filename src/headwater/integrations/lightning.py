@@ -23,7 +23,7 @@ except ImportError:
         raise missing("Lightning", "lightning") from error
 
 
-class HeadwaterCallback(Callback):  # type: ignore[misc]  # of a package without types
+class HeadwaterCallback(Callback):
     """Watches the training of a Trainer; gradients are unscaled, and those before its clipping.
 
     Args:

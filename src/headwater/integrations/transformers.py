@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +9,7 @@ from torch import Tensor
 
 from headwater.integrations.attached import Attached, torch_optimizer
 from headwater.integrations.missing import missing
+from headwater.integrations.reported_to import reported_to
 from headwater.report import Report
 from headwater.watching import Watch
 
@@ -19,10 +18,8 @@ try:
 except ImportError as error:
     raise missing("transformers and accelerate", "transformers") from error
 
-_ACTIVE = ("wandb", "mlflow", "trackio")  # of `report_to`, those whose active run can be asked for
 
-
-class HeadwaterCallback(TrainerCallback):  # type: ignore[misc]  # of a package without types
+class HeadwaterCallback(TrainerCallback):
     """Watches the training of a Trainer; gradients are those after its clipping.
 
     The loss is the one the model returned, NaN and Inf included, which the Trainer's own log leaves out
@@ -50,7 +47,7 @@ class HeadwaterCallback(TrainerCallback):  # type: ignore[misc]  # of a package 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.on_train_end(args, state, control)
         model, optimizer = kwargs["model"], kwargs["optimizer"]
-        scaler, logger = getattr(optimizer, "scaler", None), _loggers(args) or None
+        scaler, logger = getattr(optimizer, "scaler", None), reported_to(args) or None
         self._attached.begin(model, torch_optimizer(optimizer), scaler, logger, state.global_step)
         self._handle = model.register_forward_hook(self._note_loss, with_kwargs=True)
 
@@ -78,12 +75,3 @@ class HeadwaterCallback(TrainerCallback):  # type: ignore[misc]  # of a package 
             self._handle.remove()
             self._handle = None
         self._attached.end()
-
-
-def _loggers(args: Any) -> list[Any]:
-    """What the Trainer reports to; of TensorBoard the folder that its own callback has just begun to write to."""
-    names = [args.report_to] if isinstance(args.report_to, str) else list(args.report_to or ())
-    folder = Path(os.environ.get("TENSORBOARD_LOGGING_DIR") or Path(args.output_dir) / "runs").expanduser()
-    events = sorted(folder.rglob("events.out.*"), key=lambda path: path.stat().st_mtime)
-    written = [events[-1].parent] if "tensorboard" in names and events else []
-    return [*(name for name in names if name in _ACTIVE), *written]

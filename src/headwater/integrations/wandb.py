@@ -14,8 +14,9 @@ from headwater.report import Report
 class WandB:
     """Tells a run of Weights & Biases.
 
-    The numbers go into the row that the training's own next ``run.log(...)`` completes, with that row's step: a step of
-    ours would move the run's counter on, and rows that are logged at an earlier one are dropped by it.
+    The numbers go into the row that the training's own next ``run.log(...)`` completes: a row of ours would move the
+    run's counter on, and what is logged at an earlier step than that is dropped. Which step they are of stands beside
+    them as ``headwater/step``, by which they are drawn.
 
     Args:
         run: What ``wandb.init`` gave.
@@ -23,6 +24,8 @@ class WandB:
 
     def __init__(self, run: Any) -> None:
         self._run = run
+        run.define_metric("headwater/step", hidden=True)
+        run.define_metric("headwater/*", step_metric="headwater/step")
 
     @classmethod
     def of(cls, target: Any) -> WandB | None:
@@ -43,7 +46,7 @@ class WandB:
         return cls(target) if is_run else None
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        self._run.log(dict(values), commit=False)
+        self._run.log({**values, "headwater/step": step}, commit=False)
 
     def report(self, step: int, report: Report, files: Sequence[Path]) -> None:
         import wandb
