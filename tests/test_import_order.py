@@ -36,6 +36,7 @@ ORDER = [
     "lessons",
     "lab",
     "integrations",
+    "testing",
     "cli",
 ]
 # Hands on the public names of every part, so only its version may be asked for from inside.
