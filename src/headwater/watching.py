@@ -83,6 +83,7 @@ class Watch:
     ) -> None:
         self._model = unwrapped(model)
         self._told = Told(logger) if logger is not None else None
+        self._holds = self._is_held = False
         self._run = run
         self._run_budget = run_budget
         self._kept: Kept | None = None
@@ -209,6 +210,26 @@ class Watch:
             self._step.read_gradients(optimizer, _scale_of_gradients(optimizer))
         except Exception as error:
             self._give_up(error)
+
+    def hold_steps(self) -> None:
+        """Let each step last until :meth:`end_step`: for frameworks that tell the loss after the optimizer's step."""
+        self._holds = True
+
+    def end_step(self, loss: float | Tensor | None = None) -> None:
+        """End the step whose optimizer has stepped, after :meth:`hold_steps`; of no effect before it has.
+
+        Args:
+            loss: Of that step.
+        """
+        if self._is_held:
+            if loss is not None:
+                self.log(loss=loss)
+            self._finish()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the optimizer has stepped, and the step waits for :meth:`end_step`."""
+        return self._is_held
 
     def score(self, score: Score) -> None:
         """Enter how well the model does now."""
@@ -368,6 +389,8 @@ class Watch:
         kept.close(self._reason, facts)
 
     def _stop(self) -> None:
+        if self._is_held:
+            self._finish()
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -405,6 +428,8 @@ class Watch:
 
     @_disable_dynamo  # or a compiled optimizer step would compile it too
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if self._is_held and optimizer is self._optimizers[0]:  # nobody has ended the step before
+            self._finish()
         if self._step is None:
             return
         try:
@@ -427,6 +452,14 @@ class Watch:
                 self._give_up(error)
         if optimizer is not self._optimizers[0]:
             return
+        if self._holds:
+            self._is_held = True
+        else:
+            self._finish()
+
+    def _finish(self) -> None:
+        """A step is over; the next one begins."""
+        self._is_held = False
         spent_s = self._end(self._step) if self._step is not None else 0.0
         self._loss = None
         if self._scaler is not None:

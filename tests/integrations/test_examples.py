@@ -14,8 +14,10 @@ from tests.helpers import EXAMPLES
 WORDS = {
     "accelerate_loop": (["accelerate"], ["80 batches, 20 steps, 10 of them measured", "healthy"]),
     "fabric_loop": (["lightning_fabric"], ["healthy"]),
+    "ignite_engine": (["ignite"], ["healthy"]),
     "lightning_trainer": (["pytorch_lightning"], ["vanishing gradient · site net.0", "activation derivatives"]),
     "mlflow_logger": (["mlflow", "sqlalchemy", "alembic"], ["healthy"]),
+    "skorch_net": (["skorch"], ["healthy"]),
     "tensorboard_logger": (["tensorboard"], ["healthy"]),
     "trackio_logger": (["trackio"], ["healthy"]),
     "transformers_trainer": (["transformers", "accelerate"], ["GPT2LMHeadModel", "healthy"]),

@@ -58,9 +58,16 @@ def frozen() -> nn.Module:
     return net
 
 
+def convolutional() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 3))
+
+
 # What a remedy needs that is not in a plain network of ReLU.
 MODELS = {
     "activation.relu": lambda: plain(nn.Sigmoid),
+    "activation.tailored": lambda: plain(nn.Tanh),
+    "init.delta_orthogonal": convolutional,
     "activation.relu_between": lambda: nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 3)),
     "normalisation.gather": lambda: with_parts(nn.BatchNorm1d(8, momentum=1e-4)),
     "normalisation.per_sample": lambda: with_parts(nn.BatchNorm1d(8)),

@@ -97,3 +97,22 @@ def test_it_is_of_no_effect_on_a_step_that_is_not_measured_and_raises_nothing() 
             optimizer.step()
         watch.gradients_ready(None)  # type: ignore[arg-type]  # a mistake of the caller's, in the midst of a training
     assert watch.sampled == 1
+
+
+def test_step_that_is_held_lasts_until_its_loss_is_told() -> None:
+    net = model()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    with hw.watch(net, optimizer, every=1, run=None) as watch:
+        watch.hold_steps()
+        watch.end_step(3.0)  # of no step
+        for number in range(3):
+            optimizer.zero_grad()
+            net(batch()).square().mean().backward()
+            optimizer.step()
+            assert watch.steps == number
+            if number < 2:
+                watch.end_step(float(number))
+                assert watch.steps == number + 1
+    training = watch.training()
+    assert training is not None  # the last is ended with the watch
+    assert [(step.step, step.loss) for step in training.steps] == [(0, 0.0), (1, 1.0), (2, None)]

@@ -71,6 +71,24 @@ class Attached:
             self.watch.log(loss=self._loss if share == 1.0 else self._loss * share)
         self._loss = None
 
+    def hold_steps(self) -> None:
+        """The framework tells the loss after the optimizer has stepped: by :meth:`end_step`."""
+        if self._is_on and self.watch is not None:
+            self.watch.hold_steps()
+
+    def end_step(self, loss: Any, parts: int = 1) -> None:
+        """End the step, if the optimizer has stepped; else what is there is the loss of a micro-batch.
+
+        Args:
+            loss: Of the batch, a number or a tensor; anything else is no loss.
+            parts: Batches per step.
+        """
+        if isinstance(loss, (int, float)) or (isinstance(loss, Tensor) and loss.numel() == 1):
+            self.add_loss(torch.as_tensor(loss) / parts)
+        if self._is_on and self.watch is not None and self.watch.is_held:
+            whole, self._loss = self._loss, None
+            self.watch.end_step(whole)
+
     def tell(self, **values: Any) -> None:
         """Log values that are there; ``val_loss`` and the like."""
         known = {name: value for name, value in values.items() if value is not None}
