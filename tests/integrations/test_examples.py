@@ -15,6 +15,7 @@ WORDS = {
     "accelerate_loop": (["accelerate"], ["80 batches, 20 steps, 10 of them measured", "healthy"]),
     "fabric_loop": (["lightning_fabric"], ["healthy"]),
     "ignite_engine": (["ignite"], ["healthy"]),
+    "keras_fit": (["keras"], ["vanishing gradient · site hidden0"]),
     "lightning_trainer": (["pytorch_lightning"], ["vanishing gradient · site net.0", "activation derivatives"]),
     "mlflow_logger": (["mlflow", "sqlalchemy", "alembic"], ["healthy"]),
     "skorch_net": (["skorch"], ["healthy"]),

@@ -15,7 +15,7 @@ from headwater.watching import Watch
 try:
     from ignite.engine import Engine, Events
 except ImportError as error:
-    raise missing("Ignite", "ignite") from error
+    raise missing("Ignite", "ignite", error) from error
 
 
 class HeadwaterHandler:

@@ -20,7 +20,7 @@ except ImportError:
     try:
         from pytorch_lightning import Callback
     except ImportError as error:
-        raise missing("Lightning", "lightning") from error
+        raise missing("Lightning", "lightning", error) from error
 
 
 class HeadwaterCallback(Callback):

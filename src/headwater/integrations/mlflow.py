@@ -28,7 +28,7 @@ class MLflow:
             from mlflow.entities import Metric
             from mlflow.tracking import MlflowClient
         except ImportError as error:
-            raise missing("mlflow", "mlflow") from error
+            raise missing("mlflow", "mlflow", error) from error
         self._run_id, self._metric = run_id, Metric
         self._client = MlflowClient() if client is None else client
 
@@ -43,7 +43,7 @@ class MLflow:
             try:
                 import mlflow
             except ImportError as error:
-                raise missing("mlflow", "mlflow") from error
+                raise missing("mlflow", "mlflow", error) from error
             target = mlflow.active_run()
             if target is None:
                 raise InputError('log_to("mlflow"): no run is active. Write it inside `with mlflow.start_run():`.')

@@ -12,7 +12,7 @@ from headwater.watching import Watch
 try:
     from skorch.callbacks import Callback
 except ImportError as error:
-    raise missing("skorch", "skorch") from error
+    raise missing("skorch", "skorch", error) from error
 
 
 class HeadwaterCallback(Callback):

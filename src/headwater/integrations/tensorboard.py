@@ -56,7 +56,7 @@ def _writer(folder: Any) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise missing("TensorBoard", "tensorboard") from error
+        raise missing("TensorBoard", "tensorboard", error) from error
     return SummaryWriter(os.fspath(folder))
 
 

@@ -32,7 +32,7 @@ class Trackio:
             try:
                 from trackio import context_vars
             except ImportError as error:
-                raise missing("trackio", "trackio") from error
+                raise missing("trackio", "trackio", error) from error
             target = context_vars.current_run.get()
             if target is None:
                 raise InputError('log_to("trackio"): no run is active. Call trackio.init(project=...) first.')

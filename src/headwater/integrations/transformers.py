@@ -16,7 +16,7 @@ from headwater.watching import Watch
 try:
     from transformers import TrainerCallback
 except ImportError as error:
-    raise missing("transformers and accelerate", "transformers") from error
+    raise missing("transformers and accelerate", "transformers", error) from error
 
 
 class HeadwaterCallback(TrainerCallback):

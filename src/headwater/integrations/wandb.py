@@ -38,7 +38,7 @@ class WandB:
             try:
                 import wandb
             except ImportError as error:
-                raise missing("wandb", "wandb") from error
+                raise missing("wandb", "wandb", error) from error
             if wandb.run is None:
                 raise InputError('log_to("wandb"): no run is active. Call wandb.init(project=...) first.')
             return cls(wandb.run)
