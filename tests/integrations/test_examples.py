@@ -13,6 +13,7 @@ from tests.helpers import EXAMPLES
 # What each needs, and what it prints.
 WORDS = {
     "accelerate_loop": (["accelerate"], ["80 batches, 20 steps, 10 of them measured", "healthy"]),
+    "comet_logger": (["comet_ml"], ["healthy"]),
     "fabric_loop": (["lightning_fabric"], ["healthy"]),
     "ignite_engine": (["ignite"], ["healthy"]),
     "keras_fit": (["keras"], ["vanishing gradient · site hidden0"]),

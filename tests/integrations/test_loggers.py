@@ -4,6 +4,8 @@ import csv
 import json
 import math
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -309,6 +311,51 @@ def test_trackio_has_the_numbers_and_the_report(
     found = {row["step"]: {name: value for name, value in row.items() if name in NAMES} for row in logs}
     assert found == expected
     assert (set(files), kind, events) == (FILES, "report", 0)
+
+
+# Comet, which looks after all of a process
+
+
+COMET = """
+import json, sys, zipfile, pathlib, math
+import comet_ml
+from headwater.integrations import log_to
+from headwater.records import InputError
+from headwater.integrations.comet import Comet
+from headwater.testing import check_logger
+from tests.integrations.test_loggers import train
+try:
+    log_to("comet")
+except InputError as error:
+    refusal = str(error)
+quiet = {"display_summary_level": 0, "log_code": False, "log_graph": False, "log_env_details": False}
+experiment = comet_ml.OfflineExperiment(project_name="p", workspace="w", offline_directory=sys.argv[1], **quiet)
+watch, _ = train(log_to("comet"))
+experiment.end()
+(archive,) = pathlib.Path(sys.argv[1]).glob("*.zip")
+files = zipfile.ZipFile(archive)
+messages = [json.loads(line)["payload"] for line in files.read("messages.json").decode().splitlines()]
+metrics = [m["metric"] for m in messages if "headwater" in str(m.get("metric"))]
+assets = [m for m in messages if m.get("upload_type") == "asset"]
+kept = [len(files.read(m["file_path"])) for m in assets]
+check_logger(Comet, lambda: Comet(experiment), target=experiment)
+print(json.dumps([refusal, metrics, [m["additional_params"]["fileName"] for m in assets], kept, len(watch.events)]))
+"""
+
+
+def test_comet_has_the_numbers_and_the_report(tmp_path: Path, expected: dict[int, dict[str, float]]) -> None:
+    if find_spec("comet_ml") is None:
+        pytest.skip("the extra comet brings it")
+    done = subprocess.run([sys.executable, "-c", COMET, tmp_path], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    refusal, metrics, files, sizes, events = json.loads(done.stdout.splitlines()[-1])
+    assert "no experiment is running. Call comet_ml.start" in refusal
+    found: dict[int, dict[str, float]] = {}
+    for metric in metrics:
+        found.setdefault(metric["step"], {})[metric["metricName"]] = metric["metricValue"]
+    assert found == expected
+    assert (set(files), events) == (FILES, 0)
+    assert min(sizes) > 1000
 
 
 # Those of frameworks

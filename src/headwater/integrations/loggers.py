@@ -14,16 +14,16 @@ from headwater.report import Report
 from headwater.telling import Logger
 
 # Each file has a class LOGGER with `of(target)`, and imports its framework only where a target is of it.
-BUILT_IN = ("tensorboard", "wandb", "mlflow", "trackio")
+BUILT_IN = ("tensorboard", "wandb", "mlflow", "trackio", "comet")
 
 
 def log_to(target: Any, *more: Any) -> Logger:
     """What ``hw.watch(model, optimizer, logger=...)`` takes, made of a logger that is in use already.
 
     Args:
-        target: A ``SummaryWriter`` or its folder, a run of Weights & Biases, MLflow or Trackio; or one of
-            ``"wandb"``, ``"mlflow"`` and ``"trackio"`` for the run that is active; or any object with ``scalars`` and
-            ``report`` (``headwater.telling.Logger``).
+        target: A ``SummaryWriter`` or its folder, a run of Weights & Biases, MLflow or Trackio, an experiment of
+            Comet; or one of ``"wandb"``, ``"mlflow"``, ``"trackio"`` and ``"comet"`` for the one that is active; or
+            any object with ``scalars`` and ``report`` (``headwater.telling.Logger``).
         *more: Further ones, to tell all of them.
 
     Raises:

@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-ACTIVE = ("wandb", "mlflow", "trackio")
-"""Those of ``report_to`` whose active run can be asked for."""
+ACTIVE = {"wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio", "comet_ml": "comet"}
+"""Those of ``report_to`` whose active run can be asked for, by what ``log_to`` calls them."""
 
 
 def reported_to(args: Any) -> list[Any]:
@@ -18,4 +18,4 @@ def reported_to(args: Any) -> list[Any]:
     folder = Path(os.environ.get("TENSORBOARD_LOGGING_DIR") or Path(args.output_dir) / "runs").expanduser()
     events = sorted(folder.rglob("events.out.*"), key=lambda path: path.stat().st_mtime)
     written = [events[-1].parent] if "tensorboard" in names and events else []
-    return [*(name for name in names if name in ACTIVE), *written]
+    return [*(ACTIVE[name] for name in names if name in ACTIVE), *written]
