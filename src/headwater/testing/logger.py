@@ -13,7 +13,7 @@ from headwater.api import check
 from headwater.telling import SCALARS, Logger
 
 
-def check_logger(kind: type, make: Callable[[], Any], target: Any = None) -> Logger:
+def check_logger(kind: Any, make: Callable[[], Any], target: Any = None) -> Logger:
     """Fail unless a logger takes what it is told, NaN and Inf included, and a report with its files.
 
     Args:
