@@ -9,6 +9,7 @@ from tests.helpers import SOURCE
 
 ORDER = [
     "records",
+    "plugins",
     "i18n",
     "theory",
     "processes",
@@ -25,6 +26,7 @@ ORDER = [
     "server",
     "judging",
     "keeping",
+    "telling",
     "watching",
     "rehearsing",
     "intervening",
@@ -35,6 +37,8 @@ ORDER = [
     "lessons",
     "sweeps",
     "lab",
+    "integrations",
+    "testing",
     "cli",
 ]
 # Hands on the public names of every part, so only its version may be asked for from inside.

@@ -37,6 +37,7 @@ from headwater.probes.trajectory import Trajectory
 from headwater.records import Event, Flow, HeadwaterError, InputError, Message, Score, Training, WatchInfo
 from headwater.records.message import Value
 from headwater.report import Report
+from headwater.telling import Logger, Told
 
 Every = int | Literal["auto"]
 
@@ -78,8 +79,11 @@ class Watch:
         quiet: bool = False,
         run_budget: int = DEFAULT_BUDGET,
         ui: bool = False,
+        logger: Logger | None = None,
     ) -> None:
         self._model = unwrapped(model)
+        self._told = Told(logger) if logger is not None else None
+        self._holds = self._is_held = False
         self._run = run
         self._run_budget = run_budget
         self._kept: Kept | None = None
@@ -190,6 +194,42 @@ class Watch:
         told = {name: _number(value) for name, value in given.items() if name != "loss" and value is not None}
         if told and self._kept is not None:
             self._kept.scalars(self.steps, told)
+
+    def gradients_ready(self, optimizer: torch.optim.Optimizer) -> None:
+        """Read an optimizer's gradients now, not when it steps: before they are clipped, once they are unscaled.
+
+        A loop that clips can call this between ``backward()`` (and ``scaler.unscale_(optimizer)``) and
+        ``clip_grad_norm_``, so that norms are those the network gave. Of no effect on steps that are not measured.
+
+        Args:
+            optimizer: One of those watched; its gradients are complete.
+        """
+        if self._step is None:
+            return
+        try:
+            self._step.read_gradients(optimizer, _scale_of_gradients(optimizer))
+        except Exception as error:
+            self._give_up(error)
+
+    def hold_steps(self) -> None:
+        """Let each step last until :meth:`end_step`: for frameworks that tell the loss after the optimizer's step."""
+        self._holds = True
+
+    def end_step(self, loss: float | Tensor | None = None) -> None:
+        """End the step whose optimizer has stepped, after :meth:`hold_steps`; of no effect before it has.
+
+        Args:
+            loss: Of that step.
+        """
+        if self._is_held:
+            if loss is not None:
+                self.log(loss=loss)
+            self._finish()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the optimizer has stepped, and the step waits for :meth:`end_step`."""
+        return self._is_held
 
     def score(self, score: Score) -> None:
         """Enter how well the model does now."""
@@ -349,6 +389,8 @@ class Watch:
         kept.close(self._reason, facts)
 
     def _stop(self) -> None:
+        if self._is_held:
+            self._finish()
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -364,6 +406,7 @@ class Watch:
             self._give_up(error)
         if not _active:
             show_advice()
+        self._tell_report()
         self._recorded(self._close_run)
 
     def _begin(self, level: Level) -> None:
@@ -385,6 +428,8 @@ class Watch:
 
     @_disable_dynamo  # or a compiled optimizer step would compile it too
     def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        if self._is_held and optimizer is self._optimizers[0]:  # nobody has ended the step before
+            self._finish()
         if self._step is None:
             return
         try:
@@ -407,6 +452,14 @@ class Watch:
                 self._give_up(error)
         if optimizer is not self._optimizers[0]:
             return
+        if self._holds:
+            self._is_held = True
+        else:
+            self._finish()
+
+    def _finish(self) -> None:
+        """A step is over; the next one begins."""
+        self._is_held = False
         spent_s = self._end(self._step) if self._step is not None else 0.0
         self._loss = None
         if self._scaler is not None:
@@ -432,6 +485,7 @@ class Watch:
             self._thorough = step if step.thorough else self._thorough
             self._record(step)
             self._look(step)
+            self._tell(step)
         except Exception as error:
             step.abandon()
             self._give_up(error)
@@ -449,6 +503,26 @@ class Watch:
             if not step.number:
                 self._recorded(lambda: kept.flow("first", step.flow()))
         step.spent_s += time.perf_counter() - started
+
+    def _tell(self, step: SampledStep) -> None:
+        """Tell the user's own logger of a measured step; what that takes counts as ours."""
+        if self._told is None:
+            return
+        started = time.perf_counter()
+        try:
+            self._told.step(step, self._window)
+        except Exception as error:
+            self._say("event.logger_failed", error=in_one_line(error))
+        step.spent_s += time.perf_counter() - started
+
+    def _tell_report(self) -> None:
+        """Hand the user's own logger the report, if anything was measured."""
+        if self._told is None or self._latest is None:
+            return
+        try:
+            self._told.report(self.steps, self.report())
+        except Exception as error:
+            self._say("event.logger_failed", error=in_one_line(error))
 
     def _recorded(self, work: Callable[[], object]) -> None:
         """A failure of ours in recording costs neither the training nor the measurement anything."""
@@ -603,6 +677,7 @@ def watch(
     quiet: bool = False,
     run_budget: int = DEFAULT_BUDGET,
     ui: bool = False,
+    logger: Logger | None = None,
 ) -> Watch:
     """Watch a training loop: ``with hw.watch(model, optimizer) as watch:`` around it, and nothing else changes.
 
@@ -626,6 +701,8 @@ def watch(
         run_budget: Bytes the run may take on disk; what is old gets coarser then, but around alarms.
         ui: Serve a live page of the run to a browser on this machine, and print its address; it is ``watch.url`` too.
             The page has a process of its own, which ends with this one.
+        logger: That you use already, by ``headwater.integrations.log_to(wandb_run)``: it is told six numbers per
+            measured step, and gets the report when the watch ends. What that takes counts in ``budget``.
 
     Raises:
         InputError: If something handed over cannot be used; the message has the corrected call.
@@ -658,7 +735,9 @@ def watch(
     if running is not None:
         running.note_again()
         return running
-    return Watch(model, optimizers, every, budget, scaler, sites, window, run, on_alarm, stop_on, quiet, run_budget, ui)
+    return Watch(
+        model, optimizers, every, budget, scaler, sites, window, run, on_alarm, stop_on, quiet, run_budget, ui, logger
+    )
 
 
 def _check_page(run: Any) -> None:

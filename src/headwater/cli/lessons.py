@@ -13,7 +13,7 @@ from headwater.cli.options import html_option, json_option, language_option, tra
 from headwater.cli.progress import progress_on_stderr
 from headwater.cli.saving import save_page
 from headwater.cli.stdout import users_output_on_stderr, writing_report
-from headwater.i18n import text, use_language
+from headwater.i18n import has_text, text, use_language
 
 if TYPE_CHECKING:
     from headwater.report.lessons import LessonsReport
@@ -93,13 +93,19 @@ def _run(ids: tuple[str, ...], processes: int | None) -> "LessonsReport":
 def _list(ids: tuple[str, ...]) -> None:
     from rich.console import Console
 
-    from headwater.lessons import ORDER, known
+    from headwater.lessons import ORDER, foreign, known
     from headwater.report.lessons_terminal import listed
     from headwater.report.lines import print_lines
 
     console = Console()
-    named = [(known(lesson_id), text(f"lesson.{lesson_id}.title")) for lesson_id in ids or ORDER]
+    named = [(known(lesson_id), _title(lesson_id)) for lesson_id in ids or (*ORDER, *foreign())]
     print_lines(listed(named, console.width), console)
+
+
+def _title(lesson_id: str) -> str:
+    """A plugin may have forgotten its own."""
+    id_ = f"lesson.{lesson_id}.title"
+    return text(id_) if has_text(id_) else lesson_id
 
 
 def _show(report: "LessonsReport", as_json: bool, language: str | None, in_full: bool) -> None:

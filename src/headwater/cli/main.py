@@ -3,8 +3,10 @@
 import signal
 import sys
 import traceback
+import warnings
 from contextlib import suppress
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -12,6 +14,7 @@ from headwater import __version__
 from headwater.cli.exit_codes import ExitCode
 from headwater.cli.options import wants_traceback
 from headwater.cli.stdout import end_stdout
+from headwater.plugins import PluginWarning
 from headwater.records import InputError
 
 # A command is the object of the same name in its module. The modules import torch only inside their functions.
@@ -81,6 +84,7 @@ def cli() -> None:
 def main() -> None:
     """Entry point of the ``headwater`` script."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` and `timeout` end it as Ctrl-C does
+    _tell_of_plugins_in_one_line()
     try:
         cli(prog_name="headwater")
     except OSError as error:  # click's own lines, as of --help, find no room; or an error could not be told on stderr
@@ -89,6 +93,19 @@ def main() -> None:
         sys.exit(ExitCode.USAGE)
     finally:
         end_stdout()
+
+
+def _tell_of_plugins_in_one_line() -> None:
+    """Where in our code a plugin was left out is of no interest to who uses it."""
+    show = warnings.showwarning
+
+    def shown(message: Warning | str, category: type[Warning], *where: Any, **rest: Any) -> None:
+        if issubclass(category, PluginWarning):
+            _show(f"headwater: {message}")
+        else:
+            show(message, category, *where, **rest)
+
+    warnings.showwarning = shown
 
 
 def _show(message: str, error: BaseException | None = None) -> None:

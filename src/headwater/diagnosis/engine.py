@@ -5,7 +5,7 @@ from dataclasses import replace
 from headwater.diagnosis.folding import folded
 from headwater.diagnosis.progress import lost_time, progress
 from headwater.diagnosis.rule import Observation, Rule, needs_path
-from headwater.diagnosis.rules import RULES
+from headwater.diagnosis.rules import all_rules
 from headwater.diagnosis.waterfall import waterfall
 from headwater.records import Diagnosis, Finding, Flow, Message, Verdict
 
@@ -15,13 +15,13 @@ FOLLOWED_SHARE = 0.5  # of the trained weights; below, what was seen does not sp
 
 
 def diagnose(
-    flow: Flow, rules: tuple[Rule, ...] = RULES, start: Flow | None = None, broke: Flow | None = None
+    flow: Flow, rules: tuple[Rule, ...] | None = None, start: Flow | None = None, broke: Flow | None = None
 ) -> Diagnosis:
     """What is wrong with the network that ``flow`` was measured on.
 
     Args:
         flow: One measured step.
-        rules: Which symptoms to look for.
+        rules: Which symptoms to look for; by default all, those that plugins bring behind our own.
         start: What was measured before the training that led there. What was wrong then counts where something is
             wrong now, and is then the likelier root; what the training has healed counts only if it has cost time.
         broke: The first step on the way that had NaN or Inf: later ones only show what came of it.
@@ -30,6 +30,7 @@ def diagnose(
         ``findings`` if a rule found anything of severity warning or worse, ``cannot_tell`` if the gradient could not
         be followed, else ``healthy``; with what was checked and what could not be.
     """
+    rules = all_rules() if rules is None else rules
     observation = Observation(flow, waterfall(flow))
     blocked = {rule.symptom: rule.blocked(observation) for rule in rules}
     found = [f for rule in rules if blocked[rule.symptom] is None for f in _looked(rule, observation)]

@@ -10,6 +10,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from headwater import plugins
 from headwater.i18n.josa import with_josa
 from headwater.i18n.numbers import number
 from headwater.records.message import Message, Value, render_with
@@ -60,7 +61,16 @@ def text(message_id: str, values: Mapping[str, Value] | None = None, language: s
         KeyError: If the catalogue has no such id, or a placeholder has no value.
     """
     language = language or current_language()
-    return _Formatter(language).format(catalog(language)[message_id], **(values or {}))
+    return _Formatter(language).format(_template(message_id, language), **(values or {}))
+
+
+def _template(message_id: str, language: str) -> str:
+    """Ours, or where we have none a plugin's, which may have it in English only."""
+    ours = catalog(language).get(message_id)
+    if ours is not None:
+        return ours
+    theirs = plugins.texts(language)
+    return theirs[message_id] if message_id in theirs else plugins.texts("en")[message_id]
 
 
 def speak(message: Message, language: str | None = None) -> str:
@@ -69,8 +79,8 @@ def speak(message: Message, language: str | None = None) -> str:
 
 
 def has_text(message_id: str) -> bool:
-    """Whether the catalogues know ``message_id``."""
-    return message_id in catalog("en")
+    """Whether the catalogues, or those of plugins, know ``message_id``."""
+    return message_id in catalog("en") or message_id in plugins.texts("en")
 
 
 def current_language() -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.lessons.registry import ORDER as ORDER
 from headwater.lessons.registry import find as find
+from headwater.lessons.registry import foreign as foreign
 from headwater.lessons.registry import known as known
 
 if TYPE_CHECKING:

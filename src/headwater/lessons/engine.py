@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 
 from headwater.lessons.lesson import Lesson
-from headwater.lessons.registry import ORDER, find
+from headwater.lessons.registry import ORDER, find, foreign
 from headwater.probes.preserve import random_states, restore_random_states
 from headwater.processes import processors, workers
+from headwater.records import InputError
 from headwater.records.lesson import LessonResult
 
 Progress = Callable[[str, int, int], None]
@@ -36,7 +37,7 @@ def run_all(
     """Run several lessons side by side; each on one thread.
 
     Args:
-        lesson_ids: Which, all by default.
+        lesson_ids: Which; by default all, those that plugins bring behind our own.
         processes: How many at a time; by default one per processor.
         progress: ``progress("progress.lessons", done, total)`` after each.
 
@@ -46,12 +47,21 @@ def run_all(
     Raises:
         InputError: If there is no such lesson; the nearest ids are offered.
     """
-    lessons = [find(lesson_id) for lesson_id in dict.fromkeys(lesson_ids or ORDER)]
+    lessons = [find(lesson_id) for lesson_id in dict.fromkeys(lesson_ids)] if lesson_ids else _all()
     processes = min(processes or processors(), len(lessons))
     if progress is not None:
         progress("progress.lessons", 0, len(lessons))
     results = dict(_side_by_side(lessons, processes, progress) if processes > 1 else _in_turn(lessons, progress))
     return tuple(results[lesson.id] for lesson in lessons)
+
+
+def _all() -> list[Lesson]:
+    """Ours, and behind them those of plugins that can be loaded."""
+    found = [find(lesson_id) for lesson_id in ORDER]
+    for lesson_id in foreign():
+        with suppress(InputError):  # which has been told
+            found.append(find(lesson_id))
+    return found
 
 
 def _in_turn(lessons: list[Lesson], progress: Progress | None) -> Iterator[tuple[str, LessonResult]]:

@@ -35,6 +35,15 @@ class ActivationWindow:
             names = names or site_names(records)
             self._steps.setdefault(names[id(record)], deque(maxlen=self._length)).append(state)
 
+    def largest_dead_fraction(self) -> float | None:
+        """Of the site with most dead units; ``None`` where no site has units that can die."""
+        found = [
+            1.0 - float(np.mean(np.any([state.alive for state in states if state.units == states[-1].units], axis=0)))
+            for states in self._steps.values()
+            if states[-1].units and states[-1].count
+        ]
+        return max(found, default=None)
+
     def applied(self, flow: Flow) -> Flow:
         """A flow whose dead units are those of the window."""
         return replace(flow, sites=tuple(self._applied(flow.sites)))

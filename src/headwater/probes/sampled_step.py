@@ -63,6 +63,8 @@ class SampledStep:
         self.readings: Readings = parameters.begin(model)
         self.recorder.on_output = self._note_output
         self._parameters = parameters
+        self._model = model
+        self._was_read_early = False
         self._ledger = ledger
         self._graph: BackwardGraph | None = None
         self._path: Path | None = None
@@ -93,12 +95,28 @@ class SampledStep:
             self.recorder.setup.note_optimizer(optimizer)
         self.optimizer = self.optimizer or type(optimizer).__name__
         own = [p for group in optimizer.param_groups for p in group["params"]]
+        self.readings.grad_scale = grad_scale
         if self.recorder.saw_backward or not has_closure:
-            self.readings.grad_scale = grad_scale
             self._finish_time_steps()
+        if not has_closure:  # else what is there may be that of earlier micro-batches alone
             self._parameters.read(self._ledger, own, cosine=True, keep=True)
         self._parameters.keep(own)
         self._stepping.add(id(optimizer))
+        self.spent_s += time.perf_counter() - started
+
+    def read_gradients(self, optimizer: torch.optim.Optimizer, grad_scale: float) -> None:
+        """The gradients of an optimizer are complete, before anything is done to them; it may step in a while.
+
+        Args:
+            optimizer: Which.
+            grad_scale: What the gradients are multiplied by as they are now.
+        """
+        started = time.perf_counter()
+        self._was_read_early = True
+        self.readings.grad_scale = grad_scale
+        self._finish_time_steps()
+        own = [p for group in optimizer.param_groups for p in group["params"]]
+        self._parameters.read(self._ledger, own, cosine=True)
         self.spent_s += time.perf_counter() - started
 
     def after_optimizer(self, optimizer: torch.optim.Optimizer) -> None:
@@ -150,6 +168,8 @@ class SampledStep:
         self.recorder.forget()
         if not self._stepping:
             self._ledger.clear()
+            if self._was_read_early:  # their rows are gone with the ledger's
+                self.readings, self._was_read_early = self._parameters.begin(self._model), False
 
     def nonfinite(self) -> int:
         """How many elements of all that was measured are NaN or Inf, those that the step itself made so included."""
@@ -161,6 +181,18 @@ class SampledStep:
         if not rows:
             return None
         return self._ledger.log10_rms_of_all(rows)
+
+    def log10_first_to_last(self) -> float | None:
+        """Decades from the gradient's rms at the last site to that at the first; ``None`` where one has none.
+
+        -inf where the first is zero, ``None`` where both are.
+        """
+        rows = [self.recorder.gradient_rows(record.activation_grad) for record in self.recorder.sites]
+        ends = [own for own in rows if own]
+        if len(ends) < 2:
+            return None
+        first, last = (self._ledger.log10_rms_of_all(own) for own in (ends[0], ends[-1]))
+        return None if first == last == -math.inf else first - last
 
     def in_short(self) -> TrainingStep:
         """What the step showed of all parameters together."""

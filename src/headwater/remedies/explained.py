@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from headwater.i18n import has_text
 from headwater.records import Message
-from headwater.remedies.registry import REMEDIES, find
+from headwater.remedies.registry import all_remedies, find
 
 PARTS = ("what", "applies", "wrong_when", "cost", "source")
 
@@ -50,7 +50,7 @@ def explained(remedy_id: str) -> Explanation:
         InputError: If there is none; the nearest ids are offered.
     """
     find(remedy_id)
-    remedy = REMEDIES[remedy_id.partition(":")[0]]
+    remedy = find(remedy_id.partition(":")[0])
     strength = remedy.strength
     return Explanation(
         id=remedy.id,
@@ -65,7 +65,7 @@ def explained(remedy_id: str) -> Explanation:
 
 def all_explained() -> tuple[Explanation, ...]:
     """Every remedy, in the order of the registry."""
-    return tuple(map(explained, REMEDIES))
+    return tuple(map(explained, all_remedies()))
 
 
 def _text(remedy_id: str, part: str) -> Message:

@@ -1,7 +1,10 @@
 """Every remedy by its id."""
 
+from collections.abc import Mapping
 from difflib import get_close_matches
+from functools import cache
 
+from headwater import plugins
 from headwater.records import InputError
 from headwater.remedies import (
     activation,
@@ -96,6 +99,16 @@ REMEDIES: dict[str, Remedy] = {
 }
 
 
+@cache
+def all_remedies() -> Mapping[str, Remedy]:
+    """Ours, and behind them those that plugins bring (``headwater.remedies``).
+
+    A proof's random remedy is drawn from ours alone: its figures do not hang on what else is installed.
+    """
+    found = plugins.loaded("remedies", Remedy, lambda remedy: remedy.id, REMEDIES)
+    return {**REMEDIES, **{remedy.id: remedy for _, remedy in found}}
+
+
 def find(remedy_id: str) -> Remedy:
     """The remedy called ``remedy_id``, at the strength behind its colon if it has one: ``regularisation.l2:0.01``.
 
@@ -103,7 +116,8 @@ def find(remedy_id: str) -> Remedy:
         InputError: If there is none, the nearest ids are offered; or if it cannot have that strength.
     """
     base, colon, strength = str(remedy_id).partition(":")
-    if base in REMEDIES:
-        return REMEDIES[base].at(strength) if colon else REMEDIES[base]
-    near = get_close_matches(base, REMEDIES, n=3, cutoff=0.4) or list(REMEDIES)
+    known = REMEDIES if base in REMEDIES else all_remedies()
+    if base in known:
+        return known[base].at(strength) if colon else known[base]
+    near = get_close_matches(base, known, n=3, cutoff=0.4) or list(known)
     raise InputError(f"no remedy {remedy_id!r}. Did you mean {', '.join(near)}?")

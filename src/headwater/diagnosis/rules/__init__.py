@@ -1,5 +1,9 @@
 """One file per symptom; this list is the order in which they are looked for: what explains others comes first."""
 
+from functools import cache
+
+from headwater import plugins
+from headwater.diagnosis.foreign import guarded
 from headwater.diagnosis.rule import Rule
 from headwater.diagnosis.rules import (
     bad_init_large,
@@ -58,3 +62,10 @@ RULES: tuple[Rule, ...] = (
     zigzag.RULE,
     gated_by_design.RULE,
 )
+
+
+@cache
+def all_rules() -> tuple[Rule, ...]:
+    """Ours, and behind them those that plugins bring (``headwater.rules``)."""
+    found = plugins.loaded("rules", Rule, lambda rule: rule.symptom, [rule.symptom for rule in RULES])
+    return (*RULES, *(guarded(label, rule) for label, rule in found))

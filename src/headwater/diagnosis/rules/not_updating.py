@@ -13,8 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from headwater.diagnosis.fresh import never_trained, only_reads_out
-from headwater.diagnosis.prescribing import prescription
-from headwater.diagnosis.prescribing_training import for_still_weights
+from headwater.diagnosis.prescribing_training import change, for_still_weights
 from headwater.diagnosis.progress import Progress, progress
 from headwater.diagnosis.rule import Observation, Rule, needs_update
 from headwater.diagnosis.rules import underflow
@@ -111,7 +110,7 @@ def _frozen_finding(fresh: list[ParameterFlow], share: float, severity: Severity
         sites=tuple(parameter.name for parameter in fresh),
         evidence=(Evidence("frozen_share", share, FROZEN_SHARE, fresh[0].name, FROZEN_SOURCE),),
         causes=(Cause("frozen", None, Message("cause.frozen.why", values)),),
-        prescriptions=(prescription("optimisation.unfreeze"),),
+        prescriptions=(change("optimisation.unfreeze"),),
         message=Message("finding.frozen_fresh", values),
     )
 
