@@ -1,0 +1,149 @@
+"""What one rank does: ``python worker.py TASKS``; the last line it prints is JSON."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+import headwater as hw
+
+STEPS = 12
+THOROUGH = 10  # of these, the last step that is measured with everything there is
+ROWS = 8  # of a rank
+
+
+class Net(nn.Module):
+    """Small, with an odd number of rows in its matrices, a normalisation and a function in its forward."""
+
+    def __init__(self, width: int = 13) -> None:
+        super().__init__()
+        self.inner = nn.Linear(5, width)
+        self.norm = nn.LayerNorm(width)
+        self.hidden = nn.Linear(width, 11)
+        self.head = nn.Linear(11, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.hidden(torch.tanh(self.norm(self.inner(x))))))
+
+
+def model(**settings: Any) -> Net:
+    torch.manual_seed(0)
+    return Net(**settings)
+
+
+def data(step: int, world: int) -> tuple[Tensor, Tensor]:
+    """The global batch of a step."""
+    generator = torch.Generator().manual_seed(100 + step)
+    x = torch.randn(ROWS * world, 5, generator=generator)
+    return x, torch.randint(0, 3, (ROWS * world,), generator=generator)
+
+
+def own(batch: tuple[Tensor, Tensor], rank: int) -> tuple[Tensor, Tensor]:
+    """A rank's part of a global batch."""
+    rows = slice(rank * ROWS, (rank + 1) * ROWS)
+    return batch[0][rows], batch[1][rows]
+
+
+def loop(net: nn.Module, watch: Any, batches: Callable[[int], tuple[Tensor, Tensor]], micro: int = 1, **how: Any) -> Any:
+    """Train, over micro-batches if there are any; gives what came of it, to the last bit."""
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
+    losses = []
+    with watch(net, optimizer) as watching:
+        for step in range(how.get("steps", STEPS)):
+            optimizer.zero_grad()
+            total = 0.0
+            for part, (x, y) in enumerate(zip(*(piece.chunk(micro) for piece in batches(step)), strict=True)):
+                with joined(net, part == micro - 1):
+                    loss = nn.functional.cross_entropy(net(x), y) / micro
+                    loss.backward()
+                total += float(loss)
+            if watching is not None:
+                watching.log(loss=total)
+            optimizer.step()
+            losses.append(total)
+            time.sleep(how.get("pause", 0.0))
+    return {"losses": losses, "weights": fingerprint(net)}
+
+
+@contextmanager
+def joined(net: nn.Module, is_last: bool) -> Iterator[None]:
+    """Gradients are summed over ranks with the last micro-batch alone."""
+    if hasattr(net, "set_requires_gradient_sync"):
+        net.set_requires_gradient_sync(is_last)
+        yield
+        return
+    with nullcontext() if is_last or not hasattr(net, "no_sync") else net.no_sync():
+        yield
+
+
+def fingerprint(net: nn.Module) -> str:
+    """Of the bits of all weights that lie here."""
+    bits = [getattr(p, "_local_tensor", p).detach().contiguous().view(torch.uint8).numpy() for p in net.parameters()]
+    return hashlib.sha256(b"".join(piece.tobytes() for piece in bits)).hexdigest()
+
+
+def watching(folder: str, **settings: Any) -> Callable[..., Any]:
+    return lambda net, optimizer: hw.watch(net, optimizer, run=Path(folder) / "run", **{"every": 1, **settings})
+
+
+def unwatched(net: nn.Module, optimizer: torch.optim.Optimizer) -> Any:
+    return nullcontext()
+
+
+def wrapped(net: Net, kind: str, mixed: bool = False) -> nn.Module:
+    if kind == "ddp":
+        return DistributedDataParallel(net)
+    policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32) if mixed else None
+    settings: dict[str, Any] = {"mp_policy": policy} if policy is not None else {}
+    fully_shard(net.hidden, **settings)
+    return fully_shard(net, **settings)
+
+
+def single(folder: str, ranks: int, micro: int = 1) -> Any:
+    """The same training in one process, on the global batches."""
+
+    def batch(step: int) -> tuple[Tensor, Tensor]:
+        parts = [own(data(step, ranks), rank) for rank in range(ranks)]
+        pieces = [[piece.chunk(micro) for piece in part] for part in parts]  # a micro-batch is that of all ranks
+        return tuple(torch.cat([pieces[r][k][m] for m in range(micro) for r in range(ranks)]) for k in (0, 1))
+
+    return loop(model(), watching(folder), batch, micro)
+
+
+def train(folder: str, kind: str, mixed: bool = False, watched: bool = True, micro: int = 1, **settings: Any) -> Any:
+    rank, world = dist.get_rank(), dist.get_world_size()
+    net = wrapped(model(), kind, mixed)
+    watch = watching(folder, **settings) if watched else unwatched
+    return loop(net, watch, lambda step: own(data(step, world), rank), micro)
+
+
+TASKS = {function.__name__: function for function in (single, train)}
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    if int(os.environ["WORLD_SIZE"]) > 1:
+        dist.init_process_group("gloo")
+    found = {}
+    for task, folder, settings in json.loads(sys.argv[1]):
+        found[Path(folder).name] = TASKS[task](folder, **settings)
+    if dist.is_initialized():
+        dist.destroy_process_group()
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
