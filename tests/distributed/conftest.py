@@ -16,6 +16,7 @@ TASKS: dict[int, dict[str, tuple[str, dict[str, Any]]]] = {
     1: {
         "one-of-2": ("single", {"ranks": 2}),
         "one-of-2-accumulated": ("single", {"ranks": 2, "micro": 2}),
+        "one-of-4": ("single", {"ranks": 4}),
     },
     2: {
         "ddp": ("train", {"kind": "ddp"}),
@@ -27,6 +28,19 @@ TASKS: dict[int, dict[str, tuple[str, dict[str, Any]]]] = {
         "fsdp-mixed": ("train", {"kind": "fsdp", "mixed": True}),
         "fsdp-mixed-accumulated": ("train", {"kind": "fsdp", "mixed": True, "micro": 2}),
         "fsdp-mixed-unwatched": ("train", {"kind": "fsdp", "mixed": True, "micro": 2, "watched": False}),
+        "same-data": ("same_data", {}),
+        "unwrapped": ("train", {"kind": "none"}),
+        "uneven": ("uneven", {}),
+        "idle": ("idle", {}),
+        "other-model": ("other_model", {}),
+        "batchnorm": ("batchnorm", {"batch": 4}),
+        "batchnorm-wide": ("batchnorm", {"batch": 24}),
+    },
+    4: {
+        "ddp-4": ("train", {"kind": "ddp"}),
+        "fsdp-4": ("train", {"kind": "fsdp"}),
+        "hsdp-4": ("train", {"kind": "hsdp"}),
+        "unscaled": ("unscaled", {"strange": 2}),
     },
 }
 """By how many ranks do them: a name, which task of the worker, and what it is given."""
@@ -66,4 +80,3 @@ def trainings(tmp_path_factory: pytest.TempPathFactory) -> Trainings:
                 chosen: list[Task] = [(task, root / name, how) for name, (task, how) in tasks.items()]
                 done.write_text(json.dumps(run(world, chosen)))
     return Trainings(root)
-

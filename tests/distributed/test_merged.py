@@ -46,6 +46,9 @@ PAIRS = [
     ("ddp-accumulated", "one-of-2-accumulated"),
     ("fsdp", "one-of-2"),
     ("fsdp-accumulated", "one-of-2-accumulated"),
+    ("ddp-4", "one-of-4"),
+    ("fsdp-4", "one-of-4"),
+    ("hsdp-4", "one-of-4"),
 ]
 CLOSE = 1e-6  # relative; of a mean, of the rms beside it: means cancel
 
@@ -103,7 +106,7 @@ def test_merged_flow_is_that_of_one_process(trainings: Trainings, name: str, one
     assert many.path is not None
     assert alone.path is not None
     assert many.path.decades == pytest.approx(alone.path.decades, abs=1e-6)
-    if "ddp" in name:  # FSDP2 has operations of its own between the layers
+    if name.startswith("ddp"):  # FSDP2 has operations of its own between the layers
         gains = [step.log10_gain for step in many.path.steps], [step.log10_gain for step in alone.path.steps]
         assert gains[0] == pytest.approx(gains[1], abs=1e-6)
 

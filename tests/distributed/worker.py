@@ -15,10 +15,13 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 import headwater as hw
+
+Batches = Callable[[int], tuple[Tensor, Tensor]]
 
 STEPS = 12
 THOROUGH = 10  # of these, the last step that is measured with everything there is
@@ -57,10 +60,11 @@ def own(batch: tuple[Tensor, Tensor], rank: int) -> tuple[Tensor, Tensor]:
     return batch[0][rows], batch[1][rows]
 
 
-def loop(net: nn.Module, watch: Any, batches: Callable[[int], tuple[Tensor, Tensor]], micro: int = 1, **how: Any) -> Any:
-    """Train, over micro-batches if there are any; gives what came of it, to the last bit."""
+def loop(net: nn.Module, watch: Any, batches: Batches, micro: int = 1, **how: Any) -> Any:
+    """Train, over micro-batches if there are any; gives what came of it, to the last bit, and how often ranks spoke."""
     optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
     losses = []
+    before = collectives()
     with watch(net, optimizer) as watching:
         for step in range(how.get("steps", STEPS)):
             optimizer.zero_grad()
@@ -69,13 +73,21 @@ def loop(net: nn.Module, watch: Any, batches: Callable[[int], tuple[Tensor, Tens
                 with joined(net, part == micro - 1):
                     loss = nn.functional.cross_entropy(net(x), y) / micro
                     loss.backward()
-                total += float(loss)
+                total += float(loss.detach())
             if watching is not None:
                 watching.log(loss=total)
             optimizer.step()
             losses.append(total)
             time.sleep(how.get("pause", 0.0))
-    return {"losses": losses, "weights": fingerprint(net)}
+    return {"losses": losses, "weights": fingerprint(net), "collectives": collectives() - before}
+
+
+def collectives() -> int:
+    """How many this rank has taken part in, by the process group's own count, which no way round it escapes."""
+    if not dist.is_initialized():
+        return 0
+    group = dist.distributed_c10d._get_default_group()
+    return group._get_backend(torch.device("cpu"))._get_sequence_number_for_group()
 
 
 @contextmanager
@@ -103,11 +115,15 @@ def unwatched(net: nn.Module, optimizer: torch.optim.Optimizer) -> Any:
     return nullcontext()
 
 
-def wrapped(net: Net, kind: str, mixed: bool = False) -> nn.Module:
+def wrapped(net: nn.Module, kind: str, mixed: bool = False) -> nn.Module:
+    if kind == "none":
+        return net
     if kind == "ddp":
         return DistributedDataParallel(net)
     policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32) if mixed else None
     settings: dict[str, Any] = {"mp_policy": policy} if policy is not None else {}
+    if kind == "hsdp":
+        settings["mesh"] = init_device_mesh("cpu", (2, dist.get_world_size() // 2), mesh_dim_names=("replica", "shard"))
     fully_shard(net.hidden, **settings)
     return fully_shard(net, **settings)
 
@@ -130,7 +146,57 @@ def train(folder: str, kind: str, mixed: bool = False, watched: bool = True, mic
     return loop(net, watch, lambda step: own(data(step, world), rank), micro)
 
 
-TASKS = {function.__name__: function for function in (single, train)}
+def same_data(folder: str) -> Any:
+    return loop(wrapped(model(), "ddp"), watching(folder), lambda step: own(data(step, 1), 0))
+
+
+def unscaled(folder: str, strange: int, factor: float = 255.0) -> Any:
+    """One rank hands its data over as bytes."""
+    rank, world = dist.get_rank(), dist.get_world_size()
+
+    def batch(step: int) -> tuple[Tensor, Tensor]:
+        x, y = own(data(step, world), rank)
+        return (x * factor if rank == strange else x), y
+
+    return loop(wrapped(model(), "ddp"), watching(folder), batch)
+
+
+def uneven(folder: str) -> Any:
+    """The last rank runs out of batches."""
+    rank, world = dist.get_rank(), dist.get_world_size()
+    net = wrapped(model(), "ddp")
+    with net.join():
+        steps = STEPS - 3 if rank == world - 1 else STEPS
+        return loop(net, watching(folder), lambda step: own(data(step, world), rank), steps=steps)
+
+
+def idle(folder: str) -> Any:
+    """The last rank gets no batch at all."""
+    rank, world = dist.get_rank(), dist.get_world_size()
+    steps = 0 if rank == world - 1 else STEPS
+    return loop(model(), watching(folder), lambda step: own(data(step, 1), 0), steps=steps)
+
+
+def other_model(folder: str) -> Any:
+    """The last rank builds its model otherwise."""
+    rank, world = dist.get_rank(), dist.get_world_size()
+    net = model(width=9 if rank == world - 1 else 13)
+    return loop(net, watching(folder), lambda step: own(data(step, world), rank))
+
+
+def batchnorm(folder: str, batch: int) -> Any:
+    rank = dist.get_rank()
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 16, 3))
+
+    def images(step: int) -> tuple[Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(1000 * rank + step)
+        return torch.randn(batch, 1, 6, 6, generator=generator), torch.randint(0, 3, (batch,), generator=generator)
+
+    return loop(wrapped(net, "ddp"), watching(folder), images)
+
+
+TASKS = {f.__name__: f for f in (single, train, same_data, unscaled, uneven, idle, other_model, batchnorm)}
 
 
 def main() -> None:

@@ -28,7 +28,9 @@ class BackwardPasses:
         self._filling: set[int] = set()
         self._seen: set[int] = set()
         self._filled_since_call = False
-        self.on_filled: Callable[[Tensor, Tensor], None] | None = None  # with a parameter and its gradient, before others add
+        self.on_filled: Callable[[Tensor, Tensor], None] | None = (
+            None  # with a parameter and its gradient, before others add
+        )
         self._shards = shards_of(model)
         self._met: set[int] = set()
 

@@ -83,7 +83,9 @@ class SampledStep:
         self._stepped: set[int] = set()
         if place.wrapper in ("ddp", "fsdp"):
             self.recorder.watch_local_gradients(self._note_local)
-        self._waits = place.wrapper == "ddp"  # FSDP2 waits for others within the passes too, which nobody can tell apart
+        self._waits = (
+            place.wrapper == "ddp"
+        )  # FSDP2 waits for others within the passes too, which nobody can tell apart
 
     def begin(self) -> None:
         """Attach the hooks."""

@@ -78,7 +78,9 @@ def _site(rows: list[SiteFlow], replicas: list[int], order: int, parameters: Map
         weight_gain=_rms([row.weight_gain for row in rows], weights),
         unit_spread=mean("unit_spread"),
         shortcut_share=mean("shortcut_share"),
-        attention_logit_max=max((r.attention_logit_max for r in rows if r.attention_logit_max is not None), default=None),
+        attention_logit_max=max(
+            (r.attention_logit_max for r in rows if r.attention_logit_max is not None), default=None
+        ),
         attention_entropy=mean("attention_entropy"),
         time_gradients=_time_gradients(rows, replicas, weights),
         **_of_owned([parameters[name] for name in first.site.parameters if name in parameters]),

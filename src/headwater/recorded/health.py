@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from headwater.records import Message
+from headwater.records.message import Value
 from headwater.records.ranks import RankState
 from headwater.store.together import place_of_start
 
@@ -103,7 +104,7 @@ def _compared(state: RankState, foremost: int | None, run: Run) -> RankState:
     else:
         behind = foremost - state.last_step
     state = replace(state, behind=behind)
-    values = {"rank": state.rank, "step": -1 if state.last_step is None else state.last_step, "behind": behind}
+    values: dict[str, Value] = {"rank": state.rank, "step": state.last_step, "behind": behind}
     if state.name == "lost":
         seconds = round(time.time() - state.heartbeat) if state.heartbeat is not None else None
         if state.last_step is None:

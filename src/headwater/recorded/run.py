@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.records import (
+    Diagnosis,
     Event,
     Flow,
     HeadwaterError,
@@ -113,10 +114,14 @@ class Run(Recording):
         spoiled = broke is not None and flow.step >= broke.step
         return Report(
             run=self.run_info(),
-            diagnosis=diagnose(flow, broke=broke if spoiled else None),
+            diagnosis=self._looked_at(diagnose(flow, broke=broke if spoiled else None), flow),
             flow=flow,
             watch=self.watch_info(),
         )
+
+    def _looked_at(self, diagnosis: Diagnosis, flow: Flow) -> Diagnosis:
+        """The diagnosis with what more than the flow shows."""
+        return diagnosis
 
     def run_info(self) -> RunInfo:
         """What ran, as far as it is known."""

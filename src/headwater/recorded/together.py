@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from headwater.recorded.flows import merged_flows
 from headwater.recorded.health import differing_models, health_of
 from headwater.recorded.run import Run
-from headwater.records import Event, Flow, InputError, Message
+from headwater.records import Diagnosis, Event, Flow, InputError, Message
 from headwater.records.ranks import RankState
 from headwater.store import Curve, State, Update
 from headwater.store.columns import COURSE, Group
@@ -136,7 +136,8 @@ class TogetherRun(Run):
             gradient = np.log10(_joint_rms(rms, counts))
         own = [run.course() for run in self.members.values()]
         cosines, ratios = (
-            np.stack([_on(points.steps, course[name]) for course in own]) for name in ("gradient_cosine", "update_ratio")
+            np.stack([_on(points.steps, course[name]) for course in own])
+            for name in ("gradient_cosine", "update_ratio")
         )
         gradients, weights = (
             np.stack([_norm_of_all(run, name, points) for run in self.members.values()]) for name in ("grad", "value")
@@ -165,8 +166,10 @@ class TogetherRun(Run):
         said = [Event(state.last_step or 0, state.message) for state in self.health() if state.message is not None]
         differ = differing_models(self.members)
         if differ is not None:
-            values = dict(zip(("first", "second", "name"), differ, strict=True))
-            said.insert(0, Event(0, Message("event.rank_model_differs", values)))
+            first, second, name = differ
+            said.insert(
+                0, Event(0, Message("event.rank_model_differs", {"first": first, "second": second, "name": name}))
+            )
         return tuple(said)
 
     def kept_steps(self) -> dict[int, dict[int, str]]:
@@ -190,8 +193,8 @@ class TogetherRun(Run):
         if not shared:
             return {}
         step = max(shared)
-        found = {rank: self.members[rank].flow(names[step]) for rank, names in kept.items() if step in names}
-        return {rank: flow for rank, flow in found.items() if flow is not None}
+        chosen = {rank: self.members[rank].flow(names[step]) for rank, names in kept.items() if step in names}
+        return {rank: flow for rank, flow in chosen.items() if flow is not None}
 
     def flow(self, which: str = "last") -> Flow | None:
         """Everything a kept step showed, of all ranks together."""
@@ -201,6 +204,12 @@ class TogetherRun(Run):
     def flow_data(self, name: str) -> dict[str, Any] | None:
         flow = self.flow(name)
         return flow.to_dict() if flow is not None else None
+
+    def _looked_at(self, diagnosis: Diagnosis, flow: Flow) -> Diagnosis:
+        from headwater.diagnosis.ranks import with_ranks
+        from headwater.recorded.side_by_side import side_by_side
+
+        return with_ranks(diagnosis, side_by_side(self), flow.step)
 
     def follow(self, since: str | None = None, statistics: Sequence[str] = ("activation_grad_rms",)) -> Update:
         """What has come since a call before; see :meth:`Recording.follow`."""

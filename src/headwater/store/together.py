@@ -61,7 +61,10 @@ def shared_points(ranks: Mapping[int, Sequence[Start]]) -> Points:
         ranks: Process starts by rank.
     """
     series = {rank: _clock(starts) for rank, starts in ranks.items()}
-    live = {rank: max((s.number for s in starts if is_alive(s) and s.end is None), default=-1) for rank, starts in ranks.items()}
+    live = {
+        rank: max((s.number for s in starts if is_alive(s) and s.end is None), default=-1)
+        for rank, starts in ranks.items()
+    }
     every = np.unique(np.concatenate([keys for keys, _ in series.values()] or [np.empty(0, np.int64)]))
     kept = np.ones(len(every), bool)
     times = np.full(len(every), -np.inf)
@@ -85,7 +88,7 @@ def read_together(ranks: Mapping[int, Sequence[Start]], points: Points, wanted: 
     def column(name: str) -> Cube:
         if name not in found:
             one = replace(wanted, statistic=name)
-            found[name] = np.stack([_at(starts, points, one) for starts in ranks.values()])
+            found[name] = np.stack([at_points(starts, points, one) for starts in ranks.values()])
         return found[name]
 
     merged = merged_sites if wanted.group == "sites" else merged_parameters
@@ -144,8 +147,14 @@ def _keys(start: Start, steps: NDArray[np.int64]) -> Keys:
     return (np.int64(start.number) << _START_BITS) | steps
 
 
-def _at(starts: Sequence[Start], points: Points, wanted: Wanted) -> Table:
-    """A rank's rows at the points, NaN where it has none; where only runs of steps are kept, that of the run."""
+def at_points(starts: Sequence[Start], points: Points, wanted: Wanted) -> Table:
+    """One rank's rows at the points, NaN where it has none; where points are to be few, that of the run they are in.
+
+    Args:
+        starts: Process starts of the rank.
+        points: Which.
+        wanted: What is read.
+    """
     out = np.full((len(wanted.names), len(points)), np.nan)
     for start in starts:
         clock, values = read_points([start], wanted)
