@@ -28,6 +28,8 @@ TASKS: dict[int, dict[str, tuple[str, dict[str, Any]]]] = {
         "fsdp-mixed": ("train", {"kind": "fsdp", "mixed": True}),
         "fsdp-mixed-accumulated": ("train", {"kind": "fsdp", "mixed": True, "micro": 2}),
         "fsdp-mixed-unwatched": ("train", {"kind": "fsdp", "mixed": True, "micro": 2, "watched": False}),
+        "slow": ("slow", {}),
+        "nan": ("nan", {}),
         "same-data": ("same_data", {}),
         "unwrapped": ("train", {"kind": "none"}),
         "uneven": ("uneven", {}),

@@ -50,6 +50,9 @@ PAIRS = [
     ("fsdp-4", "one-of-4"),
     ("hsdp-4", "one-of-4"),
 ]
+# ‖Δw‖/‖w‖ is told by weights before and after, each rounded to float32: of an update of 1e-4, 1e-7 is a thousandth. The two
+# trainings round otherwise, so that no merging could make their updates equal beyond that.
+ROUNDING = 2.0**-24
 CLOSE = 1e-6  # relative; of a mean, of the rms beside it: means cancel
 
 
@@ -66,11 +69,11 @@ def test_merged_run_has_the_numbers_of_one_process(trainings: Trainings, name: s
         assert found[0].tolist() == wanted[0].tolist()
         assert np.isnan(found[1]).tolist() == np.isnan(wanted[1]).tolist(), statistic
         within = CLOSE * np.abs(scale if statistic == "activation_mean" else wanted[1])
+        within = within + ROUNDING * (statistic == "update_ratio")
         assert (np.abs(found[1] - wanted[1]) <= within)[~np.isnan(wanted[1])].all(), statistic
     for statistic in OF_PARAMETERS:
-        np.testing.assert_allclose(
-            many.read_parameters(statistic)[1], alone.read_parameters(statistic)[1], rtol=CLOSE, err_msg=statistic
-        )
+        pair = many.read_parameters(statistic)[1], alone.read_parameters(statistic)[1]
+        np.testing.assert_allclose(*pair, rtol=CLOSE, atol=ROUNDING * (statistic == "update_ratio"), err_msg=statistic)
     cosines = many.read_parameters("gradient_cosine")[1], alone.read_parameters("gradient_cosine")[1]
     np.testing.assert_allclose(*cosines, atol=CLOSE)
     for statistic in ("log10_gradient", "update_ratio", "gradient_cosine"):
@@ -101,7 +104,7 @@ def test_merged_flow_is_that_of_one_process(trainings: Trainings, name: str, one
         assert found.grad_norm == pytest.approx(wanted.grad_norm, rel=CLOSE)
         assert (found.update_ratio is None) == (wanted.update_ratio is None)
         if wanted.update_ratio is not None:
-            assert found.update_ratio == pytest.approx(wanted.update_ratio, rel=CLOSE)
+            assert found.update_ratio == pytest.approx(wanted.update_ratio, rel=CLOSE, abs=ROUNDING)
         assert found.shape == wanted.shape
     assert many.path is not None
     assert alone.path is not None

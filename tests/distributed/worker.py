@@ -62,7 +62,7 @@ def own(batch: tuple[Tensor, Tensor], rank: int) -> tuple[Tensor, Tensor]:
 
 def loop(net: nn.Module, watch: Any, batches: Batches, micro: int = 1, **how: Any) -> Any:
     """Train, over micro-batches if there are any; gives what came of it, to the last bit, and how often ranks spoke."""
-    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
     losses = []
     before = collectives()
     with watch(net, optimizer) as watching:
@@ -78,6 +78,9 @@ def loop(net: nn.Module, watch: Any, batches: Batches, micro: int = 1, **how: An
                 watching.log(loss=total)
             optimizer.step()
             losses.append(total)
+            if how.get("told") is not None:
+                with how["told"].open("a") as told:
+                    told.write(f"{step}\n")
             time.sleep(how.get("pause", 0.0))
     return {"losses": losses, "weights": fingerprint(net), "collectives": collectives() - before}
 
@@ -142,8 +145,33 @@ def single(folder: str, ranks: int, micro: int = 1) -> Any:
 def train(folder: str, kind: str, mixed: bool = False, watched: bool = True, micro: int = 1, **settings: Any) -> Any:
     rank, world = dist.get_rank(), dist.get_world_size()
     net = wrapped(model(), kind, mixed)
-    watch = watching(folder, **settings) if watched else unwatched
-    return loop(net, watch, lambda step: own(data(step, world), rank), micro)
+    watch = watching(folder) if watched else unwatched
+    if settings.pop("told", False):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        settings["told"] = Path(folder) / f"told-{rank}"
+    return loop(net, watch, lambda step: own(data(step, world), rank), micro, **settings)
+
+
+def slow(folder: str) -> Any:
+    """The last rank takes its time to load a batch."""
+    rank, world = dist.get_rank(), dist.get_world_size()
+
+    def batch(step: int) -> tuple[Tensor, Tensor]:
+        time.sleep(0.05 if rank == world - 1 else 0.0)
+        return own(data(step, world), rank)
+
+    return loop(wrapped(model(), "ddp"), watching(folder), batch)
+
+
+def nan(folder: str) -> Any:
+    """The last rank is given NaN at step 7."""
+    rank, world = dist.get_rank(), dist.get_world_size()
+
+    def batch(step: int) -> tuple[Tensor, Tensor]:
+        x, y = own(data(step, world), rank)
+        return (torch.full_like(x, torch.nan) if rank == world - 1 and step == 7 else x), y
+
+    return loop(wrapped(model(), "ddp"), watching(folder, quiet=True), batch)
 
 
 def same_data(folder: str) -> Any:
@@ -196,12 +224,12 @@ def batchnorm(folder: str, batch: int) -> Any:
     return loop(wrapped(net, "ddp"), watching(folder), images)
 
 
-TASKS = {f.__name__: f for f in (single, train, same_data, unscaled, uneven, idle, other_model, batchnorm)}
+TASKS = {f.__name__: f for f in (single, train, slow, nan, same_data, unscaled, uneven, idle, other_model, batchnorm)}
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    if int(os.environ["WORLD_SIZE"]) > 1:
+    if int(os.environ["WORLD_SIZE"]) > 1 or "ddp" in sys.argv[1]:
         dist.init_process_group("gloo")
     found = {}
     for task, folder, settings in json.loads(sys.argv[1]):

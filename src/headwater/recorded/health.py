@@ -21,12 +21,13 @@ if TYPE_CHECKING:
 # A heartbeat comes once a second and names the step: what a rank does in three is no lag.
 _BEATS_S = 3.0
 _LEAST_STEPS = 2
-# The others' share of time that goes to waiting, and how much longer the slow one takes, before it is worth a sentence;
-# on a machine that ranks share, medians over 32 steps of equal ranks differ by up to a fifth (benchmarks/distributed.py).
+# The others' share of time that goes to waiting, how much longer the slow one takes, and at which share of steps it is the
+# slowest, before it is worth a sentence: on a busy machine equal ranks of small steps are slow in turns.
 _WAITING = 0.2
 _LONGER = 1.5
+_MOSTLY = 0.75
 _STEPS = 32
-_FEW = 4
+_FEW = 8
 
 
 def health_of(members: Mapping[int, Run]) -> list[RankState]:
@@ -68,7 +69,10 @@ def slowest(members: Mapping[int, Run]) -> tuple[int, float, float, float] | Non
     others = [rank for rank in known if rank != slow]
     usual = statistics.median(times[rank] for rank in others)
     waiting = statistics.median(statistics.median(waits[rank]) for rank in others)
-    is_slow = times[slow] > _LONGER * usual and waiting > _WAITING * (usual + waiting)
+    count = min(len(own[rank]) for rank in known)
+    at_step = [max(known, key=lambda rank: own[rank][-index]) for index in range(1, count + 1)]  # noqa: B023
+    is_mostly = at_step.count(slow) >= _MOSTLY * count
+    is_slow = is_mostly and times[slow] > _LONGER * usual and waiting > _WAITING * (usual + waiting)
     return (slow, times[slow], usual, waiting) if is_slow else None
 
 

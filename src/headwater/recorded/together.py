@@ -49,6 +49,10 @@ class TogetherRun(Run):
                 self.members[rank] = Run(self.path, rank)
 
     @property
+    def is_merged(self) -> bool:
+        return True
+
+    @property
     def starts(self) -> list[Start]:
         """Process starts of all ranks, in order."""
         found = [start for run in self.members.values() for start in run.starts]
