@@ -17,6 +17,8 @@ TASKS: dict[int, dict[str, tuple[str, dict[str, Any]]]] = {
         "one-of-2": ("single", {"ranks": 2}),
         "one-of-2-accumulated": ("single", {"ranks": 2, "micro": 2}),
         "one-of-4": ("single", {"ranks": 4}),
+        "one-of-1": ("single", {"ranks": 1}),
+        "one-even": ("single", {"ranks": 1, "width": 14, "hidden": 12}),
     },
     2: {
         "ddp": ("train", {"kind": "ddp"}),
@@ -34,6 +36,8 @@ TASKS: dict[int, dict[str, tuple[str, dict[str, Any]]]] = {
         "unwrapped": ("train", {"kind": "none"}),
         "uneven": ("uneven", {}),
         "idle": ("idle", {}),
+        "tensor": ("tensor_parallel", {}),
+        "pipeline": ("pipeline", {}),
         "other-model": ("other_model", {}),
         "batchnorm": ("batchnorm", {"batch": 4}),
         "batchnorm-wide": ("batchnorm", {"batch": 24}),

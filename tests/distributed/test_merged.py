@@ -10,7 +10,7 @@ from headwater.recorded import Run
 from tests.distributed.conftest import Trainings
 from tests.distributed.worker import STEPS, THOROUGH
 
-# What hangs on moments alone, which is exact; what several samples or units have together is not in each rank's numbers.
+# What hangs on moments alone is exact; what several samples or units have together is not in each rank's numbers.
 OF_SITES = (
     "activation_rms",
     "activation_mean",
@@ -50,8 +50,8 @@ PAIRS = [
     ("fsdp-4", "one-of-4"),
     ("hsdp-4", "one-of-4"),
 ]
-# ‖Δw‖/‖w‖ is told by weights before and after, each rounded to float32: of an update of 1e-4, 1e-7 is a thousandth. The two
-# trainings round otherwise, so that no merging could make their updates equal beyond that.
+# ‖Δw‖/‖w‖ is told by weights before and after, each rounded to float32: of an update of 1e-4, 1e-7 is a thousandth. The
+# two trainings round otherwise, so that no merging could make their updates equal beyond that.
 ROUNDING = 2.0**-24
 CLOSE = 1e-6  # relative; of a mean, of the rms beside it: means cancel
 
@@ -150,3 +150,27 @@ def test_gradients_of_ranks_alone_average_to_that_of_all(trainings: Trainings, n
 def test_training_is_to_the_bit_that_without_a_watch(trainings: Trainings, name: str) -> None:
     plain = {"fsdp-mixed-accumulated": "fsdp-mixed-unwatched"}.get(name, f"{name}-unwatched")
     assert trainings.told(name) == trainings.told(plain)
+
+
+@pytest.mark.parametrize(("name", "one"), [("tensor", "one-even"), ("pipeline", "one-of-1")])
+def test_weights_spread_over_layers_or_stages_add_up(trainings: Trainings, name: str, one: str) -> None:
+    alone, many = hw.open_run(trainings.run(one)), hw.open_run(trainings.run(name))
+    assert many.parameters == alone.parameters
+    for statistic in ("value_rms", "value_abs_max", "grad_rms", "grad_norm", "grad_abs_max", "update_ratio"):
+        pair = many.read_parameters(statistic)[1], alone.read_parameters(statistic)[1]
+        np.testing.assert_allclose(*pair, rtol=CLOSE, atol=ROUNDING * (statistic == "update_ratio"), err_msg=statistic)
+    for statistic in ("log10_gradient", "update_ratio"):
+        np.testing.assert_allclose(many.course()[statistic].values, alone.course()[statistic].values, rtol=1e-4)
+    found, wanted = flow_of(trainings, name), flow_of(trainings, one)
+    assert [p.grad_norm for p in found.parameters] == pytest.approx([p.grad_norm for p in wanted.parameters], rel=CLOSE)
+    assert [p.value.count for p in found.parameters] == [p.value.count for p in wanted.parameters]
+    assert not {finding.symptom for finding in many.report().findings} & {"same_data", "rank_models", "rank_data"}
+
+
+def test_signals_of_layers_that_ranks_share_are_those_of_one_process(trainings: Trainings) -> None:
+    """What all ranks hold is counted at each of them, which moves no mean and no rms."""
+    alone, many = hw.open_run(trainings.run("one-even")), hw.open_run(trainings.run("tensor"))
+    assert many.site_names == alone.site_names
+    for statistic in ("activation_rms", "activation_grad_rms", "activation_abs_max", "zero_fraction", "dead_fraction"):
+        pair = many.read(statistic)[1], alone.read(statistic)[1]
+        np.testing.assert_allclose(*pair, rtol=CLOSE, err_msg=statistic)

@@ -1,9 +1,12 @@
-"""How several ranks' recordings become one: invented numbers, so that every merged one is known; no process is started."""
+"""How several ranks' recordings become one: with invented numbers, so that every merged one is known."""
 
 from __future__ import annotations
 
 import math
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -261,3 +264,19 @@ def test_page_about_ranks_is_there_in_both_languages() -> None:
     english, korean = ((ROOT / "docs" / f"distributed{end}.md").read_text(encoding="utf-8") for end in ("", ".ko"))
     assert english.count("\n## ") == korean.count("\n## ")
     assert english.count("```") == korean.count("```")
+
+
+@pytest.mark.parametrize("name", ["distributed.md", "distributed.ko.md"])
+def test_page_runs(tmp_path: Path, name: str) -> None:
+    block = (ROOT / "docs" / name).read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", block],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() in ("healthy", "findings", "cannot_tell")

@@ -17,6 +17,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.pipelining import PipelineStage, ScheduleGPipe
+from torch.distributed.tensor import Replicate
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from torch.nn.parallel import DistributedDataParallel
 
 import headwater as hw
@@ -31,12 +34,12 @@ ROWS = 8  # of a rank
 class Net(nn.Module):
     """Small, with an odd number of rows in its matrices, a normalisation and a function in its forward."""
 
-    def __init__(self, width: int = 13) -> None:
+    def __init__(self, width: int = 13, hidden: int = 11) -> None:
         super().__init__()
         self.inner = nn.Linear(5, width)
         self.norm = nn.LayerNorm(width)
-        self.hidden = nn.Linear(width, 11)
-        self.head = nn.Linear(11, 3)
+        self.hidden = nn.Linear(width, hidden)
+        self.head = nn.Linear(hidden, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(torch.relu(self.hidden(torch.tanh(self.norm(self.inner(x))))))
@@ -131,7 +134,7 @@ def wrapped(net: nn.Module, kind: str, mixed: bool = False) -> nn.Module:
     return fully_shard(net, **settings)
 
 
-def single(folder: str, ranks: int, micro: int = 1) -> Any:
+def single(folder: str, ranks: int, micro: int = 1, **shape: Any) -> Any:
     """The same training in one process, on the global batches."""
 
     def batch(step: int) -> tuple[Tensor, Tensor]:
@@ -139,7 +142,7 @@ def single(folder: str, ranks: int, micro: int = 1) -> Any:
         pieces = [[piece.chunk(micro) for piece in part] for part in parts]  # a micro-batch is that of all ranks
         return tuple(torch.cat([pieces[r][k][m] for m in range(micro) for r in range(ranks)]) for k in (0, 1))
 
-    return loop(model(), watching(folder), batch, micro)
+    return loop(model(**shape), watching(folder), batch, micro)
 
 
 def train(folder: str, kind: str, mixed: bool = False, watched: bool = True, micro: int = 1, **settings: Any) -> Any:
@@ -212,6 +215,53 @@ def other_model(folder: str) -> Any:
     return loop(net, watching(folder), lambda step: own(data(step, world), rank))
 
 
+def tensor_parallel(folder: str) -> Any:
+    """Layers spread over the ranks, which see the same data."""
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    plan = {
+        "inner": ColwiseParallel(output_layouts=Replicate()),
+        "hidden": ColwiseParallel(),
+        "head": RowwiseParallel(),
+    }
+    net = parallelize_module(model(width=14, hidden=12), mesh, plan)  # even numbers can be split
+    return loop(net, watching(folder), lambda step: own(data(step, 1), 0))
+
+
+class Front(nn.Module):
+    """The first stage of a pipeline, its layers named as in the whole."""
+
+    def __init__(self, net: Net) -> None:
+        super().__init__()
+        self.inner, self.norm = net.inner, net.norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(self.norm(self.inner(x)))
+
+
+class Back(nn.Module):
+    def __init__(self, net: Net) -> None:
+        super().__init__()
+        self.hidden, self.head = net.hidden, net.head
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(torch.relu(self.hidden(x)))
+
+
+def pipeline(folder: str) -> Any:
+    rank = dist.get_rank()
+    net = (Front, Back)[rank](model())
+    stage = PipelineStage(net, rank, 2, torch.device("cpu"))
+    schedule = ScheduleGPipe(stage, 2, loss_fn=nn.functional.cross_entropy)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+    with watching(folder)(net, optimizer):
+        for step in range(STEPS):
+            optimizer.zero_grad()
+            x, y = own(data(step, 1), 0)
+            schedule.step(x) if rank == 0 else schedule.step(target=y, losses=[])
+            optimizer.step()
+    return None
+
+
 def batchnorm(folder: str, batch: int) -> Any:
     rank = dist.get_rank()
     torch.manual_seed(0)
@@ -224,7 +274,23 @@ def batchnorm(folder: str, batch: int) -> Any:
     return loop(wrapped(net, "ddp"), watching(folder), images)
 
 
-TASKS = {f.__name__: f for f in (single, train, slow, nan, same_data, unscaled, uneven, idle, other_model, batchnorm)}
+TASKS = {
+    f.__name__: f
+    for f in (
+        single,
+        train,
+        slow,
+        nan,
+        same_data,
+        unscaled,
+        uneven,
+        idle,
+        other_model,
+        tensor_parallel,
+        pipeline,
+        batchnorm,
+    )
+}
 
 
 def main() -> None:
@@ -236,7 +302,7 @@ def main() -> None:
         found[Path(folder).name] = TASKS[task](folder, **settings)
     if dist.is_initialized():
         dist.destroy_process_group()
-    print(json.dumps(found))
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

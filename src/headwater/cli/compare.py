@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from headwater.cli.options import rank_option, html_option, json_option, language_option, traceback_option
+from headwater.cli.options import html_option, json_option, language_option, rank_option, traceback_option
 from headwater.cli.recorded import run_argument, show
 from headwater.cli.saving import save_text
 from headwater.i18n import text, use_language

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from headwater.cli.options import rank_option, language_option, traceback_option
+from headwater.cli.options import language_option, rank_option, traceback_option
 from headwater.cli.progress import progress_on_stderr
 from headwater.cli.recorded import run_argument
 from headwater.cli.stdout import writing_report

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from headwater.cli.options import rank_option, json_option, language_option, traceback_option
+from headwater.cli.options import json_option, language_option, rank_option, traceback_option
 from headwater.cli.saving import save_page, save_text, why_not_writable
 from headwater.cli.stdout import writing_report
 from headwater.i18n import text, use_language

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from headwater.cli.options import rank_option, json_option, language_option, traceback_option
+from headwater.cli.options import json_option, language_option, rank_option, traceback_option
 from headwater.i18n import text, use_language
 
 
@@ -40,12 +40,11 @@ def watch(
 
     Exit status: 0 ended, 2 RUN or the port cannot be used, 3 internal error.
     """
+    from headwater.recorded import open_run
     from headwater.server.address import PORT, address, listening, require_packages, require_this_machine
     from headwater.server.app import serve
     from headwater.server.guard import Session
     from headwater.server.shelf import Shelf
-
-    from headwater.recorded import open_run
 
     require_this_machine(host)
     require_packages()

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from headwater.cli.exit_codes import ExitCode
-from headwater.cli.options import rank_option, json_option, language_option, traceback_option
+from headwater.cli.options import json_option, language_option, rank_option, traceback_option
 from headwater.cli.recorded import run_argument, show
 from headwater.i18n import use_language
 

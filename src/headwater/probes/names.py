@@ -2,7 +2,6 @@
 
 from torch import nn
 
-
 _WRAPPED = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 
 

@@ -210,7 +210,7 @@ class SampledStep:
         return self._flow
 
     def _note_local(self, parameter: Tensor, gradient: Tensor) -> None:
-        """The gradient of this process's own batches, before those of others are added; over micro-batches their sum."""
+        """The gradient of this process's own batches before others are added; over micro-batches their sum."""
         self._parameters.read_local(self._ledger, parameter, gradient)
         self._filled = time.perf_counter()
 

@@ -31,8 +31,8 @@ class Schedule:
     the machine changes. The first step, two early ones and those after an alarm are measured on credit.
 
     Ranks that train together must measure the same steps, or there is nothing to put together, and all of them would
-    wait for the one that measures. They cannot ask each other. So there a rank measures every 2ᵏth step, with k from its
-    own account: whatever another one's k is, they meet at each step that is a multiple of the larger.
+    wait for the one that measures. They cannot ask each other. So there a rank measures every 2ᵏth step, with k from
+    its own account: whatever another one's k is, they meet at each step that is a multiple of the larger.
 
     Args:
         every: A whole number from 1, or ``"auto"``.

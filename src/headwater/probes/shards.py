@@ -1,8 +1,8 @@
 """Parameters that FSDP2 shards, and the whole ones that stand in for them while a layer runs.
 
-A sharded parameter never gets a gradient by itself: autograd fills that of its stand-in, whose pieces are then summed over
-ranks and put into ``.grad``. FSDP2 does not say so in public; where a version of PyTorch keeps it elsewhere, there is
-nothing here, and what hangs on it is left out.
+A sharded parameter never gets a gradient by itself: autograd fills that of its stand-in, whose pieces are then summed
+over ranks and put into ``.grad``. FSDP2 does not say so in public; where a version of PyTorch keeps it elsewhere, there
+is nothing here, and what hangs on it is left out.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def merged_flows(flows: Mapping[int, Flow], places: Mapping[int, Place]) -> Flow
         for row in flows[rank].sites:
             by_name.setdefault(row.site.name, []).append((rank, row))
     sites = tuple(
-        _site([row for _, row in known], [_replicas(places[rank], len(known)) for rank, _ in known], order, parameters)
+        _site([row for _, row in known], [places[rank] for rank, _ in known], order, parameters)
         for order, known in enumerate(by_name.values())
     )
     losses = [flow.loss for flow in own if flow.loss is not None]
@@ -55,8 +55,10 @@ def _replicas(place: Place, known: int) -> int:
     return place.replicas or known
 
 
-def _site(rows: list[SiteFlow], replicas: list[int], order: int, parameters: Mapping[str, ParameterFlow]) -> SiteFlow:
+def _site(rows: list[SiteFlow], own: list[Place], order: int, parameters: Mapping[str, ParameterFlow]) -> SiteFlow:
     first = rows[0]
+    replicas = [_replicas(place, len(rows)) for place in own]
+    models = [place.replica for place in own]
     weights = [float(row.activation.finite_count) for row in rows]
 
     def mean(name: str) -> float | None:
@@ -70,7 +72,7 @@ def _site(rows: list[SiteFlow], replicas: list[int], order: int, parameters: Map
         input=_merged([row.input for row in rows]),
         input_grad=_gradient([row.input_grad for row in rows], replicas),
         derivative_rms=_rms([row.derivative_rms for row in rows], weights),
-        dead_fraction=min((row.dead_fraction for row in rows if row.dead_fraction is not None), default=None),
+        dead_fraction=_dead(rows, models, weights),
         saturated_fraction=mean("saturated_fraction"),
         observations=sum(row.observations for row in rows),
         abs_cosine=mean("abs_cosine"),
@@ -85,6 +87,18 @@ def _site(rows: list[SiteFlow], replicas: list[int], order: int, parameters: Map
         time_gradients=_time_gradients(rows, replicas, weights),
         **_of_owned([parameters[name] for name in first.site.parameters if name in parameters]),
     )
+
+
+def _dead(rows: Sequence[SiteFlow], models: Sequence[int], weights: Sequence[float]) -> float | None:
+    """Of the units of one model the mean over its ranks, over models the least: what is dead for all is so for each."""
+    found = [
+        _mean(
+            [row.dead_fraction for row, model in zip(rows, models, strict=True) if model == one],
+            [weight for weight, model in zip(weights, models, strict=True) if model == one],
+        )
+        for one in sorted(set(models))
+    ]
+    return min((share for share in found if share is not None), default=None)
 
 
 def _site_of(rows: list[SiteFlow], order: int) -> Site:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 # A heartbeat comes once a second and names the step: what a rank does in three is no lag.
 _BEATS_S = 3.0
 _LEAST_STEPS = 2
-# The others' share of time that goes to waiting, how much longer the slow one takes, and at which share of steps it is the
-# slowest, before it is worth a sentence: on a busy machine equal ranks of small steps are slow in turns.
+# The others' share of time that goes to waiting, how much longer the slow one takes, and at which share of steps it is
+# the slowest, before it is worth a sentence: on a busy machine equal ranks of small steps are slow in turns.
 _WAITING = 0.2
 _LONGER = 1.5
 _MOSTLY = 0.75
@@ -58,7 +58,7 @@ def expected(members: Mapping[int, Run]) -> int:
 
 
 def slowest(members: Mapping[int, Run]) -> tuple[int, float, float, float] | None:
-    """The rank that the others wait for: its own time per step, that of the others, and how long they wait; else None."""
+    """The rank that the others wait for, its own time per step, that of the others, and how long they wait."""
     own = {rank: _recent(run, "own_s") for rank, run in members.items()}
     waits = {rank: _recent(run, "wait_s") for rank, run in members.items()}
     known = [rank for rank in members if len(own[rank]) >= _FEW and len(waits[rank]) >= _FEW]
@@ -70,7 +70,7 @@ def slowest(members: Mapping[int, Run]) -> tuple[int, float, float, float] | Non
     usual = statistics.median(times[rank] for rank in others)
     waiting = statistics.median(statistics.median(waits[rank]) for rank in others)
     count = min(len(own[rank]) for rank in known)
-    at_step = [max(known, key=lambda rank: own[rank][-index]) for index in range(1, count + 1)]  # noqa: B023
+    at_step = [max(known, key=lambda rank: own[rank][-index]) for index in range(1, count + 1)]
     is_mostly = at_step.count(slow) >= _MOSTLY * count
     is_slow = is_mostly and times[slow] > _LONGER * usual and waiting > _WAITING * (usual + waiting)
     return (slow, times[slow], usual, waiting) if is_slow else None
@@ -103,10 +103,7 @@ def last_step(run: Run) -> int | None:
 
 
 def _compared(state: RankState, foremost: int | None, run: Run) -> RankState:
-    if state.last_step is None or foremost is None:
-        behind = 0
-    else:
-        behind = foremost - state.last_step
+    behind = 0 if state.last_step is None or foremost is None else foremost - state.last_step
     state = replace(state, behind=behind)
     values: dict[str, Value] = {"rank": state.rank, "step": state.last_step, "behind": behind}
     if state.name == "lost":

@@ -13,9 +13,9 @@ class Place:
     Attributes:
         rank: Its number, from 0.
         world_size: How many there are.
-        replicas: How many see data of their own, so that gradients are averaged over as many; 0 if nobody says so.
+        replicas: How many see data of their own, over which gradients are averaged; 0 if nobody says so.
         replica: Which of those this one is; ranks that share a model's pieces among them see the same data.
-        wrapper: What joins them: ``ddp``, ``fsdp`` (FSDP2), ``tensor`` (parallel within layers), ``none`` that is known.
+        wrapper: What joins them: ``ddp``, ``fsdp`` (FSDP2), ``tensor`` (parallel within layers), or ``none`` known.
     """
 
     rank: int = 0

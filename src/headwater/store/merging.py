@@ -1,9 +1,9 @@
 """What the ranks of one training have recorded, as one table: by the counts beside each number, exactly.
 
-Every statistic says how those of several ranks become one. Sums, counts and extremes add up; a mean square is weighted by
-how many numbers it speaks for. Of parameters, pieces of which ranks hold different ones add up, and what all of them hold
-counts once. A gradient of the signal is what one rank's own loss gives; that of the mean over ranks is smaller by their
-number.
+Every statistic says how those of several ranks become one. Sums, counts and extremes add up; a mean square is weighted
+by how many numbers it speaks for. Of parameters, pieces of which ranks hold different ones add up, and what all of them
+hold counts once. A gradient of the signal is what one rank's own loss gives; that of the mean over ranks is smaller by
+their number.
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ class Holding:
         replicas: Ranks by rows: over how many ranks with data of their own a row's loss is averaged.
         counts: Ranks by rows: elements of a parameter that a rank holds.
         pieces: Per row, for each rank which piece it holds, -1 for none; the same number is the same piece.
+        replica: Of each rank, which model it is a part of; ranks of one have its units among them.
     """
 
     replicas: NDArray[np.float64]
     counts: NDArray[np.float64]
     pieces: NDArray[np.int64]
+    replica: NDArray[np.int64]
 
 
 def merged_sites(statistic: str, column: Column, holding: Holding) -> Flat:
@@ -59,7 +61,7 @@ def merged_sites(statistic: str, column: Column, holding: Holding) -> Flat:
     if statistic == "backward_gain":
         return _gain(column("activation_grad_rms"), column(statistic), weights, inverse=False)
     if statistic == "dead_fraction":
-        return _least(column(statistic))  # what is dead for all ranks is dead for each
+        return _of_units(column(statistic), column("activation_count"), holding.replica)
     if statistic in ("abs_cosine", "effective_rank"):
         return _mean(column(statistic), np.ones_like(weights))
     return _mean(column(statistic), column("activation_count") if statistic.endswith("_fraction") else weights)
@@ -159,6 +161,12 @@ def _largest(values: Cube) -> Flat:
 
 def _least(values: Cube) -> Flat:
     return np.fmin.reduce(values, axis=0)
+
+
+def _of_units(values: Cube, counts: Cube, replica: NDArray[np.int64]) -> Flat:
+    """A share of units: over those of one model its mean, over models the least: what is dead for all is so for each."""
+    models = [_mean(values[replica == one], counts[replica == one]) for one in np.unique(replica)]
+    return _least(np.stack(models))
 
 
 def _mean(values: Cube, weights: Cube) -> Flat:

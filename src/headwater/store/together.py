@@ -119,11 +119,12 @@ def holding_of(ranks: Mapping[int, Sequence[Start]], group: Group, names: Sequen
             if row is not None:
                 counts[index, column] = row.get("here", np.prod(row.get("shape", [1]), dtype=float))
                 pieces[index, column] = numbers.setdefault(str(row.get("piece", "")), len(numbers))
-    return Holding(replicas, counts, pieces)
+    replica = [place_of_start(starts[-1]).replica if starts else -1 for starts in ranks.values()]
+    return Holding(replicas, counts, pieces, np.array(replica, np.int64))
 
 
 def _was_there(every: Keys, keys: Keys, live: int) -> NDArray[np.bool_]:
-    """Whether a rank that lacks a step has been there then: it recorded a later one of the same start, or still runs."""
+    """Whether a rank that lacks a step was there then: it has recorded a later one of that start, or still runs."""
     number = every >> _START_BITS
     last = np.full(len(every), -1, np.int64)
     for start in np.unique(keys >> _START_BITS):

@@ -1,7 +1,7 @@
 """Weights that every rank should hold alike and that differ: gradients are not averaged, or not all of them.
 
-``DistributedDataParallel`` starts all ranks from the weights of the first and gives all of them the same gradient, so the
-same optimizer keeps them equal to the last bit. Two ranks that differ train networks of their own.
+``DistributedDataParallel`` starts all ranks from the weights of the first and gives all of them the same gradient, so
+the same optimizer keeps them equal to the last bit. Two ranks that differ train networks of their own.
 """
 
 from collections.abc import Iterable
@@ -46,7 +46,7 @@ def _look(ranks: Ranks) -> Iterable[Finding]:
     code = (
         "# model = torch.nn.parallel.DistributedDataParallel(model)"
         if kind == "unwrapped"
-        else "# model = DistributedDataParallel(model)   after every change to the model, before the optimizer is made:\n"
+        else "# model = DistributedDataParallel(model)   after every change to it, before the optimizer is made:\n"
         "# optimizer = Optimizer(model.parameters())   and nothing that changes weights on some ranks only"
     )
     yield Finding(

@@ -1,8 +1,8 @@
-"""One rank's data are on another scale, or have another mean, than those of the others: a node with other preprocessing.
+"""One rank's data have another scale, or another mean, than those of the others: a node that prepares them otherwise.
 
 All ranks hold the same weights, so the first layer answers data of one distribution with moments that differ by the
-sampling error alone. That error is told by the steps themselves: what is left of each rank's moments when what all share
-at a step, and what the rank has at every step, is taken away.
+sampling error alone. That error is told by the steps themselves: what is left of each rank's moments when what all
+share at a step, and what the rank has at every step, is taken away.
 """
 
 import math

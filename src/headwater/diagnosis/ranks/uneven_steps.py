@@ -1,7 +1,7 @@
 """Ranks that have taken different numbers of steps, or none: their shares of the data are not equal.
 
-A rank that runs out of batches leaves the others waiting for its gradient; with ``join`` they go on, but the mean counts
-the batches of some ranks more often than those of others.
+A rank that runs out of batches leaves the others waiting for its gradient; with ``join`` they go on, but the mean
+counts the batches of some ranks more often than those of others.
 """
 
 from collections.abc import Iterable
