@@ -18,6 +18,7 @@ TASKS: dict[int, dict[str, tuple[str, dict[str, Any]]]] = {
         "one-of-2-accumulated": ("single", {"ranks": 2, "micro": 2}),
         "one-of-4": ("single", {"ranks": 4}),
         "one-of-1": ("single", {"ranks": 1}),
+        "ddp-1": ("train", {"kind": "ddp"}),
         "one-even": ("single", {"ranks": 1, "width": 14, "hidden": 12}),
     },
     2: {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -9,12 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import headwater as hw
+from headwater.cli.main import main
 from headwater.recorded.why import why
 from tests.distributed.conftest import Trainings
-from tests.distributed.ranks import finish, launch
-from tests.helpers import headwater
+from tests.distributed.ranks import launch
 
 
 @pytest.fixture(scope="module")
@@ -62,15 +64,30 @@ def test_killed_rank_is_named_with_the_step_it_was_last_heard_at(killed: Path) -
 
 
 def test_commands_say_so(killed: Path) -> None:
-    listed = headwater("runs", ".", cwd=killed)
-    assert listed.returncode == 0, listed.stderr
-    assert "Rank 1 is lost" in listed.stdout
-    explained = headwater("why", "run", "--json", cwd=killed)
-    evidence = [message["text"] for message in json.loads(explained.stdout)["evidence"]]
+    run = str(killed / "run")
+    listed = CliRunner().invoke(main, ["runs", str(killed)])
+    assert (listed.exit_code, "Rank 1 is lost" in listed.output) == (0, True), listed.output
+    explained = CliRunner().invoke(main, ["why", run, "--json"])
+    evidence = [message["text"] for message in json.loads(explained.output)["evidence"]]
     assert any("Rank 1 is lost" in text for text in evidence)
-    alone = headwater("why", "run", "--rank", "9", cwd=killed)
-    assert alone.returncode == 2
-    assert "run has nothing of rank 9; there is 0, 1." in alone.stderr
+    alone = CliRunner().invoke(main, ["why", run, "--rank", "9"])
+    assert (alone.exit_code, "run has nothing of rank 9; there is 0, 1." in alone.output) == (2, True), alone.output
+
+
+@pytest.mark.parametrize("rank", [[], ["--rank", "1"]])
+def test_page_and_tables_are_of_all_ranks_or_of_one(trainings: Trainings, tmp_path: Path, rank: list[str]) -> None:
+    run = str(trainings.run("ddp"))
+    page = CliRunner().invoke(main, ["report", run, "-o", str(tmp_path / "a.html"), "--json", *rank])
+    assert page.exit_code == 0, page.output
+    assert (tmp_path / "a.html").stat().st_size > 10_000
+    tables = CliRunner().invoke(main, ["export", run, "--to", "csv", "--out", str(tmp_path / "tables"), *rank])
+    assert tables.exit_code == 0, tables.output
+    with (tmp_path / "tables" / "steps.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert {row.get("rank") for row in rows} == ({None} if rank else {"0", "1"})
+    assert len(rows) == 12 * (1 if rank else 2)
+    same = CliRunner().invoke(main, ["compare", run, run, "--json", *rank])
+    assert json.loads(same.output)["differences"] == []
 
 
 def test_rank_that_the_others_wait_for_is_named(trainings: Trainings) -> None:
@@ -89,10 +106,9 @@ def test_first_rank_with_nan_is_named(trainings: Trainings) -> None:
     assert report.findings[0].symptom == "nonfinite"
 
 
-def test_world_of_one_is_a_single_process(tmp_path: Path) -> None:
-    """Under torchrun with one rank, wrapped as for many."""
-    finish(launch(1, [("train", tmp_path / "one", {"kind": "ddp"})]))
-    run = hw.open_run(tmp_path / "one" / "run")
+def test_world_of_one_is_a_single_process(trainings: Trainings) -> None:
+    """As under torchrun with one rank, wrapped as for many."""
+    run = hw.open_run(trainings.run("ddp-1"))
     assert type(run) is hw.Run
     assert len(run) == 12
     assert run.place.world_size == 1

@@ -160,7 +160,8 @@ def test_weights_spread_over_layers_or_stages_add_up(trainings: Trainings, name:
         pair = many.read_parameters(statistic)[1], alone.read_parameters(statistic)[1]
         np.testing.assert_allclose(*pair, rtol=CLOSE, atol=ROUNDING * (statistic == "update_ratio"), err_msg=statistic)
     for statistic in ("log10_gradient", "update_ratio"):
-        np.testing.assert_allclose(many.course()[statistic].values, alone.course()[statistic].values, rtol=1e-4)
+        pair = many.course()[statistic].values, alone.course()[statistic].values
+        np.testing.assert_allclose(*pair, rtol=1e-2 if name == "tensor" else CLOSE, err_msg=statistic)
     found, wanted = flow_of(trainings, name), flow_of(trainings, one)
     assert [p.grad_norm for p in found.parameters] == pytest.approx([p.grad_norm for p in wanted.parameters], rel=CLOSE)
     assert [p.value.count for p in found.parameters] == [p.value.count for p in wanted.parameters]

@@ -160,7 +160,7 @@ def slow(folder: str) -> Any:
     rank, world = dist.get_rank(), dist.get_world_size()
 
     def batch(step: int) -> tuple[Tensor, Tensor]:
-        time.sleep(0.05 if rank == world - 1 else 0.0)
+        time.sleep(0.1 if rank == world - 1 else 0.0)
         return own(data(step, world), rank)
 
     return loop(wrapped(model(), "ddp"), watching(folder), batch)

@@ -94,9 +94,9 @@ def _wrappers(model: nn.Module) -> Iterator[nn.Module]:
 def _of_fsdp(model: nn.Module) -> tuple[int, int] | None:
     for module in model.modules():
         for group in groups_of(module):
-            mesh = group.mesh_info.mesh
-            place = mesh.get_coordinate()
-            if place is not None:
+            mesh = getattr(getattr(group, "mesh_info", None), "mesh", None)
+            place = mesh.get_coordinate() if mesh is not None else None
+            if mesh is not None and place is not None:
                 return mesh.size(), _index(place, mesh.shape)
     return None
 

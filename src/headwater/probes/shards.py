@@ -8,6 +8,7 @@ is nothing here, and what hangs on it is left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from torch import Tensor, nn
@@ -27,8 +28,9 @@ def shards_of(model: nn.Module) -> dict[tuple[int, str], Shard]:
     for module in model.modules():
         for group in groups_of(module):
             for parameter in getattr(group, "fsdp_params", ()):
-                shard = Shard(parameter)
-                found |= dict.fromkeys(shard.places, shard)
+                with suppress(AttributeError):  # a version that calls these things otherwise
+                    shard = Shard(parameter)
+                    found |= dict.fromkeys(shard.places, shard)
     return found
 
 

@@ -25,7 +25,7 @@ _LEAST_STEPS = 2
 # the slowest, before it is worth a sentence: on a busy machine equal ranks of small steps are slow in turns.
 _WAITING = 0.2
 _LONGER = 1.5
-_MOSTLY = 0.75
+_MOSTLY = 0.9
 _STEPS = 32
 _FEW = 8
 

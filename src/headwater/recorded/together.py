@@ -18,7 +18,7 @@ from headwater.records.ranks import RankState
 from headwater.store import Curve, State, Update
 from headwater.store.columns import COURSE, Group
 from headwater.store.following import Cursor
-from headwater.store.merging import joint_cosine, joint_ratio
+from headwater.store.merging import counted_first, joint_cosine, joint_ratio
 from headwater.store.payloads import Table
 from headwater.store.reading import Axis, Wanted, thinned
 from headwater.store.start import Start
@@ -133,24 +133,43 @@ class TogetherRun(Run):
 
     def _course_of_pieces(self) -> dict[str, NDArray[np.float64]]:
         """What parameters show together of which ranks hold different ones."""
-        names, points = self.parameters, self.points
+        names = self.parameters
         counts = self._elements("parameters", names)[:, None]
         rms = self._merged(Wanted("parameters", "grad_rms", names))
         with np.errstate(all="ignore"):
             gradient = np.log10(_joint_rms(rms, counts))
-        own = [run.course() for run in self.members.values()]
-        cosines, ratios = (
-            np.stack([_on(points.steps, course[name]) for course in own])
-            for name in ("gradient_cosine", "update_ratio")
-        )
-        gradients, weights = (
-            np.stack([_norm_of_all(run, name, points) for run in self.members.values()]) for name in ("grad", "value")
-        )
+        parts, signs = self._parts()
         return {
             "log10_gradient": gradient,
-            "gradient_cosine": joint_cosine(cosines, gradients),
-            "update_ratio": joint_ratio(ratios, weights),
+            "gradient_cosine": joint_cosine(parts["gradient_cosine"], parts["grad"], signs),
+            "update_ratio": joint_ratio(parts["update_ratio"], parts["value"], signs),
         }
+
+    def _parts(self) -> tuple[dict[str, Table], NDArray[np.float64]]:
+        """What each rank's weights show together and, with a sign of -1, what of it a rank before it holds as well."""
+        points = self.points
+        parts: dict[str, list[NDArray[np.float64]]] = {
+            name: [] for name in ("update_ratio", "gradient_cosine", "value", "grad")
+        }
+        signs: list[float] = []
+        first = counted_first(holding_of(self._by_rank, "parameters", self.parameters).pieces)
+        for run, counted in zip(self.members.values(), first, strict=True):
+            if not counted.any():
+                continue  # all of it is held by others
+            held, course = set(run.parameters), run.course()
+            names = [name for name, own in zip(self.parameters, counted, strict=True) if not own and name in held]
+            again = {
+                name: read_together({run.rank: run.starts}, points, Wanted("parameters", name, names))
+                for name in ("update_ratio", "gradient_cosine", "value_rms", "grad_norm")
+            }
+            counts = holding_of({run.rank: run.starts}, "parameters", names).counts[0]
+            for name in ("update_ratio", "gradient_cosine"):
+                parts[name] += [_on(points.steps, course[name]), *again[name]]
+            parts["value"] += [_norm_of_all(run, "value", points), *(again["value_rms"] * np.sqrt(counts)[:, None])]
+            parts["grad"] += [_norm_of_all(run, "grad", points), *again["grad_norm"]]
+            signs += [1.0, *[-1.0] * len(names)]
+        stacked = {name: np.stack(rows) if rows else np.empty((0, len(points))) for name, rows in parts.items()}
+        return stacked, np.array(signs)
 
     def events(self) -> tuple[Event, ...]:
         """What happened at any rank, oldest first; what several ranks say is said once. How ranks are stands last."""

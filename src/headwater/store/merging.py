@@ -101,31 +101,45 @@ def merged_parameters(statistic: str, column: Column, holding: Holding) -> Flat:
     return _mean(values, elements)
 
 
-def joint_cosine(cosines: Cube, norms: Cube) -> Flat:
+def joint_cosine(cosines: Cube, norms: Cube, signs: NDArray[np.float64] | None = None) -> Flat:
     """Of a gradient with that of the point before, of which ranks hold a piece each.
 
     Args:
         cosines: Of the pieces.
         norms: Of the pieces' gradients. At the first point those before are not at hand, and taken to be as large.
+        signs: -1 for a piece that is taken out again, because another holds it too; 1 by default.
     """
     before = np.concatenate([norms[..., :1], norms[..., :-1]], axis=-1)
+    sign = np.ones(len(cosines)) if signs is None else signs
+    sign = sign.reshape(-1, *[1] * (cosines.ndim - 1))
     with np.errstate(all="ignore"):
         known = ~np.isnan(cosines)
-        products = np.nansum(cosines * (norms * before), axis=0)
-        sizes = [np.sqrt(np.nansum(np.where(known, part, 0.0) ** 2, axis=0)) for part in (norms, before)]
-        return np.where(known.any(axis=0), products / (sizes[0] * sizes[1]), np.nan)
+        products = np.nansum(sign * cosines * (norms * before), axis=0)
+        squares = [np.nansum(sign * np.where(known, part, 0.0) ** 2, axis=0) for part in (norms, before)]
+        return np.where(known.any(axis=0), products / np.sqrt(squares[0] * squares[1]), np.nan)
 
 
-def joint_ratio(ratios: Cube, weights: Cube) -> Flat:
+def joint_ratio(ratios: Cube, weights: Cube, signs: NDArray[np.float64] | None = None) -> Flat:
     """‖Δw‖/‖w‖ of weights of which ranks hold a part each.
 
     Args:
         ratios: Of the parts.
         weights: Their ‖w‖.
+        signs: -1 for a part that is taken out again, because another holds it too; 1 by default.
     """
+    sign = np.ones(len(ratios)) if signs is None else signs
     with np.errstate(all="ignore"):
-        squares = np.where(np.isnan(ratios), 0.0, weights**2)
+        squares = sign[:, None] * np.where(np.isnan(ratios), 0.0, weights**2)
         return np.sqrt(np.nansum(squares * ratios**2, axis=0) / squares.sum(axis=0))
+
+
+def counted_first(pieces: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Of ranks by rows, whether a rank is the first to hold the piece."""
+    earlier = [
+        np.any(pieces[:rank] == pieces[rank], axis=0) if rank else np.zeros(pieces.shape[1], bool)
+        for rank in range(len(pieces))
+    ]
+    return (pieces >= 0) & ~np.array(earlier, bool).reshape(pieces.shape)
 
 
 def _finite(column: Column, kind: str) -> Cube:
@@ -164,7 +178,7 @@ def _least(values: Cube) -> Flat:
 
 
 def _of_units(values: Cube, counts: Cube, replica: NDArray[np.int64]) -> Flat:
-    """A share of units: over those of one model its mean, over models the least: what is dead for all is so for each."""
+    """A share of units: over those of one model its mean, over models the least, for what is dead is so for each."""
     models = [_mean(values[replica == one], counts[replica == one]) for one in np.unique(replica)]
     return _least(np.stack(models))
 
