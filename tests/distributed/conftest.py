@@ -38,6 +38,7 @@ TASKS: dict[int, dict[str, tuple[str, dict[str, Any]]]] = {
         "uneven": ("uneven", {}),
         "idle": ("idle", {}),
         "tensor": ("tensor_parallel", {}),
+        "tensor-unwatched": ("tensor_parallel", {"watched": False}),
         "pipeline": ("pipeline", {}),
         "other-model": ("other_model", {}),
         "batchnorm": ("batchnorm", {"batch": 4}),

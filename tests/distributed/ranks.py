@@ -48,17 +48,21 @@ def launch(world: int, tasks: list[Task]) -> list[subprocess.Popen[str]]:
     return ranks
 
 
-def finish(ranks: list[subprocess.Popen[str]], timeout: float = 120) -> list[Any]:
-    """What each rank has printed as JSON, in order.
+def finish(ranks: list[subprocess.Popen[str]], timeout: float = 500) -> list[Any]:
+    """What each rank has printed as JSON, in order; whatever happens, none of them is left running.
 
     Raises:
         AssertionError: If one of them failed.
     """
     outputs = []
-    for rank in ranks:
-        out, err = rank.communicate(timeout=timeout)
-        assert rank.returncode == 0, err
-        outputs.append(json.loads(out.strip().splitlines()[-1]) if out.strip() else None)
+    try:
+        for rank in ranks:
+            out, err = rank.communicate(timeout=timeout)
+            assert rank.returncode == 0, err
+            outputs.append(json.loads(out.strip().splitlines()[-1]) if out.strip() else None)
+    finally:
+        for rank in ranks:
+            rank.kill()
     return outputs
 
 

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import headwater as hw
-from headwater.cli.main import main
+from headwater.cli.main import cli
 from headwater.recorded.why import why
 from tests.distributed.conftest import Trainings
 from tests.distributed.ranks import launch
@@ -25,14 +25,18 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("killed") / "ranks"
     ranks = launch(2, [("train", folder, {"kind": "ddp", "steps": 100_000, "pause": 0.005, "told": True})])
     told = folder / "told-1"
-    deadline = time.monotonic() + 120
-    while not told.exists() or len(told.read_text().split()) < 12:
-        assert time.monotonic() < deadline, [rank.poll() for rank in ranks]
-        assert all(rank.poll() is None for rank in ranks), ranks[0].communicate()
-        time.sleep(0.02)
-    os.kill(ranks[1].pid, signal.SIGKILL)
-    for rank in ranks:
-        rank.communicate(timeout=120)
+    deadline = time.monotonic() + 300
+    try:
+        while not told.exists() or len(told.read_text().split()) < 12:
+            assert time.monotonic() < deadline, [rank.poll() for rank in ranks]
+            assert all(rank.poll() is None for rank in ranks), ranks[0].communicate()
+            time.sleep(0.02)
+        os.kill(ranks[1].pid, signal.SIGKILL)
+        for rank in ranks:
+            rank.communicate(timeout=120)
+    finally:
+        for rank in ranks:
+            rank.kill()
     assert ranks[0].returncode not in (0, None), "gloo has told it that the other is gone"
     return folder
 
@@ -65,28 +69,28 @@ def test_killed_rank_is_named_with_the_step_it_was_last_heard_at(killed: Path) -
 
 def test_commands_say_so(killed: Path) -> None:
     run = str(killed / "run")
-    listed = CliRunner().invoke(main, ["runs", str(killed)])
+    listed = CliRunner().invoke(cli, ["runs", str(killed)])
     assert (listed.exit_code, "Rank 1 is lost" in listed.output) == (0, True), listed.output
-    explained = CliRunner().invoke(main, ["why", run, "--json"])
+    explained = CliRunner().invoke(cli, ["why", run, "--json"])
     evidence = [message["text"] for message in json.loads(explained.output)["evidence"]]
     assert any("Rank 1 is lost" in text for text in evidence)
-    alone = CliRunner().invoke(main, ["why", run, "--rank", "9"])
+    alone = CliRunner().invoke(cli, ["why", run, "--rank", "9"])
     assert (alone.exit_code, "run has nothing of rank 9; there is 0, 1." in alone.output) == (2, True), alone.output
 
 
 @pytest.mark.parametrize("rank", [[], ["--rank", "1"]])
 def test_page_and_tables_are_of_all_ranks_or_of_one(trainings: Trainings, tmp_path: Path, rank: list[str]) -> None:
     run = str(trainings.run("ddp"))
-    page = CliRunner().invoke(main, ["report", run, "-o", str(tmp_path / "a.html"), "--json", *rank])
+    page = CliRunner().invoke(cli, ["report", run, "-o", str(tmp_path / "a.html"), "--json", *rank])
     assert page.exit_code == 0, page.output
     assert (tmp_path / "a.html").stat().st_size > 10_000
-    tables = CliRunner().invoke(main, ["export", run, "--to", "csv", "--out", str(tmp_path / "tables"), *rank])
+    tables = CliRunner().invoke(cli, ["export", run, "--to", "csv", "--out", str(tmp_path / "tables"), *rank])
     assert tables.exit_code == 0, tables.output
     with (tmp_path / "tables" / "steps.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert {row.get("rank") for row in rows} == ({None} if rank else {"0", "1"})
     assert len(rows) == 12 * (1 if rank else 2)
-    same = CliRunner().invoke(main, ["compare", run, run, "--json", *rank])
+    same = CliRunner().invoke(cli, ["compare", run, run, "--json", *rank])
     assert json.loads(same.output)["differences"] == []
 
 

@@ -146,8 +146,10 @@ def test_gradients_of_ranks_alone_average_to_that_of_all(trainings: Trainings, n
     assert not np.allclose(ranks[0], ranks[1], rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["ddp", "fsdp", "fsdp-mixed-accumulated"])
+@pytest.mark.parametrize("name", ["ddp", "fsdp", "fsdp-mixed-accumulated", "tensor"])
 def test_training_is_to_the_bit_that_without_a_watch(trainings: Trainings, name: str) -> None:
+    """Losses, weights, and how often the ranks have spoken to each other."""
+    assert all(rank["collectives"] > 0 for rank in trainings.told(name))
     plain = {"fsdp-mixed-accumulated": "fsdp-mixed-unwatched"}.get(name, f"{name}-unwatched")
     assert trainings.told(name) == trainings.told(plain)
 
@@ -175,3 +177,5 @@ def test_signals_of_layers_that_ranks_share_are_those_of_one_process(trainings: 
     for statistic in ("activation_rms", "activation_grad_rms", "activation_abs_max", "zero_fraction", "dead_fraction"):
         pair = many.read(statistic)[1], alone.read(statistic)[1]
         np.testing.assert_allclose(*pair, rtol=CLOSE, err_msg=statistic)
+    hidden = many.site_names.index("hidden")
+    assert np.isnan(many.read("backward_gain")[1][hidden]).all(), "ranks hold summands of what it sends back: no norm"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import headwater as hw
 from headwater.i18n import use_language
+from headwater.probes.names import clean
 from headwater.records import InputError, Moments
 from headwater.records.place import Place, Wrapper
 from headwater.store import Writer
@@ -213,6 +214,20 @@ def test_following_gives_each_step_once(tmp_path: Path) -> None:
     for writer in writers:
         writer.close()
     assert run.follow(second.cursor).state.name == "ended"
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "plain"),
+    [
+        ("_orig_mod.a.weight", "a.weight"),
+        ("a._fsdp_wrapped_module.b._checkpoint_wrapped_module.bias", "a.b.bias"),
+        ("a._orig_mod", "a"),
+        ("_orig_mod", ""),
+        ("my_orig_model.a", "my_orig_model.a"),
+    ],
+)
+def test_names_are_those_without_wrappers(wrapped: str, plain: str) -> None:
+    assert clean(wrapped) == plain
 
 
 def test_rank_that_is_missing_is_named(tmp_path: Path) -> None:

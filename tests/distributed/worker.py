@@ -215,7 +215,7 @@ def other_model(folder: str) -> Any:
     return loop(net, watching(folder), lambda step: own(data(step, world), rank))
 
 
-def tensor_parallel(folder: str) -> Any:
+def tensor_parallel(folder: str, watched: bool = True) -> Any:
     """Layers spread over the ranks, which see the same data."""
     mesh = init_device_mesh("cpu", (dist.get_world_size(),))
     plan = {
@@ -224,7 +224,7 @@ def tensor_parallel(folder: str) -> Any:
         "head": RowwiseParallel(),
     }
     net = parallelize_module(model(width=14, hidden=12), mesh, plan)  # even numbers can be split
-    return loop(net, watching(folder), lambda step: own(data(step, 1), 0))
+    return loop(net, watching(folder) if watched else unwatched, lambda step: own(data(step, 1), 0))
 
 
 class Front(nn.Module):
