@@ -12,6 +12,8 @@ import pytest
 import headwater as hw
 from tests.helpers import EXAMPLES, ROOT
 
+pytestmark = pytest.mark.timeout(900)  # the first test of all waits for the trainings of every rank
+
 SAID = {"ddp": "2 ranks, ", "fsdp": "2 ranks, loss "}
 
 

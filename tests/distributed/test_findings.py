@@ -12,6 +12,8 @@ from headwater.i18n import use_language
 from headwater.records import Finding
 from tests.distributed.conftest import TASKS, Trainings
 
+pytestmark = pytest.mark.timeout(900)  # the first test of all waits for the trainings of every rank
+
 SYMPTOMS = {rule.symptom for rule in RANK_RULES}
 
 # Which cause each symptom has, the runs that fail, and what the sentence says.

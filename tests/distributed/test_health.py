@@ -18,6 +18,8 @@ from headwater.recorded.why import why
 from tests.distributed.conftest import Trainings
 from tests.distributed.ranks import launch
 
+pytestmark = pytest.mark.timeout(900)  # the first test of all waits for the trainings of every rank
+
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -10,6 +10,8 @@ from headwater.recorded import Run
 from tests.distributed.conftest import Trainings
 from tests.distributed.worker import STEPS, THOROUGH
 
+pytestmark = pytest.mark.timeout(900)  # the first test of all waits for the trainings of every rank
+
 # What hangs on moments alone is exact; what several samples or units have together is not in each rank's numbers.
 OF_SITES = (
     "activation_rms",
