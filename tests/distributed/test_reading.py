@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from torch import nn
 
 import headwater as hw
 from headwater.i18n import use_language
+from headwater.keeping import Kept
 from headwater.probes.names import clean
-from headwater.records import InputError, Moments
+from headwater.records import Flow, InputError, Moments
 from headwater.records.place import Place, Wrapper
 from headwater.store import Writer
 from headwater.store.columns import COURSE, PARAMETERS, SITES
@@ -214,6 +216,22 @@ def test_following_gives_each_step_once(tmp_path: Path) -> None:
     for writer in writers:
         writer.close()
     assert run.follow(second.cursor).state.name == "ended"
+
+
+@pytest.mark.parametrize("last", [44, 40, 63, 64])
+def test_ranks_that_look_closely_at_other_times_have_kept_a_step_in_common(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    """One every fourth step, the other every sixteenth; both keep the latest ones only."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, stride in ((0, 4), (1, 16)):
+        monkeypatch.setenv("RANK", str(rank))
+        kept = Kept(nn.Linear(1, 1), tmp_path / "run", None, {}, 1 << 30, Place(rank, 2, 2, rank, "ddp"))
+        for step in range(0, last + 1, stride):
+            kept.thorough(Flow((), (), None, None, step=step), step)
+        kept.close("closed", {})
+    flows = hw.open_run(tmp_path / "run").flows_by_rank()  # type: ignore[attr-defined]
+    assert {rank: flow.step for rank, flow in flows.items()} == dict.fromkeys((0, 1), last - last % 16)
 
 
 @pytest.mark.parametrize(
