@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 from headwater.diagnosis import attribution, waterfall
+from headwater.diagnosis.ranks import RANK_RULES
 from headwater.diagnosis.rules import RULES
 from headwater.i18n.catalog import catalog
 from headwater.intervening.changes import CHANGES
@@ -62,7 +63,7 @@ def constants(part: str) -> Iterator[str]:
 
 
 def test_symptoms_are_those_of_the_rules() -> None:
-    assert set(listed("Symptoms")) == {rule.symptom for rule in RULES}
+    assert set(listed("Symptoms")) == {rule.symptom for rule in (*RULES, *RANK_RULES)}
 
 
 def test_remedies_are_those_of_the_registry() -> None:

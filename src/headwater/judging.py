@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from headwater.diagnosis import diagnose
+from headwater.probes.classify import module_type
 from headwater.probes.names import unwrapped
 from headwater.records import Diagnosis, Finding, Flow, InputError, Prescription, RunInfo
 from headwater.remedies.data import Data
@@ -80,7 +81,7 @@ def run_info(model: nn.Module, seed: int | None, wall_time_s: float) -> RunInfo:
         torch=torch.__version__,
         python=platform.python_version(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        model=type(model).__name__,
+        model=module_type(model).__name__,
         parameters=sum(parameter.numel() for parameter in parameters),
         trainable=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
         device=str(parameters[0].device) if parameters else "",

@@ -8,16 +8,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from headwater.judging import run_info
 from headwater.probes.catalogue import module_infos
 from headwater.probes.choose import Choice
+from headwater.probes.place import rank_and_size
 from headwater.probes.sampled_step import SampledStep
 from headwater.probes.tabled import Tables
 from headwater.records import Event, Flow, InputError
 from headwater.records.codec import encode
+from headwater.records.place import ALONE, Place
 from headwater.store import Writer
 from headwater.store.writer import check_size
 
@@ -37,20 +38,29 @@ class Kept:
         choice: Which sites are measured.
         settings: What ``run.json`` says of the watch.
         budget: Bytes the run may take.
+        place: Of this process among those that train together.
 
     Raises:
         InputError: If no run can be recorded there, or a step would be too large for one.
     """
 
     def __init__(
-        self, model: nn.Module, path: Path, choice: Choice | None, settings: Mapping[str, Any], budget: int
+        self,
+        model: nn.Module,
+        path: Path,
+        choice: Choice | None,
+        settings: Mapping[str, Any],
+        budget: int,
+        place: Place = ALONE,
     ) -> None:
         sites = sum(not info.is_container for info in module_infos(model, choice).values())
         check_size({"sites": sites, "parameters": len(list(model.parameters())), "course": 1})
         self._tables = Tables()
         self._failures = 0
         about = encode(run_info(model, None, 0.0))
-        self.writer = Writer(path, {**about, **settings}, rank=_rank(), budget=budget)
+        rank = rank_and_size()[0]
+        self._place = place
+        self.writer = Writer(path, {**about, **settings}, rank=rank, budget=budget, place=place)
 
     @property
     def path(self) -> Path:
@@ -75,6 +85,11 @@ class Kept:
         self.writer.step(step.number, {"sites": sites, "parameters": parameters, "course": course}, step.loss)
         self._failures -= 1
 
+    def at(self, step: int) -> None:
+        """Say which step the training is at, also between those that are measured."""
+        if self._place.world_size > 1:
+            self.writer.at_step = step
+
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Write numbers by name."""
         self.writer.scalars(step, values)
@@ -86,6 +101,20 @@ class Kept:
     def flow(self, name: str, flow: Flow) -> None:
         """Keep everything a step showed."""
         self.writer.flow(name, flow)
+
+    def thorough(self, flow: Flow, number: int) -> None:
+        """Keep everything that a thorough step showed; beside others of ranks, steps are kept that all of them have.
+
+        A rank that measures half as often as another has every second of its steps. So the last one is kept of each
+        number of times that two divides its number: whatever one rank kept last, the others have kept as well.
+
+        Args:
+            flow: What it showed.
+            number: The how-manieth step it could be at most.
+        """
+        self.writer.flow("last", flow)
+        if self._place.world_size > 1 and number:
+            self.writer.flow(f"shared-{(number & -number).bit_length() - 1}", flow)
 
     def close(self, reason: str, facts: Mapping[str, Any]) -> None:
         """The watch has ended."""
@@ -108,7 +137,7 @@ def chosen_path(run: str | os.PathLike[str]) -> Path | None:
         )
     if run != "auto":
         return Path(run).expanduser()
-    if _rank():
+    if rank_and_size()[0]:
         return None
     base = Path(os.environ.get(FOLDER_VARIABLE) or "runs").expanduser()
     name = datetime.now().strftime("%Y-%m-%d-%H%M%S")
@@ -117,9 +146,3 @@ def chosen_path(run: str | os.PathLike[str]) -> Path | None:
 
 def _numbered(name: str, number: int) -> str:
     return name if number == 1 else f"{name}-{number}"
-
-
-def _rank() -> int:
-    """Of this process among those that train together."""
-    distributed = torch.distributed
-    return distributed.get_rank() if distributed.is_available() and distributed.is_initialized() else 0

@@ -30,6 +30,7 @@ from headwater.probes.choose import Choice, Sites
 from headwater.probes.measure import check_watchable
 from headwater.probes.names import unwrapped
 from headwater.probes.parameters import SAMPLE, ParameterProbe
+from headwater.probes.place import place_of
 from headwater.probes.recorder import PATIENCE, in_one_line
 from headwater.probes.sampled_step import SampledStep
 from headwater.probes.schedule import Level, Schedule
@@ -84,6 +85,7 @@ class Watch:
         self._model = unwrapped(model)
         self._told = Told(logger) if logger is not None else None
         self._holds = self._is_held = False
+        self._place = place_of(model)
         self._run = run
         self._run_budget = run_budget
         self._kept: Kept | None = None
@@ -99,7 +101,7 @@ class Watch:
         self._optimizers = optimizers
         self._scaler = scaler
         self._choice = Choice.of(sites)
-        self._schedule = Schedule(every, budget)
+        self._schedule = Schedule(every, budget, together=self._place.world_size > 1)
         self._parameters = ParameterProbe(self._model, limit=SAMPLE)
         self._ledgers = [Ledger(), Ledger(), Ledger()]
         self._window = ActivationWindow(window)
@@ -349,7 +351,7 @@ class Watch:
             return
         schedule = self._schedule
         settings = {"every": str(schedule.every), "budget": schedule.budget}
-        self._kept = Kept(self._model, path, self._choice, settings, self._run_budget)
+        self._kept = Kept(self._model, path, self._choice, settings, self._run_budget, self._place)
         self._kept.writer.on_trouble = self._note_trouble
         if self._ui and self._url is None:
             self._show_page(self._kept.path)
@@ -418,7 +420,15 @@ class Watch:
             free = next(ledger for ledger in self._ledgers if ledger not in self._ledgers_in_use())
             functions = thorough or self._functions
             self._step = SampledStep(
-                self._model, self._parameters, free, self.steps, thorough, functions, self._choice, self._modules()
+                self._model,
+                self._parameters,
+                free,
+                self.steps,
+                thorough,
+                functions,
+                self._choice,
+                self._modules(),
+                self._place,
             )
             self._step.recorder.on_next_pass = self._next_pass
             self._step.recorder.strikes = self._strikes
@@ -466,6 +476,8 @@ class Watch:
             self._check_scale()
         now = time.perf_counter()
         level = self._schedule.after(self._level, now - self._started_s, spent_s)
+        if self._kept is not None:
+            self._kept.at(self.steps)
         self._started_s = now
         self._begin(level)
 
@@ -499,7 +511,7 @@ class Watch:
         started = time.perf_counter()
         self._recorded(lambda: kept.step(step))
         if step.thorough:
-            self._recorded(lambda: kept.flow("last", self._flow_of(step)))
+            self._recorded(lambda: kept.thorough(self._flow_of(step), self._schedule.number(step.number)))
             if not step.number:
                 self._recorded(lambda: kept.flow("first", step.flow()))
         step.spent_s += time.perf_counter() - started

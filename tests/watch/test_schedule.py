@@ -188,3 +188,40 @@ def test_every_that_makes_no_sense(every: object) -> None:
 def test_budget_that_makes_no_sense(budget: object) -> None:
     with pytest.raises(InputError, match=r"budget=.* is a share of the training time: 0\.02 stands for 2 %"):
         Schedule("auto", budget)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_ranks_meet_at_the_same_steps_without_a_word(seed: int) -> None:
+    """Each of them has another speed and other costs; whatever the slowest measures, all of them do."""
+    chance = random.Random(seed)
+    machines = []
+    for _ in range(4):
+        cost = 10 ** chance.uniform(-3.5, -1.0)
+
+        def cost_s(level: str, number: int, cost: float = cost) -> float:
+            return cost if level == "light" else 10 * cost
+
+        machines.append(Machine(Schedule("auto", 0.02, together=True), cost_s=cost_s).run(8000))
+    measured = [{n for n, level in enumerate(m.levels) if level != "none"} for m in machines]
+    shared = set.intersection(*measured)
+    assert {0, 4, 9} <= shared
+    late = [{n for n in steps if n > 2000} for steps in measured]
+    assert min(late, key=len) <= set.intersection(*late)
+    assert all(machine.overhead(2000) <= ROOM * 0.02 for machine in machines)
+
+
+def test_thorough_steps_of_ranks_meet_too() -> None:
+    machines = [
+        Machine(Schedule("auto", 0.02, together=True), cost_s=lambda level, number, f=factor: f * 0.002).run(8000)
+        for factor in (1, 1.9, 7)
+    ]
+    thorough = [{n for n, level in enumerate(m.levels) if level == "thorough" and n > 2000} for m in machines]
+    assert all(thorough)
+    assert min(thorough, key=len) <= set.intersection(*thorough)
+
+
+def test_alarm_of_one_rank_moves_no_thorough_step_of_its_own() -> None:
+    """What is kept as a whole must be kept of all ranks, and the others have heard nothing."""
+    calm = Machine(Schedule(5, together=True)).run(1200)
+    alarmed = Machine(Schedule(5, together=True)).run(1200, alarm=lambda number: number == 300)
+    assert calm.levels == alarmed.levels

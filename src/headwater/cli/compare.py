@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from headwater.cli.options import html_option, json_option, language_option, traceback_option
+from headwater.cli.options import html_option, json_option, language_option, rank_option, traceback_option
 from headwater.cli.recorded import run_argument, show
 from headwater.cli.saving import save_text
 from headwater.i18n import text, use_language
@@ -13,11 +13,12 @@ from headwater.i18n import text, use_language
 @click.command()
 @run_argument("a")
 @run_argument("b")
+@rank_option
 @json_option
 @html_option("Write both runs to FILE too, on one HTML page that needs no network, their maps one above the other.")
 @language_option
 @traceback_option
-def compare(a: Path, b: Path, as_json: bool, html: Path | None, language: str | None) -> None:
+def compare(a: Path, b: Path, rank: int | None, as_json: bool, html: Path | None, language: str | None) -> None:
     """Compare two recorded runs: sites aligned, the renamed and missing ones listed, the largest differences in words.
 
     A and B are folders that hw.watch(model, optimizer, run=...) has recorded into.
@@ -34,7 +35,7 @@ def compare(a: Path, b: Path, as_json: bool, html: Path | None, language: str | 
         from headwater.recorded import open_run
         from headwater.recorded.compare import compare as compared
 
-        first, second = open_run(a), open_run(b)
+        first, second = open_run(a, rank), open_run(b, rank)
         found = compared(first, second)
         if html is not None:
             from headwater.recorded.viewing import course_of, difference_of

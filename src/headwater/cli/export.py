@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from headwater.cli.options import language_option, traceback_option
+from headwater.cli.options import language_option, rank_option, traceback_option
 from headwater.cli.progress import progress_on_stderr
 from headwater.cli.recorded import run_argument
 from headwater.cli.stdout import writing_report
@@ -22,10 +22,11 @@ FORMATS = ("parquet", "csv", "jsonl", "tensorboard")
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder to write into.  [default: RUN's name and the format, here]",
 )
+@rank_option
 @click.option("--json", "as_json", is_flag=True, help="Print which files were written as JSON, and nothing else.")
 @language_option
 @traceback_option
-def export(run: Path, to: str, out: Path | None, as_json: bool, language: str | None) -> None:
+def export(run: Path, to: str, out: Path | None, rank: int | None, as_json: bool, language: str | None) -> None:
     """Write a recorded run as tables: sites, parameters, steps, scalars and events, or as events for TensorBoard.
 
     A run that has ended is Parquet already, which pandas, polars and DuckDB read where it lies
@@ -43,7 +44,7 @@ def export(run: Path, to: str, out: Path | None, as_json: bool, language: str | 
         from headwater.recorded.export import FORMATS
         from headwater.recorded.export import export as exported
 
-        opened = open_run(run)
+        opened = open_run(run, rank)
         folder = out if out is not None else Path(f"{run.resolve().name}-{to}")
         with progress_on_stderr() as progress:
             files = exported(opened, FORMATS[FORMATS.index(to)], folder, progress)

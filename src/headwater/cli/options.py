@@ -101,6 +101,15 @@ def json_option(command: Command) -> Command:
     )(command)
 
 
+def rank_option(command: Command) -> Command:
+    """``--rank``: one process of those that trained together, by itself."""
+    return click.option(
+        "--rank",
+        type=click.IntRange(min=0),
+        help="Only what this rank has recorded, of several that trained together; by default all of them as one.",
+    )(command)
+
+
 def html_option(help_text: str, default: str | None = None) -> Callable[[Command], Command]:
     """``--html FILE``: a page to write; refused before anything runs if it could not be written when it is done."""
     return click.option(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from headwater.cli.options import json_option, language_option, traceback_option
+from headwater.cli.options import json_option, language_option, rank_option, traceback_option
 from headwater.cli.saving import save_page, save_text, why_not_writable
 from headwater.cli.stdout import writing_report
 from headwater.i18n import text, use_language
@@ -22,10 +22,11 @@ from headwater.records import InputError
     metavar="FILE",
     help="The page; by default report.html.",
 )
+@rank_option
 @json_option
 @language_option
 @traceback_option
-def report(run: Path, output: Path | None, as_json: bool, language: str | None) -> None:
+def report(run: Path, output: Path | None, rank: int | None, as_json: bool, language: str | None) -> None:
     """Write one HTML file to send: a recorded run step by step, or a single check.
 
     RUN is the folder that hw.watch recorded into, or a report that was saved as JSON. The file opens without a network.
@@ -43,7 +44,10 @@ def report(run: Path, output: Path | None, as_json: bool, language: str | None) 
         target = output or (None if as_json else Path("report.html"))
         if target is not None:
             _require_writable(target)
-        data = (_of_saved if run.is_file() else _of_run)(run, target, language, as_json)
+        if run.is_file():
+            data = _of_saved(run, target, language, as_json)
+        else:
+            data = _of_run(run, target, language, as_json, rank)
         if target is not None:
             click.echo(text("cli.wrote", {"path": str(target)}), err=True)
         if as_json:
@@ -69,13 +73,13 @@ def _of_saved(path: Path, target: Path | None, language: str | None, as_json: bo
     return found.to_json(language) if as_json else ""
 
 
-def _of_run(path: Path, target: Path | None, language: str | None, as_json: bool) -> str:
+def _of_run(path: Path, target: Path | None, language: str | None, as_json: bool, rank: int | None) -> str:
     from headwater.recorded import open_run
     from headwater.recorded.viewing import course_of
     from headwater.report.files import strict_json
     from headwater.report.view import offline_page, view_of
 
-    course = course_of(open_run(path))
+    course = course_of(open_run(path, rank))
     if target is not None:
         save_text(offline_page([course], language), target)
     return strict_json(view_of(course).to_dict()) if as_json else ""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from headwater.cli.options import json_option, language_option, traceback_option
+from headwater.cli.options import json_option, language_option, rank_option, traceback_option
 from headwater.i18n import text, use_language
 
 
@@ -15,10 +15,19 @@ from headwater.i18n import text, use_language
 @click.option("--port", type=click.IntRange(1, 65535), help="Where to serve; by default the first free one from 7723.")
 @click.option("--host", default="127.0.0.1", help="Only this machine is served.", show_default=True)
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in a browser.")
+@rank_option
 @json_option
 @language_option
 @traceback_option
-def watch(run: Path, port: int | None, host: str, open_browser: bool, as_json: bool, language: str | None) -> None:
+def watch(
+    run: Path,
+    port: int | None,
+    host: str,
+    open_browser: bool,
+    rank: int | None,
+    as_json: bool,
+    language: str | None,
+) -> None:
     """Watch a run in a browser: what is there, and what comes as the training goes on.
 
     RUN is the folder that hw.watch records into, or a folder of such folders. Nothing but these runs is served, to this
@@ -31,6 +40,7 @@ def watch(run: Path, port: int | None, host: str, open_browser: bool, as_json: b
 
     Exit status: 0 ended, 2 RUN or the port cannot be used, 3 internal error.
     """
+    from headwater.recorded import open_run
     from headwater.server.address import PORT, address, listening, require_packages, require_this_machine
     from headwater.server.app import serve
     from headwater.server.guard import Session
@@ -39,7 +49,9 @@ def watch(run: Path, port: int | None, host: str, open_browser: bool, as_json: b
     require_this_machine(host)
     require_packages()
     with use_language(language):
-        Shelf(run)  # before a port is taken
+        shelf = Shelf(run)  # before a port is taken
+        if rank is not None and shelf.is_one:
+            open_run(run, rank)  # or it says which ranks there are
         session = Session()
         with listening(port) as sock:
             taken = sock.getsockname()[1]
@@ -47,7 +59,7 @@ def watch(run: Path, port: int | None, host: str, open_browser: bool, as_json: b
             _tell(run, url, PORT if port is None and taken != PORT else None, taken, as_json)
             if open_browser:
                 click.launch(url)
-            serve(run, sock, session, language)
+            serve(run, sock, session, language, rank)
 
 
 def _tell(run: Path, url: str, busy: int | None, taken: int, as_json: bool) -> None:

@@ -5,18 +5,19 @@ from pathlib import Path
 import click
 
 from headwater.cli.exit_codes import ExitCode
-from headwater.cli.options import json_option, language_option, traceback_option
+from headwater.cli.options import json_option, language_option, rank_option, traceback_option
 from headwater.cli.recorded import run_argument, show
 from headwater.i18n import use_language
 
 
 @click.command()
 @run_argument("run")
+@rank_option
 @json_option
 @language_option
 @traceback_option
 @click.pass_context
-def why(context: click.Context, run: Path, as_json: bool, language: str | None) -> None:
+def why(context: click.Context, run: Path, rank: int | None, as_json: bool, language: str | None) -> None:
     """Say where a recorded training broke: the first tensor with NaN or Inf, or that exploded, and what made it.
 
     RUN is a folder that hw.watch(model, optimizer, run=...) has recorded into. It may still be written to, and works
@@ -26,6 +27,7 @@ def why(context: click.Context, run: Path, as_json: bool, language: str | None) 
     Examples:
       headwater why runs/a
       headwater why runs/a --json
+      headwater why runs/a --rank 2
 
     Exit status: 0 nothing broke, 1 something did, or nothing was recorded, 2 RUN is no run, 3 internal error.
     """
@@ -33,6 +35,6 @@ def why(context: click.Context, run: Path, as_json: bool, language: str | None) 
         from headwater.recorded import open_run
         from headwater.recorded.why import why as explain
 
-        found = explain(open_run(run))
+        found = explain(open_run(run, rank))
         show(found, as_json, language)
     context.exit(ExitCode.HEALTHY if found.verdict == "nothing_found" else ExitCode.FINDINGS)

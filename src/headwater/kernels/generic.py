@@ -19,9 +19,10 @@ def moments(tensor: Tensor) -> Moments:
 
     Args:
         tensor: Any shape, dtype, layout and device. Complex numbers count by magnitude, of a sparse tensor the stored
-            values count, a meta tensor has no values and gives ``Moments()``.
+            values count, a meta tensor has no values and gives ``Moments()``. So does one of which processes hold
+            summands: what lies here says nothing of its elements.
     """
-    if tensor.is_meta:
+    if tensor.is_meta or any(placement.is_partial() for placement in getattr(tensor, "placements", ())):
         return Moments()
     values = plain(tensor)
     tiny = torch.finfo(values.dtype).tiny if values.is_floating_point() else 0.0

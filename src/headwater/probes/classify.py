@@ -60,8 +60,11 @@ JOINS = frozenset({"add", "__add__", "__radd__", "__iadd__"})
 
 
 def module_type(module: nn.Module) -> type[nn.Module]:
-    """The module's class as the user wrote it: a parametrisation (weight norm) puts one of its own in between."""
-    return parametrize.type_before_parametrizations(module)
+    """The module's class as the user wrote it: a parametrisation (weight norm) and FSDP2 put another in between."""
+    found = parametrize.type_before_parametrizations(module)
+    if hasattr(module, "_get_fsdp_state"):
+        found = next(base for base in found.__mro__ if not base.__name__.startswith("FSDP"))
+    return found
 
 
 def is_container(module: nn.Module) -> bool:

@@ -2,10 +2,15 @@
 
 from torch import nn
 
+_WRAPPED = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+
 
 def clean(name: str) -> str:
-    """The name without the prefix ``torch.compile`` adds."""
-    return name.replace("_orig_mod.", "").removesuffix("_orig_mod")
+    """The name without what ``torch.compile``, FSDP and checkpoint wrappers put into it."""
+    if "_" in name:
+        for wrapped in _WRAPPED:
+            name = name.replace(f"{wrapped}.", "").removesuffix(wrapped).removesuffix(".")
+    return name
 
 
 def unwrapped(model: nn.Module) -> nn.Module:

@@ -25,6 +25,7 @@ from headwater.probes.effective_step import (
     lost_to_rounding_fraction,
 )
 from headwater.probes.names import clean, unwrapped
+from headwater.probes.place import held, is_partial, piece_of
 from headwater.records import InputError, Moments, ParameterFlow
 
 SAMPLE = 1 << 12
@@ -41,7 +42,7 @@ class _Subject:
 
     parameter: nn.Parameter
     names: list[str]
-    count: int  # of its elements: the memory behind a parameter can be exchanged for a smaller piece
+    count: int  # of its elements here: the memory behind a parameter can be exchanged for a smaller piece
     width: int  # elements that a unit owns; 0 for what has none
     piece: int  # elements of a piece in which it is read, whole units
     pieces: int  # how many of those
@@ -59,9 +60,14 @@ class _Subject:
         return len(self.offsets) * self.length
 
     @property
+    def tensor(self) -> Tensor:
+        """What of the parameter lies in this process."""
+        return held(self.parameter)
+
+    @property
     def fits(self) -> bool:
         """Whether the parameter still has the elements that the offsets were made for."""
-        return self.parameter.numel() == self.count
+        return self.tensor.numel() == self.count
 
 
 @dataclass(eq=False, slots=True)
@@ -76,6 +82,7 @@ class _Reading:
     coherences: NDArray[np.float64]  # of its pieces: the sum over units, and how many units
     value_rows: list[int] = field(default_factory=list)
     gradient_rows: list[int] = field(default_factory=list)
+    local_rows: list[int] = field(default_factory=list)  # of the gradient before others' were added
     has_gradient: bool = False
     was_read: bool = False
     was_kept: bool = False
@@ -186,8 +193,10 @@ class Readings:
         subject, parameter = reading.subject, reading.subject.parameter
         ratio, unchanged, spoiled = _change_of(reading)
         grad = ledger.merged(reading.gradient_rows) if reading.has_gradient else None
-        if grad is not None and self.grad_scale != 1.0:
-            grad = grad.scaled(1.0 / self.grad_scale)
+        local = ledger.merged(reading.local_rows)
+        if self.grad_scale != 1.0:
+            grad = grad.scaled(1.0 / self.grad_scale) if grad is not None else None
+            local = local.scaled(1.0 / self.grad_scale) if local is not None else None
         return ParameterFlow(
             name=subject.names[0],
             aliases=tuple(subject.names[1:]),
@@ -201,11 +210,13 @@ class Readings:
             update_ratio=ratio,
             unchanged_fraction=unchanged,
             spoiled=spoiled,
-            sampled=subject.kept if subject.kept < parameter.numel() else None,
+            sampled=subject.kept if subject.kept < subject.count else None,
             gradient_cosine=_cosine(reading) if reading.gradient_was_known else None,
             below_epsilon_fraction=reading.below_epsilon,
             lost_to_rounding_fraction=reading.lost_to_rounding,
             replaced=reading.replaced,
+            local_grad=local,
+            piece=piece_of(parameter),
         )
 
 
@@ -299,17 +310,29 @@ class ParameterProbe:
                 continue
             reading.was_read = True
             gradient = reading.subject.parameter.grad
-            if gradient is None:
+            if gradient is None or is_partial(gradient):
                 reading.subject.gradient_before = None
             else:
-                reading.has_gradient = True
+                gradient, reading.has_gradient = held(gradient), True
                 _read_gradient(work, reading, gradient)
                 if cosine:
                     _turn(work, reading, gradient)
-            work.summarise(reading.subject.parameter, reading.value_rows, reading.subject)
+            work.summarise(reading.subject.tensor, reading.value_rows, reading.subject)
             if keep:
                 _keep(work, reading)
         work.run()
+
+    def read_local(self, ledger: Ledger, parameter: Tensor, gradient: Tensor) -> None:
+        """Measure what the batches of this process alone have brought to a gradient so far; the last reading counts.
+
+        Args:
+            ledger: Takes the statistics.
+            parameter: Whose gradient.
+            gradient: As it is before those of other processes are added.
+        """
+        reading = self.readings.by_parameter.get(id(parameter))
+        if reading is not None:
+            reading.local_rows = [ledger.measure(gradient.detach())]
 
     def keep(self, parameters: Iterable[Tensor] | None = None) -> None:
         """Copy what is needed to see afterwards how a step moved the weights."""
@@ -329,10 +352,11 @@ class ParameterProbe:
                 continue
             reading.was_stepped = True
             subject = reading.subject
-            if isinstance(subject.before, np.ndarray) and subject.fits and _plain(subject.parameter):
-                work.add(work.COMPARE, subject.parameter, *subject.runs, subject.before_at, reading.address + 32)
+            tensor = subject.tensor
+            if isinstance(subject.before, np.ndarray) and subject.fits and _plain(tensor):
+                work.add(work.COMPARE, tensor, *subject.runs, subject.before_at, reading.address + 32)
             elif isinstance(subject.before, Tensor):
-                _change(reading, subject.before, generic.local(subject.parameter.detach()))
+                _change(reading, subject.before, tensor.detach())
                 subject.before = None
         work.run()
 
@@ -368,13 +392,14 @@ def _keep(work: _Work, reading: _Reading) -> None:
     if reading.was_stepped:
         return  # by another step of the same optimizer within this one; the first is shown
     reading.was_kept = True
-    if not subject.fits or not _plain(subject.parameter):
-        subject.before = generic.local(subject.parameter.detach()).clone()
+    tensor = subject.tensor
+    if not subject.fits or not _plain(tensor):
+        subject.before = tensor.detach().clone()
         return
     if not isinstance(subject.before, np.ndarray):
         subject.before = np.empty(subject.kept)
         subject.before_at = subject.before.ctypes.data
-    work.add(work.KEEP, subject.parameter, *subject.runs, subject.before_at)
+    work.add(work.KEEP, tensor, *subject.runs, subject.before_at)
 
 
 def _read_gradient(work: _Work, reading: _Reading, gradient: Tensor) -> None:
@@ -390,8 +415,6 @@ def _turn(work: _Work, reading: _Reading, gradient: Tensor) -> None:
     subject = reading.subject
     if gradient.numel() != subject.count or gradient.layout is not torch.strided or not gradient.is_cpu:
         return
-    if hasattr(gradient, "to_local"):
-        return  # the runs to keep were drawn for the whole of it
     reading.gradient_was_known = subject.gradient_before is not None
     if subject.gradient_before is None:
         subject.gradient_before = np.zeros(subject.kept)
@@ -537,9 +560,10 @@ def _fits(subject: _Subject) -> bool:
 
 
 def _subject(parameter: nn.Parameter, names: list[str], limit: float) -> _Subject:
-    offsets, length = _runs_of(parameter.numel(), limit)
-    count, runs = parameter.numel(), (offsets.ctypes.data, len(offsets), length)
-    width = count // parameter.shape[0] if parameter.dim() > 1 and count else 0
+    here = held(parameter)
+    offsets, length = _runs_of(here.numel(), limit)
+    count, runs = here.numel(), (offsets.ctypes.data, len(offsets), length)
+    width = count // here.shape[0] if here.dim() > 1 and count else 0
     piece = width * max(1, _PIECE // width) if width else _PIECE
     return _Subject(parameter, names, count, width, piece, -(-count // piece), offsets, length, runs=runs)
 

@@ -27,6 +27,7 @@ from headwater.probes.catalogue import ModuleInfo, module_infos
 from headwater.probes.choose import Choice
 from headwater.probes.frame import Frame, Measured
 from headwater.probes.functions import FunctionSites
+from headwater.probes.place import is_spread
 from headwater.probes.setup import SetupProbe, module_settings
 from headwater.probes.site_record import GradientSink, SiteRecord
 from headwater.probes.time_steps import TimeSteps, rng_before
@@ -73,6 +74,7 @@ class Recorder:
         self.on_output: Callable[[list[Any]], None] | None = None  # with the graph nodes of what the model returned
         self.on_next_pass: Callable[[], None] | None = None  # before a forward pass that is not the first
         self.on_revisited: Callable[[list[Any]], None] | None = None  # with the nodes of what ran again in the backward
+        self.on_local_gradient: Callable[[Tensor, Tensor], None] | None = None  # with a parameter, before others add
         self.spent_s = 0.0
         self.setup = SetupProbe() if thorough else None
         self.ledger = ledger
@@ -208,6 +210,25 @@ class Recorder:
             sink.taker = None  # once is enough
         self.spent_s += time.perf_counter() - started
 
+    def watch_local_gradients(self, work: Callable[[Tensor, Tensor], None]) -> None:
+        """Hand over each parameter and its gradient when this process alone has filled it.
+
+        The hook runs before that of ``DistributedDataParallel``, which sends the gradient on its way to be averaged.
+        """
+        self.on_local_gradient = work
+        self._backward.on_filled = self._note_local
+
+    def _note_local(self, parameter: Tensor, gradient: Tensor) -> None:
+        started = time.perf_counter()
+        try:
+            if self.on_local_gradient is not None:
+                with torch._C.DisableTorchFunction():
+                    self.on_local_gradient(parameter, gradient)
+        except Exception as error:
+            self._note_failure("backward", error)
+            self.on_local_gradient = None  # once is enough
+        self.spent_s += time.perf_counter() - started
+
     def gradient_rows(self, sinks: list[GradientSink]) -> list[int]:
         """Rows of the gradients that went into ``.grad``; one tensor that several calls share has one sink."""
         return [
@@ -268,6 +289,8 @@ class Recorder:
     def _before(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if id(module) in self._own_hooks:
             return
+        if self._backward.are_sharded:
+            self._backward.meet(module)
         if self._quickly and self._frames and id(module) in self._quickly:
             self._frames[-1].called_child = True
         else:
@@ -301,6 +324,8 @@ class Recorder:
         info = self._infos.get(id(module))
         if info is None or info.module is not module:
             return
+        if self._backward.are_sharded:
+            self._backward.meet(module)
         started = time.perf_counter()
         if self._frames and info is self._frames[0].info and self._was_interrupted(module):
             self.leave()
@@ -444,12 +469,12 @@ class Recorder:
             return
         if record.kind == "affine" and x is not None and y is not None:
             record.weight_gain = classify.weight_gain(module, x, y)
-        if isinstance(module, nn.RNNBase):
+        if isinstance(module, nn.RNNBase) and not self._backward.are_sharded:  # its weights will be elsewhere by then
             record.time_steps = TimeSteps.of(module, args, kwargs, frame.rng_state)
             self._tensor_handles.extend(record.time_steps.attach(output))
         if isinstance(module, nn.RNN) and module.nonlinearity == "tanh" and y is not None:
             record.states.append(_state_of_tanh(y.detach()))
-        if isinstance(module, nn.MultiheadAttention):
+        if isinstance(module, nn.MultiheadAttention) and not any(is_spread(p) for p in module.parameters()):
             given = inspect.signature(module.forward).bind(*args, **kwargs).arguments
             read = {name: given[name] for name in ("query", "key", "key_padding_mask", "attn_mask") if name in given}
             record.attention = multihead_statistics(module, **read)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from headwater.kernels.ledger import Ledger
 from headwater.probes.catalogue import ModuleInfo
@@ -19,6 +19,7 @@ from headwater.probes.parameters import ParameterProbe, Readings
 from headwater.probes.recorder import Recorder
 from headwater.probes.rows import followed_share, gaps, site_flows, site_names, with_parameters
 from headwater.records import Flow, Path, Setup, SiteFlow, TrainingStep
+from headwater.records.place import ALONE, Place
 
 _FOLLOWED_CALLS = 8  # of the model from outside in one micro-batch
 
@@ -38,6 +39,7 @@ class SampledStep:
         functions: Whether functions called in a forward are looked at.
         choice: Which sites.
         catalogue: Of the model's modules, if it is at hand.
+        place: Of this process among those that train together; alone by default.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class SampledStep:
         functions: bool,
         choice: Choice | None,
         catalogue: dict[int, ModuleInfo] | None = None,
+        place: Place = ALONE,
     ) -> None:
         ledger.clear()
         self.number = number
@@ -59,6 +62,11 @@ class SampledStep:
         self.optimizer = ""
         self.grad_scale = 1.0
         self.spent_s = 0.0
+        self.own_s = math.nan
+        """Seconds from the step before until this process had the last gradient of its own, where that is known."""
+        self.wait_s = math.nan
+        """Seconds from then until the optimizer's step."""
+        self._began = self._filled = 0.0
         self.recorder = Recorder(model, ledger, thorough, functions, choice, catalogue)
         self.readings: Readings = parameters.begin(model)
         self.recorder.on_output = self._note_output
@@ -75,9 +83,15 @@ class SampledStep:
         self._stack = ExitStack()
         self._stepping: set[int] = set()
         self._stepped: set[int] = set()
+        if place.wrapper in ("ddp", "fsdp"):
+            self.recorder.watch_local_gradients(self._note_local)
+        self._waits = (
+            place.wrapper == "ddp"
+        )  # FSDP2 waits for others within the passes too, which nobody can tell apart
 
     def begin(self) -> None:
         """Attach the hooks."""
+        self._began = time.perf_counter()
         self._stack.enter_context(self.recorder)
         self._stack.enter_context(eager())
 
@@ -90,6 +104,8 @@ class SampledStep:
             has_closure: Whether it was given a function to compute them.
         """
         started = time.perf_counter()
+        if self._filled and not self._stepping and self._waits:
+            self.own_s, self.wait_s = self._filled - self._began, started - self._filled
         self.recorder.leave()
         if self.recorder.setup is not None and not self.optimizer:
             self.recorder.setup.note_optimizer(optimizer)
@@ -224,6 +240,11 @@ class SampledStep:
                 setup=self.recorder.setup.setup() if self.recorder.setup is not None else Setup(),
             )
         return self._flow
+
+    def _note_local(self, parameter: Tensor, gradient: Tensor) -> None:
+        """The gradient of this process's own batches before others are added; over micro-batches their sum."""
+        self._parameters.read_local(self._ledger, parameter, gradient)
+        self._filled = time.perf_counter()
 
     def _note_output(self, nodes: list[Any]) -> None:
         """The model has returned: follow the graph from there, and from where it returned before in this micro-batch.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import deque
 from typing import Literal
@@ -19,6 +20,7 @@ _EAGER = 5  # steps that a step may take longer because it ran uncompiled
 _THOROUGH_SHARE = 0.3  # of the budget
 _THOROUGH_AFTER = (0, 10)  # measured steps at which a fixed schedule is thorough; then every hundredth
 _THOROUGH_EVERY = 100
+_RAREST = 20  # powers of two: of a million steps
 
 
 class Schedule:
@@ -28,15 +30,20 @@ class Schedule:
     expected to cost has been earned. Both are medians of the last few, so the rate follows when the model, the batch or
     the machine changes. The first step, two early ones and those after an alarm are measured on credit.
 
+    Ranks that train together must measure the same steps, or there is nothing to put together, and all of them would
+    wait for the one that measures. They cannot ask each other. So there a rank measures every 2ᵏth step, with k from
+    its own account: whatever another one's k is, they meet at each step that is a multiple of the larger.
+
     Args:
         every: A whole number from 1, or ``"auto"``.
         budget: Share of the training time that measuring may take, above 0, for ``"auto"``.
+        together: Whether other ranks train along.
 
     Raises:
         InputError: If either is something else.
     """
 
-    def __init__(self, every: int | Literal["auto"] = "auto", budget: float = 0.02) -> None:
+    def __init__(self, every: int | Literal["auto"] = "auto", budget: float = 0.02, together: bool = False) -> None:
         whole = isinstance(every, int) and not isinstance(every, bool) and every >= 1
         if every != "auto" and not whole:
             raise InputError(f'every={every!r}: give a whole number from 1 (every=10), or every="auto" with a budget.')
@@ -44,6 +51,7 @@ class Schedule:
             raise InputError(f"budget={budget!r} is a share of the training time: 0.02 stands for 2 %.")
         self.every = every
         self.budget = budget
+        self._together = together
         self.steps = 0
         self.sampled = 0
         self.thorough = 0
@@ -91,6 +99,10 @@ class Schedule:
         self._credit["thorough"] += _THOROUGH_SHARE * self.budget * usual
         return self._auto() if self.every == "auto" else self._fixed()
 
+    def number(self, step: int) -> int:
+        """The how-manieth of all steps that could be measured a step is."""
+        return step // self.every if isinstance(self.every, int) else step
+
     def alarm(self) -> None:
         """Look closer: something has just gone wrong. While the account is far in debt this is ignored.
 
@@ -124,13 +136,24 @@ class Schedule:
     def _auto(self) -> Level:
         if self._urgent:
             self._urgent -= 1
-            return "thorough" if self._urgent == _AFTER_ALARM - 1 else "light"
+            return "thorough" if self._urgent == _AFTER_ALARM - 1 and not self._together else "light"
         if self.steps in _FIRST_LIGHT:
             return "light"
         if self.steps <= max(_FIRST_LIGHT):
             return "none"
+        if self._together:
+            return self._together_with_others()
         for level in ("thorough", "light"):
             if self._credit[level] >= self._expected(level):
+                return level
+        return "none"
+
+    def _together_with_others(self) -> Level:
+        usual = self.step_s or 0.0
+        share: dict[Level, float] = {"thorough": _THOROUGH_SHARE, "light": 1 - _THOROUGH_SHARE}
+        for level, part in share.items():
+            known = level if self._costs[level] else "thorough"
+            if self.steps % _stride(self._expected(known), part * self.budget * usual, self._credit[level]) == 0:
                 return level
         return "none"
 
@@ -139,5 +162,20 @@ class Schedule:
         if self.steps % self.every:
             return "none"
         number = self.steps // self.every
-        due, self._is_closer_look_due = self._is_closer_look_due, False
+        due, self._is_closer_look_due = self._is_closer_look_due and not self._together, False
         return "thorough" if due or number in _THOROUGH_AFTER or number % _THOROUGH_EVERY == 0 else "light"
+
+
+def _stride(cost: float, allowance: float, credit: float) -> int:
+    """Every how-manieth step is measured, a power of two: at least as rarely as a step's allowance pays for.
+
+    Args:
+        cost: Of a measurement, in seconds.
+        allowance: What a step earns for such measurements, in seconds.
+        credit: What was earned and not spent; in debt, every other one is left out until that is paid.
+    """
+    if allowance <= 0:
+        return 1 << _RAREST
+    wanted = max(1.0, cost / allowance)
+    exponent = math.ceil(math.log2(wanted)) + (credit < -cost)
+    return 1 << min(exponent, _RAREST)

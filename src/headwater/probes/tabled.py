@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from headwater.kernels.ledger import SUMMARY, Ledger
 from headwater.probes.activation_state import ActivationState
 from headwater.probes.parameters import Readings
+from headwater.probes.place import piece_of
 from headwater.probes.recorder import Recorder
 from headwater.probes.rows import site_names
 from headwater.probes.sampled_step import SampledStep
@@ -53,6 +54,9 @@ _OF_PARAMETER_GRADIENT = {
     "grad_zero_fraction": "zero_fraction",
     "grad_subnormal_fraction": "subnormal_fraction",
 }
+
+
+_OF_LOCAL_GRADIENT = {"local_grad_rms": "rms", "local_grad_abs_max": "abs_max"}
 
 
 class Tables:
@@ -107,6 +111,9 @@ class Tables:
         _enter(found, "parameters", _OF_VALUE, ledger.summaries([r.value_rows for r in known]))
         gradients = ledger.summaries([r.gradient_rows if r.has_gradient else () for r in known])
         _enter(found, "parameters", _OF_PARAMETER_GRADIENT, _unscaled(gradients, readings.grad_scale))
+        local = [r.local_rows for r in known]
+        if any(local):
+            _enter(found, "parameters", _OF_LOCAL_GRADIENT, _unscaled(ledger.summaries(local), readings.grad_scale))
         for name, values in readings.columns().items():
             _put(found, "parameters", name, values)
         out[places] = found
@@ -115,7 +122,15 @@ class Tables:
     def course(self, step: SampledStep) -> Numbers:
         """What a step showed of all parameters together: its only row."""
         short = step.in_short()
-        known = short.log10_gradient, short.gradient_cosine, short.update_ratio, float(step.thorough), step.spent_s
+        known = (
+            short.log10_gradient,
+            short.gradient_cosine,
+            short.update_ratio,
+            float(step.thorough),
+            step.spent_s,
+            step.own_s,
+            step.wait_s,
+        )
         return np.array([[math.nan if value is None else value for value in known]])
 
     def _places_of_sites(self, records: Sequence[SiteRecord]) -> tuple[NDArray[np.int64], list[dict[str, Any]]]:
@@ -147,7 +162,9 @@ class Tables:
                 known[names[0]] = len(known)
                 facts = {"shape": list(parameter.shape), "dtype": str(parameter.dtype).removeprefix("torch.")}
                 aliases = {"aliases": names[1:]} if names[1:] else {}
-                new.append({"name": names[0], **facts, "trainable": parameter.requires_grad, **aliases})
+                piece = piece_of(parameter)
+                here = {"piece": piece, "here": reading.subject.count} if piece is not None else {}
+                new.append({"name": names[0], **facts, "trainable": parameter.requires_grad, **aliases, **here})
         own = [known[reading.subject.names[0]] for reading in readings.by_parameter.values()]
         places = np.array(own, np.int64)
         self._elements = np.ones(len(known))

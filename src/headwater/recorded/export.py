@@ -87,7 +87,9 @@ def _parquet(run: Run, kind: Kind, path: Path) -> None:
                 writer = pq.ParquetWriter(path, plain.schema, compression="zstd", write_page_checksum=True)
             writer.write_table(plain.select(writer.schema.names).cast(writer.schema))
         if writer is None:
-            pq.write_table(pa.table({name: pa.array([], pa.float64()) for name in column_names(kind)}), path)
+            pq.write_table(
+                pa.table({name: pa.array([], pa.float64()) for name in column_names(kind, run.is_merged)}), path
+            )
     finally:
         if writer is not None:
             writer.close()
@@ -108,10 +110,10 @@ def _csv(run: Run, kind: Kind, path: Path) -> None:
 
     with path.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(column_names(kind))
+        writer.writerow(column_names(kind, run.is_merged))
         for names, rows in _rows(run, kind):
-            if names != column_names(kind):  # a version with other columns: in our order
-                places = [names.index(name) if name in names else None for name in column_names(kind)]
+            if names != column_names(kind, run.is_merged):  # a version with other columns: in our order
+                places = [names.index(name) if name in names else None for name in column_names(kind, run.is_merged)]
                 rows = ([None if place is None else row[place] for place in places] for row in rows)
             writer.writerows([_cell(value) for value in row] for row in rows)
 

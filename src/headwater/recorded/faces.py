@@ -47,7 +47,7 @@ def render(record: Why | Comparison | RunList, console: Console, language: str |
     elif isinstance(record, Comparison):
         found = _comparison(record, words, width)
     else:
-        found = _runs(record, words)
+        found = _runs(record, words, width)
     print_lines(found, console)
 
 
@@ -95,12 +95,15 @@ def _comparison(found: Comparison, words: Words, width: int) -> list[Text]:
     return lines
 
 
-def _runs(found: RunList, words: Words) -> list[Text]:
+def _runs(found: RunList, words: Words, width: int) -> list[Text]:
     if not found.runs:
         return [Text(words("runs.none"))]
     rows = [_row(run, words) for run in found.runs]
     lines = _table([words(f"runs.{name}") for name in _RUN_COLUMNS], rows, left=3)
     lines += [Text(f"  {_named(run.folder)}: {clean(run.problem)}") for run in found.runs if run.problem]
+    for run in found.runs:
+        for note in run.notes:
+            lines += _indented([f"{_named(run.folder)}: {words.say(note)}"], width)
     return lines
 
 

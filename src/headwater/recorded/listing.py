@@ -58,6 +58,8 @@ def summary(path: Path, folder: Path) -> RunSummary:
             alarms=len(run.alarms()),
             bytes=size(path),
             damaged=len(run.damage_met),
+            ranks=len(run.ranks) or 1,
+            notes=tuple(event.message for event in run.events() if event.message.id.startswith("event.rank_")),
         )
     except (InputError, OSError) as error:
         return RunSummary(relative, path.name, "unreadable", "cannot_tell", bytes=size(path), problem=str(error))

@@ -7,9 +7,23 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headwater.records import Event, Flow, HeadwaterError, RunInfo, Score, Training, TrainingStep, WatchInfo
+from headwater.records import (
+    Diagnosis,
+    Event,
+    Flow,
+    HeadwaterError,
+    InputError,
+    RunInfo,
+    Score,
+    Training,
+    TrainingStep,
+    WatchInfo,
+)
 from headwater.records.codec import decode
+from headwater.records.place import ALONE, Place
 from headwater.store import Recording
+from headwater.store.start import Start
+from headwater.store.together import place_of_start
 
 if TYPE_CHECKING:
     from headwater.report import Report
@@ -19,6 +33,10 @@ _MOST = 512  # steps of the training's course in a report, as a watch keeps
 
 class Run(Recording):
     """A run's folder, read; made by :func:`open_run`. Nothing in it is loaded as code, and nothing is changed."""
+
+    def __init__(self, path: str | Path, rank: int = 0) -> None:
+        self._flow_steps: dict[tuple[Path, int], int | None] = {}
+        super().__init__(path, rank)
 
     @property
     def name(self) -> str:
@@ -38,6 +56,37 @@ class Run(Recording):
             return Flow.from_dict(data)
         except (ValueError, TypeError):
             return None
+
+    @property
+    def place(self) -> Place:
+        """Where the rank stood among the others."""
+        return place_of_start(self.starts[-1]) if self.starts else ALONE
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """How the training was watched, as far as that was written down."""
+        return self.starts[-1].facts if self.starts else {}
+
+    def kept_steps(self) -> dict[int, dict[int, str]]:
+        """The names of the flows that are kept, by their step; under the number of the rank."""
+        found: dict[int, str] = {}
+        for start in self.starts:
+            for name in start.flow_names():
+                step = self._step_of(start, name)
+                if step is not None and name != "broke":
+                    found[step] = name
+        return {self.rank: found}
+
+    def _step_of(self, start: Start, name: str) -> int | None:
+        path = start.flow_path(name)
+        try:
+            key = (path, path.stat().st_mtime_ns)
+        except OSError:
+            return None
+        if key not in self._flow_steps:
+            step = (start.flow(name) or {}).get("step")
+            self._flow_steps[key] = step if isinstance(step, int) else None
+        return self._flow_steps[key]
 
     def training(self) -> Training | None:
         """The course of the training: a line per recorded step, thinned out where it is long."""
@@ -65,10 +114,14 @@ class Run(Recording):
         spoiled = broke is not None and flow.step >= broke.step
         return Report(
             run=self.run_info(),
-            diagnosis=diagnose(flow, broke=broke if spoiled else None),
+            diagnosis=self._looked_at(diagnose(flow, broke=broke if spoiled else None), flow),
             flow=flow,
             watch=self.watch_info(),
         )
+
+    def _looked_at(self, diagnosis: Diagnosis, flow: Flow) -> Diagnosis:
+        """The diagnosis with what more than the flow shows."""
+        return diagnosis
 
     def run_info(self) -> RunInfo:
         """What ran, as far as it is known."""
@@ -81,7 +134,7 @@ class Run(Recording):
 
     def watch_info(self) -> WatchInfo:
         """How the training was watched, and what that cost."""
-        facts: dict[str, Any] = self.starts[-1].facts if self.starts else {}
+        facts = self.facts
         steps, _ = self.read("activation_rms", sites=[])
         return WatchInfo(
             every=str(facts.get("every", self.info.get("every", "?"))),
@@ -95,15 +148,15 @@ class Run(Recording):
         )
 
 
-def open_run(path: str | Path, rank: int = 0) -> Run:
+def open_run(path: str | Path, rank: int | None = None) -> Run:
     """Open a recorded run, also while it is being written, and after it was killed.
 
     Args:
         path: The folder that ``hw.watch(model, optimizer, run=...)`` recorded into.
-        rank: Whose numbers, where several processes trained together.
+        rank: Whose numbers, where several processes trained together; by default those of all, merged.
 
     Raises:
-        InputError: If there is no run, or one of a newer version.
+        InputError: If there is no run, one of a newer version, or nothing of that rank.
 
     Example:
         >>> import tempfile
@@ -117,7 +170,16 @@ def open_run(path: str | Path, rank: int = 0) -> Run:
         >>> open_run(writer.path).state.name
         'ended'
     """
-    return Run(path, rank)
+    from headwater.recorded.together import TogetherRun, no_rank
+
+    first = Run(path, rank or 0)
+    if rank is not None:
+        if first.ranks and rank not in first.ranks:
+            raise InputError(no_rank(first, rank))
+        return first
+    if len(first.ranks) > 1:
+        return TogetherRun(path)
+    return Run(path, first.ranks[0]) if first.ranks and first.ranks != [0] else first
 
 
 def _with_training(flow: Flow, training: Training | None) -> Flow:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,25 @@ def why(run: Recording) -> Why:
     Args:
         run: Opened.
     """
-    return _Search(run).found()
+    members = getattr(run, "members", None)
+    return _Search(run).found() if members is None else _of_ranks(run, members)
+
+
+_FIRST_OF_ALL: dict[str, int] = {"input": 0, "activation": 1, "param": 2, "grad": 3, "loss": 4}
+
+
+def _of_ranks(run: Recording, members: Mapping[int, Recording]) -> Why:
+    """Where it broke first, on whichever rank: one that spoils a mean of gradients spoils the weights of all."""
+    found = {rank: _Search(member).found() for rank, member in members.items()}
+    broken = {rank: why for rank, why in found.items() if why.verdict not in ("nothing_found", "nothing_recorded")}
+    notes = tuple(event.message for event in run.events() if event.message.id.startswith("event.rank_"))
+    if not broken:
+        whole = next((why for why in found.values() if why.verdict == "nothing_found"), next(iter(found.values())))
+        return replace(whole, state=run.state.name, evidence=(*whole.evidence, *notes))
+    rank = min(broken, key=lambda rank: (broken[rank].step or 0, _FIRST_OF_ALL.get(broken[rank].kind or "", 5), rank))
+    where = Message("why.on_rank", {"rank": rank, "ranks": len(members)})
+    first = broken[rank]
+    return replace(first, rank=rank, state=run.state.name, evidence=(*first.evidence, where, *notes))
 
 
 @dataclass(frozen=True)

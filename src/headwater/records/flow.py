@@ -124,6 +124,9 @@ class ParameterFlow:
         replaced: Whether the parameter is another object than at the measured step before.
         strongest_direction: Of a frozen matrix, its largest singular value over what independent numbers of its rms
             give: about 1 as it was drawn, more once it was trained.
+        local_grad: Moments of the gradient of this process's own batches, before those of others were added; ``None``
+            without others.
+        piece: Which piece of it this process holds, ``None`` for all of it: ``value`` and ``grad`` are of the piece.
     """
 
     name: str
@@ -144,6 +147,8 @@ class ParameterFlow:
     lost_to_rounding_fraction: float | None = None
     replaced: bool = False
     strongest_direction: float | None = None
+    local_grad: Moments | None = None
+    piece: str | None = None
 
     @property
     def grad_rms(self) -> float | None:

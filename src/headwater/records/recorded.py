@@ -25,6 +25,8 @@ class RunSummary:
         bytes: On disk.
         damaged: Byte ranges that could not be read, of those that this line rests on.
         problem: Why it cannot be read; ``null`` if it can.
+        ranks: How many processes have recorded it.
+        notes: What is wrong with some of them.
     """
 
     folder: str
@@ -41,6 +43,8 @@ class RunSummary:
     bytes: int = 0
     damaged: int = 0
     problem: str | None = None
+    ranks: int = 1
+    notes: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ class Why:
         affected: Further sites with NaN or Inf at the same step.
         samples: The recorded steps before, at most 20, and the one itself.
         damage: Byte ranges that could not be read on the way.
+        rank: On which rank it was seen first, of several that trained together; ``None`` of one process.
     """
 
     SCHEMA: ClassVar[str] = "headwater/why/1"
@@ -91,3 +92,4 @@ class Why:
     affected: int = 0
     samples: tuple[Sample, ...] = ()
     damage: tuple[Message, ...] = ()
+    rank: int | None = None

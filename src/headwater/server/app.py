@@ -61,7 +61,7 @@ def application(shelf: Shelf, session: Session, language: str | None = None) -> 
         path = shelf.path(request.path_params["id"])
         if path is None:
             return PlainTextResponse("404: no such run.\n", status_code=404)
-        return StreamingResponse(events(path), media_type="text/event-stream")
+        return StreamingResponse(events(path, shelf.rank), media_type="text/event-stream")
 
     routes = [
         Route("/", shell),
@@ -74,7 +74,9 @@ def application(shelf: Shelf, session: Session, language: str | None = None) -> 
     return Guard(Starlette(routes=routes), session)
 
 
-def serve(root: Path, sock: socket.socket, session: Session, language: str | None = None) -> None:
+def serve(
+    root: Path, sock: socket.socket, session: Session, language: str | None = None, rank: int | None = None
+) -> None:
     """Serve until the process is told to end.
 
     Args:
@@ -82,8 +84,9 @@ def serve(root: Path, sock: socket.socket, session: Session, language: str | Non
         sock: That listens.
         session: Whose token opens the page.
         language: Of the page at first.
+        rank: Whose numbers are shown, where several trained together; by default those of all.
     """
-    running = server(application(Shelf(root), session, language))
+    running = server(application(Shelf(root, rank), session, language))
     threading.Thread(target=_load_what_a_run_needs, daemon=True).start()
     running.run(sockets=[sock])
 

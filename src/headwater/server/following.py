@@ -27,10 +27,12 @@ class Following:
 
     Args:
         path: Of the run.
+        rank: Whose numbers, where several trained together; by default those of all.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, rank: int | None = None) -> None:
         self._path = path
+        self._rank = rank
         self._run: Run | None = None
         self._cursor: str | None = None
         self._state = ""
@@ -44,6 +46,9 @@ class Following:
         if self._run is None or self._owes_verdict:
             return self._whole(judged=self._run is not None or _can_judge_at_once())
         update = self._run.follow(self._cursor, FOLLOWED)
+        if self._rank is None and len(self._run.ranks) > 1 and not self._run.is_merged:
+            self._run = None  # others have come beside the rank that was there first
+            return self._whole()
         changed = len(update.steps) or update.events or update.scalars or update.state.name != self._state
         if update.sites_changed or self._appended + len(update.steps) > MOST_APPENDED:
             return self._whole()
@@ -57,7 +62,7 @@ class Following:
 
     def _whole(self, judged: bool = True) -> tuple[str, dict[str, Any]]:
         self._owes_verdict = not judged
-        self._run = self._run or open_run(self._path)
+        self._run = self._run or open_run(self._path, self._rank)
         update = self._run.follow(None, ())  # where the next will begin; what is read below was read up to there
         self._cursor, self._state, self._appended = update.cursor, update.state.name, 0
         self._kept, self._judged_s = self._kept_now(), time.monotonic()
@@ -74,9 +79,9 @@ def _can_judge_at_once() -> bool:
     return hasattr(sys.modules.get("headwater.diagnosis"), "diagnose")
 
 
-async def events(path: Path) -> AsyncIterator[str]:
+async def events(path: Path, rank: int | None = None) -> AsyncIterator[str]:
     """Server-sent events for as long as somebody listens."""
-    following = Following(path)
+    following = Following(path, rank)
     said_s = time.monotonic()
     while True:
         try:
@@ -84,7 +89,7 @@ async def events(path: Path) -> AsyncIterator[str]:
         except (HeadwaterError, OSError) as error:
             yield _event("trouble", {"text": _said(error, path)})
             await asyncio.sleep(5 * EVERY_S)
-            following = Following(path)
+            following = Following(path, rank)
             continue
         if found is not None:
             said_s = time.monotonic()

@@ -33,13 +33,15 @@ class Shelf:
 
     Args:
         root: The folder.
+        rank: Whose numbers are shown, where several trained together; by default those of all.
 
     Raises:
         InputError: If it is neither.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, rank: int | None = None) -> None:
         self._root = root
+        self.rank = rank
         self._ids: dict[str, str] = {}
         self.is_one = _is_run(root)
         if not self.is_one and not self.runs():

@@ -54,11 +54,15 @@ PARAMETERS = (
     "update_ratio",
     "unchanged_fraction",
     "spoiled",
+    "local_grad_rms",
+    "local_grad_abs_max",
 )
-"""Of a parameter, likewise. ``spoiled`` counts weights that the step itself made NaN or Inf."""
+"""Of a parameter, likewise. ``spoiled`` counts weights that the step itself made NaN or Inf; ``local_`` is of the
+gradient of one rank's own batches, before those of other ranks were added."""
 
-COURSE = ("log10_gradient", "gradient_cosine", "update_ratio", "is_thorough", "cost_s")
-"""Of a step, all parameters together; its only row. ``cost_s`` is what the probes know that measuring took."""
+COURSE = ("log10_gradient", "gradient_cosine", "update_ratio", "is_thorough", "cost_s", "own_s", "wait_s")
+"""Of a step, all parameters together; its only row. ``cost_s`` is what the probes know that measuring took; ``own_s``
+what a rank took until its own last gradient was there, ``wait_s`` from then on until the optimizer's step."""
 
 GROUPS: dict[Group, tuple[str, ...]] = {"sites": SITES, "parameters": PARAMETERS, "course": COURSE}
 

@@ -137,7 +137,10 @@ class Keeper:
                 os.close(self._heart)
             self._heart = os.open(folder / HEARTBEAT_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, file_mode())
             self._heart_folder = folder
-        data = with_checksum({"time": self._writer._clock(), "state": state, "trouble": self._writer.trouble})
+        beat = {"time": self._writer._clock(), "state": state, "trouble": self._writer.trouble}
+        if self._writer.at_step is not None:
+            beat["step"] = self._writer.at_step
+        data = with_checksum(beat)
         os.pwrite(self._heart, data.ljust(256), 0)
         if state == "ended":
             os.close(self._heart)

@@ -68,6 +68,11 @@ class Recording:
         self._starts: dict[str, Start] = {}
         self.refresh()
 
+    @property
+    def is_merged(self) -> bool:
+        """Whether several ranks' numbers are read as one."""
+        return False
+
     def refresh(self) -> None:
         """Look for what has come since."""
         try:

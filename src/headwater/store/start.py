@@ -47,6 +47,7 @@ TABLES = (
 )
 """Folders of segments in a start's own."""
 
+_FLOW_SUFFIX = ".json.gz"
 _MAX_FLOW = 256 << 20  # bytes, unpacked
 _KEPT = 256 << 20  # bytes of columns
 
@@ -308,10 +309,22 @@ class Start:
             ]
         return self._events[path]
 
+    def flow_path(self, name: str) -> Path:
+        """Where everything is kept that a step showed."""
+        return self.folder / FLOWS_FOLDER / f"{name}{_FLOW_SUFFIX}"
+
+    def flow_names(self) -> list[str]:
+        """Of the steps that are kept as a whole."""
+        try:
+            names = sorted(entry.name for entry in (self.folder / FLOWS_FOLDER).iterdir())
+        except OSError:
+            return []
+        return [name.removesuffix(_FLOW_SUFFIX) for name in names if name.endswith(_FLOW_SUFFIX) and name[0] != "."]
+
     def flow(self, name: str) -> dict[str, Any] | None:
         """What a kept step showed, as JSON; ``None`` if there is none or it is damaged."""
         try:
-            packed = read_small(self.folder / FLOWS_FOLDER / f"{name}.json.gz")
+            packed = read_small(self.flow_path(name))
             unpacker = zlib.decompressobj(31)
             data = unpacker.decompress(packed, _MAX_FLOW)
             if not unpacker.eof:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from headwater.records import InputError
+from headwater.records.codec import encode
+from headwater.records.place import ALONE, Place
 from headwater.store.disk import Disk
 from headwater.store.layout import (
     FORMAT,
@@ -44,7 +46,9 @@ def begin_run(disk: Disk, path: Path, info: Mapping[str, Any]) -> None:
         _make_folders(disk, path)
         if (path / RUN_FILE).exists():
             return
-        others = [entry for entry in os.listdir(path) if start_of(entry) is None and not entry.startswith(".")]
+        # Another rank may have written RUN_FILE just now.
+        entries = [name for name in os.listdir(path) if not name.startswith(".") and name != RUN_FILE]
+        others = [name for name in entries if start_of(name) is None]
         if others:
             raise InputError(
                 f"{path} is a folder with other things in it ({others[0]!r}), and a run takes one of its own: "
@@ -63,7 +67,7 @@ def begin_run(disk: Disk, path: Path, info: Mapping[str, Any]) -> None:
         raise cannot_record(path, error) from error
 
 
-def begin_start(disk: Disk, path: Path, rank: int, number: int | None) -> Path:
+def begin_start(disk: Disk, path: Path, rank: int, number: int | None, place: Place = ALONE) -> Path:
     """A new folder for this process, which no other one gets.
 
     Args:
@@ -71,13 +75,14 @@ def begin_start(disk: Disk, path: Path, rank: int, number: int | None) -> Path:
         path: The run's folder.
         rank: Of this process.
         number: Of the start; the next free one by default.
+        place: Of the process among those that train together.
 
     Raises:
         InputError: If the number asked for is taken, or nothing can be made there.
     """
     try:
         folder = _claimed(disk, path, rank, number)
-        write_whole(disk, folder / START_FILE, with_checksum(_who(rank)))
+        write_whole(disk, folder / START_FILE, with_checksum(_who(rank, place)))
     except OSError as error:
         raise cannot_record(path, error) from error
     return folder
@@ -110,7 +115,7 @@ def _writer_of(folder: Path) -> str:
         return "is taken by another process"
 
 
-def _who(rank: int) -> dict[str, Any]:
+def _who(rank: int, place: Place) -> dict[str, Any]:
     """Who writes: enough to say whether it still runs, and nothing of its environment or command line."""
     return {
         "schema": "headwater/run-start/1",
@@ -120,6 +125,7 @@ def _who(rank: int) -> dict[str, Any]:
         "host": socket.gethostname(),
         "boot": boot_id(),
         "rank": rank,
+        **({"place": encode(place)} if place.world_size > 1 else {}),
         "began": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "python": platform.python_version(),
     }

@@ -23,6 +23,8 @@ KINDS: tuple[Kind, ...] = ("sites", "parameters", "steps", "scalars", "events")
 def tables(run: Recording, kind: Kind) -> Iterator[pa.Table]:
     """A run's table in parts, oldest first, each with a column ``start`` that counts process starts.
 
+    Of several ranks every one's own rows are there, with its number in a column ``rank``: merging is what readers do.
+
     Args:
         run: Opened.
         kind: Which table. Single steps of sites that made room are left out; their rollups stand beside.
@@ -32,7 +34,10 @@ def tables(run: Recording, kind: Kind) -> Iterator[pa.Table]:
             table = _table(start, piece, kind)
             if table is not None and table.num_rows:
                 plain = table.replace_schema_metadata(None)
-                yield plain.add_column(0, "start", counted(np.full(table.num_rows, start.number)))
+                plain = plain.add_column(0, "start", counted(np.full(table.num_rows, start.number)))
+                if run.is_merged:
+                    plain = plain.append_column("rank", counted(np.full(table.num_rows, start.rank)))
+                yield plain
 
 
 def _table(start: Start, piece: Piece, kind: Kind) -> pa.Table | None:
@@ -56,8 +61,17 @@ def _table(start: Start, piece: Piece, kind: Kind) -> pa.Table | None:
     return None
 
 
-def column_names(kind: Kind) -> list[str]:
-    """The columns of a table, for one without rows."""
+def column_names(kind: Kind, with_ranks: bool = False) -> list[str]:
+    """The columns of a table, for one without rows.
+
+    Args:
+        kind: Which table.
+        with_ranks: Whether several ranks' rows stand in it, each with its number at the end.
+    """
+    return [*_column_names(kind), *(["rank"] if with_ranks else [])]
+
+
+def _column_names(kind: Kind) -> list[str]:
     shared = ["start", "ordinal", "step", "number", "time"]
     if kind == "sites":
         return [shared[0], "site", *shared[1:], *GROUPS["sites"]]

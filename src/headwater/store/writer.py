@@ -15,6 +15,7 @@ from typing import Any
 
 from headwater.records import HeadwaterError, InputError
 from headwater.records.codec import encode
+from headwater.records.place import ALONE, Place
 from headwater.store.columns import GROUPS, Group
 from headwater.store.disk import Disk
 from headwater.store.frames import MAX_PAYLOAD, Kind, packed
@@ -48,6 +49,7 @@ class Writer:
         path: The run's folder; made, or continued with a process start of its own.
         info: What ``run.json`` says of the model and the versions; strict JSON.
         rank: Of this process among those that train together.
+        place: Where it stands among them, for ``start.json``.
         budget: Bytes the run may take on disk.
         disk: Makes the calls.
 
@@ -61,6 +63,7 @@ class Writer:
         info: Mapping[str, Any] | None = None,
         *,
         rank: int = 0,
+        place: Place = ALONE,
         budget: int = 2 << 30,
         disk: Disk | None = None,
         start: int | None = None,
@@ -71,6 +74,7 @@ class Writer:
         self._path = Path(path)
         self._info = dict(info or {})
         self._rank = rank
+        self._place = place
         self._lock = threading.RLock()  # of what waits, and of numbers
         self._log_lock = threading.Lock()  # of the file; never waited for in the training's thread
         self._ring = Ring()
@@ -85,9 +89,11 @@ class Writer:
         self._is_inert = False
         self.trouble = ""
         """Why nothing is being written at the moment; empty while all is well."""
+        self.at_step: int | None = None
+        """Optimizer steps begun, the one at hand not counted, for the heartbeat; ``None`` where nobody says so."""
         self.on_trouble: Any = None  # told once when recording stops, and once when it goes on
         begin_run(self._disk, self._path, self._info)
-        self.folder = begin_start(self._disk, self._path, rank, start)
+        self.folder = begin_start(self._disk, self._path, rank, start, place)
         try:
             self._log = self._open_log(1)
         except OSError as error:
@@ -372,7 +378,7 @@ class Writer:
             return False
         try:
             begin_run(self._disk, self._path, self._info)
-            folder = begin_start(self._disk, self._path, self._rank, None)
+            folder = begin_start(self._disk, self._path, self._rank, None, self._place)
             with self._lock:
                 self.folder, before = folder, self.folder
                 try:
