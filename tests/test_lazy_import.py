@@ -44,6 +44,13 @@ def test_check_loads_torch_when_it_is_used() -> None:
     assert "torch" in python(f"import headwater; headwater.check\n{LOADED}").split()
 
 
+@pytest.mark.parametrize("name", ["check", "watch", "Report", "open_run"])
+def test_what_is_loaded_later_draws_nothing_from_the_random_numbers_of_a_training(name: str) -> None:
+    seeded = "import random, torch, numpy, headwater; random.seed(0); numpy.random.seed(0)"
+    drawn = "print(random.random(), numpy.random.random())"
+    assert python(f"{seeded}; headwater.{name}; {drawn}") == python(f"{seeded}; {drawn}")
+
+
 def test_help_answers_within_three_tenths_of_a_second(tmp_path: Path) -> None:
     def seconds() -> float:
         """Processor time: what else the machine is doing is not the command's."""

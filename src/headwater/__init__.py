@@ -3,6 +3,7 @@
 The names below load what they need when they are first used, so that ``import headwater`` costs milliseconds.
 """
 
+import random
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +97,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'headwater' has no attribute {name!r}; it has {', '.join(__all__)}.")
-    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    drawn = random.getstate()  # a package that is loaded here draws from it, and a training goes on from it
+    try:
+        value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    finally:
+        random.setstate(drawn)
     return value
 
 

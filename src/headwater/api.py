@@ -22,13 +22,14 @@ from headwater.prediction import predict as _prediction_of
 from headwater.probes.choose import Sites
 from headwater.probes.first_inputs import first_inputs
 from headwater.probes.measure import check_trainable, measure
-from headwater.probes.preserve import preserved, random_states, restore_random_states
+from headwater.probes.preserve import preserved, random_states, restore_random_states, strangers_kept
 from headwater.records import Budget, Experiment, Flow, InputError, Message, Prescription, Proof
 from headwater.records.trace import RATE
 from headwater.rehearsing import rehearse
 from headwater.remedies import proof as _proof
 from headwater.remedies.data import FIRST, Data
 from headwater.remedies.order import Order, order_of_flow, order_of_model
+from headwater.remedies.proof import Interrupted
 from headwater.remedies.refusals import refuse_unreachable
 from headwater.remedies.seeds import SELECTION
 from headwater.remedies.surgery import apply_remedies
@@ -53,8 +54,9 @@ def check(
 ) -> Report:
     """Measure one step of a model and say what is wrong with it.
 
-    The model's outputs, ``.grad``, buffers, weights, train/eval mode and the random states are bit-identical
-    afterwards.
+    The model's outputs, ``.grad``, buffers, weights, train/eval mode, the batches and the random states are
+    bit-identical afterwards; so are weights of the loss, and a data loader's own generator. What nobody hands over
+    moves as in a training: buffers of a teacher in train mode, a ``numpy.random.Generator`` that the batches draw from.
 
     Args:
         model: A module, or an Experiment.
@@ -71,6 +73,7 @@ def check(
 
     Raises:
         InputError: If something handed over cannot be used; the message has the corrected call.
+        KeyboardInterrupt: At Ctrl-C; where causes are being tested its ``found`` is the report as far as it came.
 
     Example:
         >>> import torch
@@ -102,7 +105,10 @@ def check(
         )
         if isinstance(model, Experiment) and intervene:
             budget = intervene if isinstance(intervene, Budget) else Budget()
-            report = _with_interventions(report, model, measured, budget, steps, seed, progress)
+            try:
+                report = _with_interventions(report, model, measured, budget, steps, seed, progress)
+            except Interrupted as stopped:
+                raise Interrupted(replace(report, diagnosis=stopped.found)) from None
     finally:
         restore_random_states(states)
     return replace(report, run=replace(report.run, wall_time_s=time.perf_counter() - started))
@@ -467,7 +473,10 @@ def _report_to_fix(experiment: Experiment, wish: Wish, progress: Progress | None
     if untreated(report):
         steps = wish.steps if report.flow.step else 0
         budget = Budget(seconds=min(60.0, (wish.budget_s or 240.0) / 4), repeats=2)
-        report = check(experiment, steps=steps, seed=seed, intervene=budget, progress=progress)
+        try:
+            report = check(experiment, steps=steps, seed=seed, intervene=budget, progress=progress)
+        except Interrupted:  # what it found is no cure
+            raise KeyboardInterrupt from None
     return report, False
 
 
@@ -619,9 +628,22 @@ def _measure_experiment(
         return _Measured(model, measure(model, first[0], experiment.loss, optimizer, sites=sites), data)
     assert optimizer is not None
     start = measure(model, first[0], experiment.loss, sites=sites)
-    training, broke = rehearse(experiment, model, optimizer, chain(first, stream), steps, progress)
-    flow = measure(model, next(stream), experiment.loss, optimizer, steps, sites)
+    _refuse_originals(origin, model, optimizer)
+    with strangers_kept(model, optimizer) as strangers:
+        training, broke = rehearse(experiment, model, optimizer, chain(first, stream), steps, progress, strangers)
+        flow = measure(model, next(stream), experiment.loss, optimizer, steps, sites)
     return _Measured(model, replace(flow, training=training), data, start, broke, origin)
+
+
+def _refuse_originals(origin: nn.Module, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Refuse an optimizer over the model's own parameters in place of those of the copy that is trained."""
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    if held & {id(p) for p in origin.parameters()} and not held & {id(p) for p in model.parameters()}:
+        name = type(optimizer).__name__
+        raise InputError(
+            "only a copy of the model is trained, and Experiment.optimizer makes its optimizer over the original. "
+            f"Take the parameters it is given: Experiment(optimizer=lambda parameters: {name}(parameters, ...))."
+        )
 
 
 def _ids(remedies: str | Sequence[str] | Prescription) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from headwater.probes.dependence import dependence
 from headwater.probes.pairing import MOST_SAMPLES, pairings
-from headwater.probes.tree import tensors
+from headwater.probes.preserve import Strangers, leaves_under
+from headwater.probes.tree import own_copy, tensors
 from headwater.records import Experiment, Flow, InputError, Score, Training
 from headwater.remedies.trial import in_use, loss_in_use, made, train_step
 from headwater.watching import Watch, watch
@@ -30,6 +31,7 @@ def rehearse(
     stream: Iterator[Any],
     steps: int,
     progress: Progress | None = None,
+    strangers: Strangers | None = None,
 ) -> tuple[Training | None, Flow | None]:
     """Train a model for some steps.
 
@@ -40,6 +42,7 @@ def rehearse(
         stream: Of batches.
         steps: How many.
         progress: ``progress("progress.train", done, total)`` after each step.
+        strangers: Takes the loss's own weights under its care.
 
     Returns:
         What the steps showed: each of them up to 200, of more an odd interval's, so that a gradient which turns round
@@ -50,11 +53,16 @@ def rehearse(
     samples = 0
     due = {round(steps * part / _SCORES) for part in range(1, _SCORES + 1)}
     with watch(model, optimizer, every=2 * (steps // (2 * _MEASURED)) + 1, run=None, quiet=True) as observed:
+        known = strangers is None
 
         def logged(model: nn.Module, batch: Any) -> Any:
+            nonlocal known
             value = experiment.loss(model, batch)
             if isinstance(value, Tensor) and value.numel() == 1:
                 observed.log(loss=value)
+                if not known and strangers is not None:
+                    strangers.keep(leaves_under(value))
+                    known = True
             return value
 
         for done in range(1, steps + 1):
@@ -64,6 +72,8 @@ def rehearse(
             if samples < MOST_SAMPLES:
                 pairs.append(batch)
                 samples += _samples(batch)
+            if strangers is not None:
+                strangers.keep(tensor for tensor in tensors(batch) if tensor.is_leaf and tensor.requires_grad)
             if done == 1:
                 _score(experiment, model, seen, observed)
             train_step(model, batch, logged, optimizer)
@@ -119,7 +129,7 @@ def _metric(experiment: Experiment, model: nn.Module, batches: list[Any]) -> flo
     if experiment.metric is None:
         return None
     try:
-        return float(experiment.metric(model, batches))
+        return float(experiment.metric(model, [own_copy(batch) for batch in batches]))
     except Exception as error:
         raise InputError(
             f"metric(model, batches) raised {type(error).__name__}: {error}\n"

@@ -270,6 +270,31 @@ stuck = hw.Experiment(half_frozen, batches, loss, adam)
 """
 
 
+INTERRUPTED = """
+calls = 0
+
+def interrupted_loss(model, batch):
+    global calls
+    calls += 1
+    if calls > 20:
+        raise KeyboardInterrupt
+    return loss(model, batch)
+
+interrupted = hw.Experiment(half_frozen, batches, interrupted_loss, adam)
+"""
+
+
+def test_interrupted_test_of_causes_shows_what_was_found_and_exits_130(folder: Path) -> None:
+    (folder / "train.py").write_text(TRAIN + STUCK + INTERRUPTED)
+    done = headwater("check", "train.py:interrupted", "--intervene", "--json", "--html", "r.html", cwd=folder)
+    assert done.returncode == 130
+    assert "Interrupted" in done.stderr
+    finding = report_of(done)["diagnosis"]["findings"][0]
+    assert finding["symptom"] == "not_updating"
+    assert {answer["why"]["id"] for answer in finding["interventions"] if answer["why"]} >= {"untried.interrupted"}
+    assert (folder / "r.html").exists()
+
+
 @pytest.mark.parametrize("option", [("--repeats", "2"), ("--seconds", "5"), ("--branch-steps", "20")])
 def test_settings_of_interventions_need_interventions(folder: Path, option: tuple[str, str]) -> None:
     done = headwater("check", "train.py:healthy", *option, cwd=folder)

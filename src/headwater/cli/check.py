@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from headwater.cli.exit_codes import VERDICT_EXIT_CODES
+from headwater.cli.exit_codes import VERDICT_EXIT_CODES, ExitCode
 from headwater.cli.options import html_option, json_option, language_option, traceback_option
 from headwater.cli.progress import progress_on_stderr
 from headwater.cli.saving import save_page
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     "--seconds",
     type=click.FloatRange(min=0, min_open=True),
     default=120.0,
-    help="Begin no further round of trainings after so long.",
+    help="What these trainings may take in all; what does not fit in is left out and told.",
     show_default=True,
 )
 @json_option
@@ -74,17 +74,22 @@ def check(
       headwater check train.py:experiment --sites 'encoder.*' --sites head
       headwater check mypackage.training:experiment --json
 
-    Exit status: 0 healthy, 1 findings or no verdict possible, 2 TARGET cannot be used, 3 internal error.
+    Exit status: 0 healthy, 1 findings or no verdict possible, 2 TARGET cannot be used, 3 internal error,
+    130 interrupted: where causes were being tested, what was known by then is shown.
     """
     if not intervene:
         _refuse_budget(context)
     with use_language(language):
-        report = _measured(target, steps, seed, sites, (branch_steps, repeats, seconds) if intervene else None)
+        budget = (branch_steps, repeats, seconds) if intervene else None
+        report, stopped = _measured(target, steps, seed, sites, budget)
         if html is not None:
             save_page(report, html, language)
             click.echo(text("cli.wrote", {"path": str(html)}), err=True)
         with writing_report():
             _show(report, as_json, language)
+        if stopped:
+            click.echo(text("cli.interrupted"), err=True)
+            context.exit(ExitCode.INTERRUPTED)
     context.exit(VERDICT_EXIT_CODES[report.verdict])
 
 
@@ -101,20 +106,26 @@ def _measured(
     seed: int | None,
     sites: tuple[str, ...],
     budget: tuple[int | None, int, float] | None,
-) -> "Report":
+) -> "tuple[Report, bool]":
+    """The report, and whether the test of its causes was interrupted."""
     with users_output_on_stderr(), running(target) as experiment:
         from headwater import api  # after the target is known to be usable: this loads torch
         from headwater.records import Budget
+        from headwater.remedies.proof import Interrupted
 
-        with progress_on_stderr() as progress:
-            return api.check(
-                experiment,
-                steps=steps,
-                seed=seed,
-                sites=list(sites) or None,
-                intervene=Budget(*budget) if budget else False,
-                progress=progress,
-            )
+        try:
+            with progress_on_stderr() as progress:
+                report = api.check(
+                    experiment,
+                    steps=steps,
+                    seed=seed,
+                    sites=list(sites) or None,
+                    intervene=Budget(*budget) if budget else False,
+                    progress=progress,
+                )
+        except Interrupted as interrupted:
+            return interrupted.found, True
+        return report, False
 
 
 def _show(report: "Report", as_json: bool, language: str | None) -> None:

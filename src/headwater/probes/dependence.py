@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from headwater.probes.measure import Loss
 from headwater.probes.samples import inputs_and_targets
 from headwater.probes.seen_through import SeenThrough
-from headwater.probes.tree import mapped, tensors
+from headwater.probes.tree import mapped, own_copy, tensors
 from headwater.records import Dependence
 
 EXCHANGES = 6
@@ -49,9 +49,9 @@ def dependence(model: nn.Module, batches: Sequence[Any], loss: Loss) -> Dependen
 
 def _exchanged(model: nn.Module, used: Sequence[Any], loss: Loss) -> Dependence | None:
     generator = torch.Generator().manual_seed(0)
-    true = math.fsum(float(loss(model, batch)) for batch in used) / len(used)
+    true = math.fsum(float(loss(model, own_copy(batch))) for batch in used) / len(used)
     exchanged = [
-        math.fsum(float(loss(_exchanging(model, generator), batch)) for batch in used) / len(used)
+        math.fsum(float(loss(_exchanging(model, generator), own_copy(batch))) for batch in used) / len(used)
         for _ in range(EXCHANGES)
     ]
     if not all(map(math.isfinite, (true, *exchanged))):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from headwater.probes.measure import Loss
+from headwater.probes.tree import own_copy
 from headwater.records import InputError
 
 
@@ -36,7 +36,7 @@ def first_inputs(model: nn.Module, batch: Any, loss: Loss) -> list[Tensor]:
     handle = model.register_forward_pre_hook(note, with_kwargs=True, prepend=True)
     try:
         with torch.no_grad():
-            loss(model, copy.copy(batch))
+            loss(model, own_copy(batch))
     except _Seen:
         pass
     finally:

@@ -16,10 +16,10 @@ from headwater.probes.directions import with_directions
 from headwater.probes.eager import eager
 from headwater.probes.graph import BackwardGraph
 from headwater.probes.parameters import ParameterProbe, step
-from headwater.probes.preserve import preserved
+from headwater.probes.preserve import preserved, strangers_kept
 from headwater.probes.recorder import Recorder
 from headwater.probes.rows import followed_share, gaps, site_flows, site_names, with_followers, with_parameters
-from headwater.probes.tree import describe, tensors
+from headwater.probes.tree import describe, own_copy, tensors
 from headwater.records import Flow, InputError
 
 Loss = Callable[[Any, Any], Any]
@@ -42,7 +42,7 @@ def measure(
         batch: What ``loss`` takes beside the model.
         loss: ``loss(model, batch) -> scalar tensor``.
         optimizer: Made over the model's parameters; it takes one step, so that updates are what it really does. Its
-            own state (momentum) moves on; the weights are put back.
+            own state (momentum) moves on; the weights are put back, those that are not the model's too.
         steps_before: Optimizer steps taken before this one, for the record.
         sites: Which sites; see :class:`headwater.probes.choose.Choice`.
 
@@ -53,7 +53,7 @@ def measure(
     ledger = Ledger()
     parameters = ParameterProbe(model)
     readings = parameters.begin(model)
-    with preserved(model, batch) as set_aside, _gradients_on(), eager():
+    with strangers_kept(model, optimizer), preserved(model, batch) as set_aside, _gradients_on(), eager():
         recorder = Recorder(model, ledger, choice=Choice.of(sites))
         try:
             value = _forward(recorder, model, batch, loss)
@@ -153,7 +153,7 @@ def checked_loss(model: nn.Module, batch: Any, loss: Loss, where: Callable[[], s
         InputError: If the model or loss rejects the batch, or the loss is no scalar tensor with a graph.
     """
     try:
-        value = loss(model, batch)
+        value = loss(model, own_copy(batch))
     except InputError:
         raise
     except Exception as error:
@@ -205,7 +205,7 @@ def _backward(value: Tensor, retain_graph: bool) -> None:
 
 def _closure(model: nn.Module, batch: Any, loss: Loss) -> Tensor:
     model.zero_grad()
-    value: Tensor = loss(model, batch)
+    value: Tensor = loss(model, own_copy(batch))
     value.backward()
     return value
 

@@ -48,6 +48,77 @@ def preserved(model: nn.Module, batch: Any = None) -> Iterator[Callable[[Iterabl
         yield set_aside
 
 
+class Strangers:
+    """What a training moves that is not the model's: weights of a loss with layers of its own, and their ``.grad``.
+
+    Args:
+        model: What is trained; its own parameters are left to whoever trains it.
+        optimizer: What else it holds is taken under care at once.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> None:
+        self._own = {id(parameter) for parameter in model.parameters()}
+        self._kept: dict[int, tuple[Tensor, Tensor | None, Tensor]] = {}
+        self.keep(parameter for group in (optimizer.param_groups if optimizer else ()) for parameter in group["params"])
+
+    def keep(self, leaves: Iterable[Tensor]) -> None:
+        """Take leaves under care, and set their ``.grad`` aside."""
+        for leaf in leaves:
+            if id(leaf) not in self._own and id(leaf) not in self._kept:
+                self._kept[id(leaf)] = leaf, leaf.grad, leaf.detach().clone()
+                leaf.grad = None
+
+    def moved(self) -> list[tuple[Tensor, Tensor]]:
+        """Those that are not what they were, each with a copy of what it is now."""
+        return [(leaf, leaf.detach().clone()) for leaf, _, copy in self._kept.values() if not _identical(leaf, copy)]
+
+    def put_back(self) -> None:
+        """Everything as it was."""
+        for leaf, gradient, copy in self._kept.values():
+            leaf.grad = gradient
+            if not _identical(leaf, copy):
+                leaf.data.copy_(copy)
+
+
+@contextmanager
+def strangers_kept(model: nn.Module, optimizer: torch.optim.Optimizer | None = None) -> Iterator[Strangers]:
+    """Put back what a training moves that is not the model's; see :class:`Strangers`."""
+    strangers = Strangers(model, optimizer)
+    try:
+        yield strangers
+    finally:
+        strangers.put_back()
+
+
+@contextmanager
+def put_in(values: Iterable[tuple[Tensor, Tensor]]) -> Iterator[None]:
+    """Let tensors hold other values inside the block."""
+    values = list(values)
+    before = [leaf.detach().clone() for leaf, _ in values]
+    try:
+        for leaf, value in values:
+            leaf.data.copy_(value)
+        yield
+    finally:
+        for (leaf, _), value in zip(values, before, strict=True):
+            leaf.data.copy_(value)
+
+
+def leaves_under(value: Tensor) -> list[Tensor]:
+    """The leaf tensors whose ``.grad`` a backward pass from here adds to."""
+    seen, waiting, found = {value.grad_fn}, [value.grad_fn], []
+    while waiting:
+        node = waiting.pop()
+        if node is None:
+            continue
+        if hasattr(node, "variable"):
+            found.append(node.variable)
+        new = {source for source, _ in node.next_functions} - seen
+        seen |= new
+        waiting += new
+    return found
+
+
 def _restore_gradients(gradients: dict[int, tuple[Tensor, Tensor | None]]) -> None:
     for leaf, gradient in gradients.values():
         leaf.grad = gradient

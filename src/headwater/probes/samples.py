@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from headwater.probes.measure import Loss
 from headwater.probes.seen_through import SeenThrough
-from headwater.probes.tree import tensors
+from headwater.probes.tree import own_copy, tensors
 
 
 def inputs_and_targets(model: nn.Module, batch: Any, loss: Loss) -> tuple[list[Tensor], list[Tensor]]:
@@ -28,6 +28,8 @@ def inputs_and_targets(model: nn.Module, batch: Any, loss: Loss) -> tuple[list[T
     Returns:
         Both empty where the loss never calls the model as a whole.
     """
+    batch = own_copy(batch)
+    held = list(tensors(batch))
     given: list[Tensor] = []
     outputs: list[Tensor] = []
 
@@ -48,7 +50,7 @@ def inputs_and_targets(model: nn.Module, batch: Any, loss: Loss) -> tuple[list[T
     shape = outputs[0].shape
     targets = [
         tensor
-        for tensor in tensors(batch)
+        for tensor in held
         if tensor.dim() and len(tensor) == samples and _storage(tensor) not in storages
         if _storage(tensor) in reads.storages and _is_target(tensor, shape)
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -64,7 +64,7 @@ class SetupProbe:
     def note_targets(self, batch: Any, output_shape: tuple[int, ...]) -> None:
         """What the batch holds in the shape of the model's output, and in that without its last dimension."""
         shapes = {"targets": _without_ones(output_shape), "targets_of_several": _without_ones(output_shape[:-1])}
-        numbers = [t for t in tensors(batch) if t.is_floating_point() and t.numel()]
+        numbers = [t.detach() for t in tensors(batch) if t.is_floating_point() and t.numel()]
         for name, shape in shapes.items():
             found = [t for t in numbers if _without_ones(t.shape) == shape]
             if found and not any(t.is_meta for t in found):
@@ -187,12 +187,16 @@ def _penalised(own: list[Any], site_nodes: set[Any]) -> int:
 
 
 def _signal(nodes: list[Any], site_nodes: set[Any]) -> set[Any]:
-    """The sites' nodes, and those of some, nearest the loss first, that something a site gives goes through."""
-    signal = set(site_nodes)
-    known = -1
-    while known != len(signal):
-        known = len(signal)
-        signal.update(node for node in reversed(nodes) if any(source in signal for source, _ in node.next_functions))
+    """The sites' nodes, and those of some that something a site gives goes through."""
+    consumers: dict[Any, list[Any]] = defaultdict(list)
+    for node in nodes:
+        for source, _ in node.next_functions:
+            consumers[source].append(node)
+    signal, waiting = set(site_nodes), list(site_nodes)
+    while waiting:
+        new = set(consumers[waiting.pop()]) - signal
+        signal |= new
+        waiting += new
     return signal
 
 

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
@@ -49,6 +50,28 @@ def mapped(function: Callable[..., Any], value: Any, *others: Any) -> Any:
         return first
 
     return tree_map(at_leaf, value, *others)
+
+
+def own_copy(batch: Any) -> Any:
+    """The batch to hand to somebody's loss, which may scale what it is given, or pop a label: ours stays as it is.
+
+    What has a graph, and leaves that gradients go to, are handed over themselves; so is what cannot be copied.
+    """
+    try:
+        return mapped(_own, batch)
+    except Exception:
+        return batch
+
+
+def _own(tensor: Tensor) -> Tensor:
+    if tensor.requires_grad or _is_expanded(tensor):
+        return tensor
+    return tensor.clone()
+
+
+def _is_expanded(tensor: Tensor) -> bool:
+    """Whether several elements lie in one place: such a one cannot be written into, and its copy may be huge."""
+    return tensor.layout is torch.strided and 0 in tensor.stride() and tensor.numel() > 1
 
 
 def main_tensor(value: Any) -> Tensor | None:

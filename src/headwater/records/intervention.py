@@ -17,7 +17,8 @@ class Budget:
     Attributes:
         steps: Optimizer steps of each branch; ``None`` for as many as the check trained, at least 30, at most 100.
         repeats: Branches of each change, each beside an unchanged one on the same batches.
-        seconds: After so many no further round of branches begins; what is done by then is told.
+        seconds: What they may take in all. The first round has half of them, and what does not fit in is left out and
+            told; after two rounds no further one begins that would not be done in time.
 
     Raises:
         InputError: If one of them is too small.

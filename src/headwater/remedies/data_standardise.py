@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_map
 
 from headwater.probes.classify import module_kind
 from headwater.probes.measure import checked_loss
+from headwater.probes.tree import own_copy
 from headwater.remedies.data import Data
 from headwater.remedies.edits import Edit, set_everywhere, wrapped
 from headwater.remedies.gradients import rounded
@@ -155,7 +156,7 @@ def _refuse_what_breaks(model: nn.Module, edits: list[Standardise], data: Data) 
     for edit in edits:
         edit.apply(model)
     try:
-        data.loss(model, data.batches[0])
+        data.loss(model, own_copy(data.batches[0]))
     except Exception as error:
         raise NotApplicableError(
             f"{ID}: with a module before {edits[0].names[0]!r} the model does not run any more "

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from headwater.probes.measure import checked_loss
+from headwater.probes.preserve import leaves_under, strangers_kept
 from headwater.remedies.data import Data
 from headwater.remedies.remedy import NotApplicableError
 
@@ -25,7 +26,10 @@ def gradients(remedy_id: str, model: nn.Module, data: Data) -> list[list[Tensor]
     found = []
     for batch in data.batches:
         model.zero_grad()
-        checked_loss(model, batch, data.loss).backward()
+        value = checked_loss(model, batch, data.loss)
+        with strangers_kept(model) as strangers:
+            strangers.keep(leaves_under(value))
+            value.backward()
         found.append([p.grad.detach().clone() for p in model.parameters() if p.grad is not None])
     if not all(found):
         raise NotApplicableError(

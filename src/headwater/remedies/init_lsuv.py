@@ -25,6 +25,7 @@ from headwater.diagnosis import diagnose
 from headwater.i18n import speak
 from headwater.probes.measure import measure
 from headwater.probes.preserve import preserved
+from headwater.probes.tree import own_copy
 from headwater.records import Finding, Message
 from headwater.remedies import seeds
 from headwater.remedies.data import Data
@@ -98,11 +99,11 @@ def _run(data: Data, model: nn.Module, found: dict[str, float]) -> None:
     """Without a graph; with one if the loss needs that, as one with a derivative of the output in it does."""
     try:
         with torch.no_grad():
-            data.loss(model, data.batches[0])
+            data.loss(model, own_copy(data.batches[0]))
     except RuntimeError:
         found.clear()
         with torch.enable_grad():
-            data.loss(model, data.batches[0])
+            data.loss(model, own_copy(data.batches[0]))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from headwater.probes.tree import own_copy
 from headwater.remedies.data import Data
 
 LOSSES = {
@@ -76,7 +77,7 @@ def squashed_before_loss(model: nn.Module, data: Data) -> tuple[list[str], list[
         if kind is not None:
             module.register_forward_hook(note(name, kind))
     with seen:
-        data.loss(model, data.batches[0])
+        data.loss(model, own_copy(data.batches[0]))
     ran = Counter(name for _, _, name, _ in made)
     found = []
     for loss, given in seen.losses:

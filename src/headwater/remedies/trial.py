@@ -17,7 +17,8 @@ from torch import nn
 
 from headwater.probes.measure import Loss, check_trainable, checked_loss
 from headwater.probes.parameters import naming_errors, needs_closure
-from headwater.probes.preserve import random_states, restore_random_states
+from headwater.probes.preserve import random_states, restore_random_states, strangers_kept
+from headwater.probes.tree import own_copy
 from headwater.records import Experiment, InputError
 from headwater.records.experiment import RepairedOptimizer
 from headwater.remedies import seeds
@@ -116,6 +117,19 @@ def run_trial(
     """
     optimizer = make_optimizer(experiment, model)
     repair_optimizer(model, optimizer, edits)
+    with strangers_kept(model, optimizer):
+        return _run(experiment, model, optimizer, batches, seed, on_step, held_out)
+
+
+def _run(
+    experiment: Experiment,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batches: Sequence[Any],
+    seed: int,
+    on_step: Callable[[], None],
+    held_out: Iterable[Any] | None,
+) -> Trial:
     untrained = Trial(
         score(experiment, model, held_out),
         (),
@@ -144,10 +158,10 @@ def loss_in_use(model: nn.Module, batch: Any, loss: Loss) -> float:
     """The loss without a graph; with one if it needs that, as one with a derivative of the output in it does."""
     try:
         with torch.no_grad():
-            return float(loss(model, batch))
+            return float(loss(model, own_copy(batch)))
     except RuntimeError:
         with torch.enable_grad():
-            value = loss(model, batch)
+            value = loss(model, own_copy(batch))
         return float(value.detach() if isinstance(value, torch.Tensor) else value)
 
 
@@ -178,15 +192,46 @@ def make_optimizer(experiment: Experiment, model: nn.Module) -> torch.optim.Opti
     """The experiment's optimizer over the model's parameters.
 
     Raises:
-        InputError: If there is none, or the function gives something else.
+        InputError: If there is none, or the function gives something else, or one that somebody made before.
     """
     if experiment.optimizer is None:
         raise InputError(
             "this experiment has no optimizer, and training needs one: "
             "Experiment(..., optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-3))."
         )
-    repaired = isinstance(experiment.optimizer, RepairedOptimizer)
-    optimizer = experiment.optimizer_over(model) if repaired else made(experiment, "optimizer", model.parameters())
+    if isinstance(experiment.optimizer, RepairedOptimizer):
+        return _checked_optimizer(experiment.optimizer_over(model))
+    given = _Given(model.parameters())
+    optimizer = _checked_optimizer(made(experiment, "optimizer", given))
+    if not given.taken and made(experiment, "optimizer", _Given(model.parameters())) is optimizer:
+        name = type(optimizer).__name__
+        raise InputError(
+            f"Experiment.optimizer returns a {name} that was made before, whose state a check would move on. Make one "
+            f"over the parameters it is given: Experiment(optimizer=lambda parameters: {name}(parameters, ...))."
+        )
+    return optimizer
+
+
+class _Given:
+    """Parameters to make an optimizer over.
+
+    Attributes:
+        taken: Whether anybody has asked for them.
+    """
+
+    def __init__(self, parameters: Iterator[nn.Parameter]) -> None:
+        self._parameters = parameters
+        self.taken = False
+
+    def __iter__(self) -> Iterator[nn.Parameter]:
+        return self
+
+    def __next__(self) -> nn.Parameter:
+        self.taken = True
+        return next(self._parameters)
+
+
+def _checked_optimizer(optimizer: Any) -> torch.optim.Optimizer:
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise InputError(f"Experiment.optimizer must return a torch.optim.Optimizer, got {type(optimizer).__name__}.")
     return optimizer
@@ -199,22 +244,28 @@ def endless(experiment: Experiment, seed: int | None) -> Iterator[Any]:
 
     Args:
         experiment: Whose batches.
-        seed: Of the data's random states; ``None`` goes on from the present ones.
+        seed: Of the data's random states, a loader's own generator among them; ``None`` goes on from the present ones.
+            The loader's is put back when nobody asks any more.
 
     Raises:
         InputError: If there is no batch.
     """
     states = _DataStates(seed)
-    while True:
-        with states.inside():
-            iterator = iter(batches_of(experiment))
-            batch = next(iterator, _END)
-        if batch is _END:
-            raise InputError(NO_BATCHES)
-        while batch is not _END:
-            yield batch
+    try:
+        while True:
             with states.inside():
+                batches = batches_of(experiment)
+                states.take(_generators(batches))
+                iterator = iter(batches)
                 batch = next(iterator, _END)
+            if batch is _END:
+                raise InputError(NO_BATCHES)
+            while batch is not _END:
+                yield batch
+                with states.inside():
+                    batch = next(iterator, _END)
+    finally:
+        states.put_back()
 
 
 _END = object()
@@ -225,10 +276,25 @@ class _DataStates:
 
     def __init__(self, seed: int | None) -> None:
         outside = random_states()
+        self._seed = seed
+        self._generators: list[tuple[torch.Generator, Any]] = []
         if seed is not None:
             seed_everything(seed + seeds.DATA)
         self._states = random_states()
         restore_random_states(outside)
+
+    def take(self, generators: Iterable[torch.Generator]) -> None:
+        """Seed generators of the data's own that were not met before, and remember how they were."""
+        for generator in generators:
+            if not any(known is generator for known, _ in self._generators):
+                self._generators.append((generator, generator.get_state()))
+                if self._seed is not None:
+                    generator.manual_seed(self._seed + seeds.DATA)
+
+    def put_back(self) -> None:
+        """Leave those generators as they were met."""
+        for generator, state in self._generators:
+            generator.set_state(state)
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -240,6 +306,14 @@ class _DataStates:
         finally:
             self._states = random_states()
             restore_random_states(outside)
+
+
+def _generators(batches: Any) -> list[torch.Generator]:
+    """Those that a ``DataLoader`` or its samplers draw the order of the samples from."""
+    sampler = getattr(batches, "batch_sampler", None)
+    holders = (batches, getattr(batches, "sampler", None), sampler, getattr(sampler, "sampler", None))
+    found = [getattr(holder, "generator", None) for holder in holders]
+    return [generator for generator in found if isinstance(generator, torch.Generator)]
 
 
 NO_BATCHES = (
@@ -282,7 +356,7 @@ def score(experiment: Experiment, model: nn.Module, held_out: Iterable[Any] | No
     if experiment.metric is None:
         return -mean_loss(experiment, model, held_out)
     with in_use(model):
-        batches = made(experiment, "validation") if held_out is None else held_out
+        batches = made(experiment, "validation") if held_out is None else [own_copy(batch) for batch in held_out]
         try:
             value = experiment.metric(model, batches)
         except Exception as error:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from headwater.i18n import number
-from headwater.records import Cause, Effect, Evidence, Finding, Intervention, Proof, SiteFlow
+from headwater.records import Cause, Evidence, Finding, Intervention, Proof, SiteFlow
 from headwater.report.lines import COLOURS, WIDEST, WIDTH, fit, padded, print_lines, wrap
 from headwater.report.names import clean
 from headwater.report.numbers import number_from_log10
@@ -165,15 +165,8 @@ def _tested(interventions: tuple[Intervention, ...], page: _Page) -> str:
     best, *others = interventions
     effect = best.failed or best.loss
     parts = [f"{glyph(best.outcome)} {words.say(best.what)}: {words.outcome(best.outcome)}"]
-    told = [] if effect is None else [_told(effect, words)]
+    told = [] if effect is None else [words.effect(effect)]
     return _fitting([*parts, *told, *(f"{glyph(i.outcome)} {words.say(i.what)}" for i in others if i.repeats)], page)
-
-
-def _told(effect: Effect, words: Words) -> str:
-    """The numbers before and after, or how far apart they are where they look the same with the digits shown."""
-    if effect.change and words.value(effect.statistic, effect.before) == words.value(effect.statistic, effect.after):
-        return f"{words.statistic(effect.statistic)} {'+' if effect.change > 0 else ''}{number(effect.change)}"
-    return words.effect(effect)
 
 
 def _fitting(parts: list[str], page: _Page) -> str:

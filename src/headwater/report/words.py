@@ -105,10 +105,14 @@ class Words:
         return self.name(f"outcome.{outcome}", outcome)
 
     def effect(self, effect: Effect) -> str:
-        """What a change did to one number."""
+        """What a change did to one number, with the interval; how far it moved where both look the same as shown."""
         before, after = (self.value(effect.statistic, value) for value in (effect.before, effect.after))
         statistic = self.statistic(effect.statistic)
-        return self("report.tested_effect", statistic=statistic, before=before, after=after)
+        interval = " … ".join(map(signed, effect.interval))
+        if effect.change and before == after:
+            return f"{statistic} {signed(effect.change)} ({interval})"
+        told = self("report.tested_effect", statistic=statistic, before=before, after=after)
+        return f"{told} ({interval})"
 
     def category(self, category: str) -> str:
         return self.name(f"category.{category}", category)

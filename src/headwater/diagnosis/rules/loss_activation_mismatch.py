@@ -16,6 +16,7 @@ from headwater.records.message import Value
 # direction that targets can lie in.
 RANGES = {
     "sigmoid": (0.0, 1.0),
+    "softmax": (0.0, 1.0),
     "tanh": (-1.0, 1.0),
     "relu": (0.0, math.inf),
     "relu6": (0.0, 6.0),
@@ -24,6 +25,8 @@ RANGES = {
     "hardtanh": (-1.0, 1.0),
 }
 DISTANT_LOSSES = frozenset({"MseLoss", "SmoothL1Loss", "HuberLoss", "L1Loss", "Abs", "Pow"})
+SCALING = frozenset({"Scale", "ToCopy", "Mean"})  # what may come after a loss
+RESHAPING = frozenset({"View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "Permute", "T", "ToCopy", "Alias"})
 MIXING = frozenset({"Mul", "Mm", "Bmm", "Mv", "Addmm", "Baddbmm"})  # of two tensors that both have a gradient
 ROOM = 0.01  # of the range: targets of 1.0 at a sigmoid are reached as nearly as one likes
 SOURCE = "torch.nn.CrossEntropyLoss and BCEWithLogitsLoss take logits (PyTorch documentation)"
@@ -108,13 +111,18 @@ def _finding(flow: Flow, activation: str, loss: str, site: str) -> Finding:
 
 def _out_of_reach(flow: Flow) -> Iterable[Finding]:
     targets, last = _held_against(flow), flow.sites[-1].site if flow.sites else None
-    if targets is None or last is None or last.activation not in RANGES:
+    if targets is None or last is None:
         return
-    low, high = RANGES[last.activation]
+    head = last.op.lower().replace("functional.", "")
+    own = last.activation if last.activation in RANGES else head if head in RANGES else None
+    bound, told = (own, last.op) if own is not None else (_squashed_in_loss(flow.setup.loss_operations), None)
+    if bound is None:
+        return
+    low, high = RANGES[bound]
     room = ROOM * (min(high - low, 1.0))
     if targets[0] >= low - room and targets[1] <= high + room:
         return
-    values: dict[str, Value] = {"activation": last.op, "site": last.name, "low": targets[0], "high": targets[1]}
+    values: dict[str, Value] = {"activation": told or bound, "site": last.name, "low": targets[0], "high": targets[1]}
     yield Finding(
         symptom="loss_activation_mismatch",
         severity="warning",
@@ -127,6 +135,19 @@ def _out_of_reach(flow: Flow) -> Iterable[Finding]:
         prescriptions=for_mismatch("range"),
         message=Message("finding.loss_range", values),
     )
+
+
+def _squashed_in_loss(operations: tuple[str, ...]) -> str | None:
+    """What bounds the output behind the model, where a loss of one term takes its distance from that as it is."""
+    inner = list(operations)
+    while inner and inner[0] in SCALING:
+        del inner[0]
+    if not inner or inner[0] not in DISTANT_LOSSES - {"Pow", "Abs"}:
+        return None
+    del inner[0]
+    while inner and inner[0] in RESHAPING:
+        del inner[0]
+    return next((name for name in RANGES if inner and inner[0] == name.capitalize()), None)
 
 
 def _held_against(flow: Flow) -> tuple[float, float] | None:

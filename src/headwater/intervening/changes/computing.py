@@ -159,11 +159,13 @@ def _compute_precisely(branch: Branch) -> None:
     if not halves and any(row.site.dtype in HALVES for row in branch.flow.sites):
         raise nothing_to_change("own_precision")  # a block of torch.autocast in the user's code
     better = torch.float32 if halves else torch.float64
-    branch.model.to(better)
 
     def cast(value: Tensor) -> Tensor:
+        if value.is_complex():
+            return value.to(better.to_complex())
         return value.to(better) if value.is_floating_point() else value
 
+    branch.model._apply(cast)  # not `to`, which takes the imaginary part away
     branch.batches = [mapped(cast, batch) for batch in branch.batches]
     branch.held_out = [mapped(cast, batch) for batch in branch.held_out]
     validation = branch.experiment.validation

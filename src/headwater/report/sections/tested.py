@@ -2,7 +2,6 @@
 
 import math
 
-from headwater.i18n import number
 from headwater.records import Effect, Intervention
 from headwater.report.markup import Html, el
 from headwater.report.words import Words, glyph
@@ -45,11 +44,7 @@ def _numbers(tried: Intervention, words: Words) -> list[str]:
     told = [words.say(tried.why)] if tried.why is not None else []
     told.append(words("report.tested_gone", gone=tried.gone, repeats=tried.repeats))
     effects = [effect for effect in (tried.failed, tried.loss) if effect is not None]
-    return told + [f"{words.effect(effect)} ({_interval(effect)})" for effect in effects]
-
-
-def _interval(effect: Effect) -> str:
-    return " … ".join(f"{'+' if bound > 0 else ''}{number(bound)}" for bound in effect.interval)
+    return told + [words.effect(effect) for effect in effects]
 
 
 def _bar(effect: Effect) -> Html:
