@@ -38,9 +38,8 @@ def never_trained(flow: Flow) -> list[ParameterFlow]:
     drawn = [p for p in rest if p in small or is_drawn(p)]
     surely = [p for p in drawn if is_even(p)]  # whatever stands beside them: training leaves no edges
     large = [p for p in rest if p.value.count >= MIN_COUNT]
-    thin = [p for p in large if p not in drawn and _is_thin_and_drawn(p)] if drawn else []
-    all_drawn = len(drawn) + len(thin) == len(large) + len(small) and not _was_trained(frozen)
-    found = [*((*drawn, *thin) if all_drawn else surely), *zero]
+    all_drawn = len(drawn) == len(large) + len(small) and not _was_trained(frozen)
+    found = [*(drawn if all_drawn else surely), *zero]
     return [p for p in matrices if p in found and not has_adapter(p, flow) and not _is_of_a_twin(p, flow)]
 
 
@@ -58,12 +57,6 @@ def is_drawn(parameter: ParameterFlow) -> bool:
     if is_even(parameter):
         return True
     return strongest is not None and strongest < NO_DIRECTION and _is_normal(parameter)
-
-
-def _is_thin_and_drawn(parameter: ParameterFlow) -> bool:
-    """Whether a matrix is spread as normal numbers are, and too thin for a direction to say more: others have to."""
-    fits = not parameter.value.nonfinite_count and bool(parameter.value.rms) and _is_normal(parameter)
-    return parameter.strongest_direction is None and fits
 
 
 def is_even(parameter: ParameterFlow) -> bool:

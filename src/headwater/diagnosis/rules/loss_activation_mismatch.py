@@ -27,7 +27,8 @@ RANGES = {
 DISTANT_LOSSES = frozenset({"MseLoss", "SmoothL1Loss", "HuberLoss", "L1Loss", "Abs", "Pow"})
 SCALING = frozenset({"Scale", "ToCopy", "Mean"})  # what may come after a loss
 RESHAPING = frozenset({"View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "Permute", "T", "ToCopy", "Alias"})
-AS_IT_IS = DISTANT_LOSSES | RESHAPING | {"Sub", "Rsub", "Neg", "Mean", "Sum", "Select", "Slice"}  # of a distance
+BY_HAND, SUBTRACTING = frozenset({"Abs", "Pow"}), frozenset({"Sub", "Rsub"})
+AS_IT_IS = DISTANT_LOSSES | RESHAPING | SUBTRACTING | {"Mean", "Sum", "Select", "Slice"}  # what distances are made of
 MIXING = frozenset({"Mul", "Mm", "Bmm", "Mv", "Addmm", "Baddbmm"})  # of two tensors that both have a gradient
 ROOM = 0.01  # of the range: targets of 1.0 at a sigmoid are reached as nearly as one likes
 SOURCE = "torch.nn.CrossEntropyLoss and BCEWithLogitsLoss take logits (PyTorch documentation)"
@@ -148,7 +149,10 @@ def _is_compared(setup: Setup) -> bool:
         return True  # known only where the targets are subtracted from the last site's numbers at once
     distances = [index for index, name in enumerate(operations) if name in DISTANT_LOSSES]
     behind = operations[distances[0] + 1 :] if distances else operations
-    return AS_IT_IS.issuperset(behind)
+    # A distance written by hand subtracts the targets first; torch's own does that itself.
+    by_hand = sum(name in BY_HAND for name in operations)
+    subtracted = sum(name in SUBTRACTING for name in behind)
+    return AS_IT_IS.issuperset(behind) and subtracted <= by_hand
 
 
 def _cut_off(flow: Flow) -> Iterable[Finding]:
@@ -192,7 +196,7 @@ def _squashed_in_loss(operations: tuple[str, ...]) -> str | None:
     inner = list(operations)
     while inner and inner[0] in SCALING:
         del inner[0]
-    if not inner or inner[0] not in DISTANT_LOSSES - {"Pow", "Abs"}:
+    if not inner or inner[0] not in DISTANT_LOSSES - BY_HAND:
         return None
     del inner[0]
     while inner and inner[0] in RESHAPING:
