@@ -91,6 +91,22 @@ def test_activation_bounds_only_what_the_loss_compares(after: Any, found: list[s
         assert causes(loss_activation_mismatch.RULE, flow) == found
 
 
+def test_other_terms_of_a_loss_do_not_hide_the_bound() -> None:
+    torch.manual_seed(0)
+    x, model = torch.randn(32, 8), Headed(lambda z, scale: z)
+
+    def penalised(m: Any, b: Batch) -> Tensor:
+        return F.mse_loss(m(b[0]), b[1]) + 1e-3 * sum(p.square().sum() for p in model.parameters())
+
+    def of_two(m: Any, b: Batch) -> Tensor:
+        y = m(b[0])
+        return F.mse_loss(y, b[1]) + 0.5 * F.l1_loss(y, b[1])
+
+    for loss in (penalised, of_two):
+        flow = measure(model, (x, x[:, :4]), loss)
+        assert causes(loss_activation_mismatch.RULE, flow) == ["loss_mismatch"]
+
+
 # A call that takes no step.
 
 
