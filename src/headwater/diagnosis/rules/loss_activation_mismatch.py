@@ -148,9 +148,8 @@ def _is_compared(setup: Setup) -> bool:
     if setup.targets is None:
         return True  # known only where the targets are subtracted from the last site's numbers at once
     distances = [index for index, name in enumerate(operations) if name in DISTANT_LOSSES]
-    behind = (
-        operations[distances[-1] + 1 :] if distances else operations
-    )  # other terms come before it, with their factors
+    # Other terms of the loss come before the distance that stands nearest to the site, with their factors.
+    behind = operations[distances[-1] + 1 :] if distances else operations
     # A distance written by hand subtracts the targets first; torch's own does that itself.
     by_hand = sum(name in BY_HAND for name in operations)
     subtracted = sum(name in SUBTRACTING for name in behind)
