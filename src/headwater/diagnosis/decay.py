@@ -6,6 +6,8 @@ import statistics
 from headwater.diagnosis.progress import progress
 from headwater.records import Cause, Flow, Message, Training
 
+# Whose steps are as long whatever the gradient's size, which the weights' pull is added to before (torch.optim).
+_NORMALISING = ("Adam", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam")
 REPLACED = 1.0  # a step as large as the weights: not one of them is what it was
 DECAYING = 0.5  # of a step: beyond, the weights go to zero faster than anywhere else
 
@@ -23,7 +25,7 @@ def decay_share(flow: Flow) -> float | None:
         return None
     if _was_thrown(flow, training, float(rate) * float(decay)):
         return 0.0
-    if flow.optimizer in ("Adam", "RMSprop", "Adagrad", "Adadelta"):
+    if flow.optimizer in _NORMALISING and not settings.get("decoupled_weight_decay"):
         return _coupled_share(flow, float(decay))
     usual = statistics.median(training.update_ratios())
     return float(rate) * float(decay) * _momentum_gain(flow) / usual if usual else None

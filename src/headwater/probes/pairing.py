@@ -30,6 +30,7 @@ MOST_FEATURES = 4096
 MOST_TARGETS = 128  # columns; of more, as of an image's, random sums
 BUCKETS = 1024  # that token numbers are thrown into, alone and with their position
 MOST_CLASSES = 1024
+FEWEST_CLASSES = 2
 _KNUTH = 2654435761  # multiplicative hashing
 
 Pairs = tuple[Tensor, Tensor]
@@ -63,7 +64,7 @@ def _pairs(model: nn.Module, batches: Sequence[Any], loss: Loss) -> Pairs | None
         for batch in batches:
             inputs, targets = inputs_and_targets(model, batch, loss)
             if inputs and targets:
-                found.append((_features(inputs), targets[0].detach().cpu()))
+                found.append(_told(_features(inputs), targets[0].detach().cpu()))
             if sum(len(pair[1]) for pair in found) >= MOST_SAMPLES:
                 break
         if not found:
@@ -71,6 +72,19 @@ def _pairs(model: nn.Module, batches: Sequence[Any], loss: Loss) -> Pairs | None
         return _different(_standardised(torch.cat([x for x, _ in found])), _columns(torch.cat([y for _, y in found])))
     except Exception:
         return None  # samples that do not fit together say nothing, and the loss itself ran
+
+
+def _told(features: Tensor, targets: Tensor) -> Pairs:
+    """Without the samples whose class is not told: below 0, beside two classes or more from 0 on.
+
+    So losses and libraries mark it: ``ignore_index`` is -100 in torch, a label that is unknown -1 in scikit-learn's
+    semi-supervised methods. Signs, -1 and 1, are two classes.
+    """
+    whole = not targets.is_floating_point() and targets.dtype != torch.bool and targets[0].numel() == 1
+    known = targets.reshape(len(targets)) >= 0 if whole else None
+    if known is None or bool(known.all()) or len(targets[known].unique()) < FEWEST_CLASSES:
+        return features, targets
+    return features[known], targets[known]
 
 
 def _features(inputs: list[Tensor]) -> Tensor:

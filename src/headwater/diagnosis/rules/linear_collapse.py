@@ -30,7 +30,7 @@ SOURCE = "a product of matrices is a matrix: the layers together express one"
 
 def _look(observation: Observation) -> Iterable[Finding]:
     flow = observation.flow
-    layers = [row for row in flow.sites if row.site.kind == "affine"]
+    layers = _seen_layers(flow)
     if len(layers) < MIN_LAYERS or _bends(flow) or _is_bottleneck(flow, layers) or _are_side_by_side(flow, layers):
         return
     yield Finding(
@@ -48,6 +48,27 @@ def _look(observation: Observation) -> Iterable[Finding]:
             {"site": layers[0].site.name, "last": layers[-1].site.name, "layers": len(layers)},
         ),
     )
+
+
+def _seen_layers(flow: Flow) -> list[SiteFlow]:
+    """The affine layers of which it is known what stands behind them.
+
+    Behind a layer that is in no graph, as random features that nobody trains are, operations leave no trace. There it
+    counts only if what follows reads its very numbers.
+    """
+    layers = [row for row in flow.sites if row.site.kind == "affine"]
+    following = [*layers[1:], None][: len(layers)]
+    return [
+        row
+        for row, after in zip(layers, following, strict=True)
+        if row.activation_grad is not None or (after is not None and _hands_on(row, after))
+    ]
+
+
+def _hands_on(row: SiteFlow, after: SiteFlow) -> bool:
+    """Whether a layer reads what another gave as it is: as many numbers, between the same ends."""
+    given, read = row.activation, after.input
+    return read is not None and (given.count, given.min, given.max) == (read.count, read.min, read.max)
 
 
 def _bends(flow: Flow) -> bool:

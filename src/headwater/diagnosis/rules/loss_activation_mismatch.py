@@ -1,7 +1,7 @@
 """The last activation and the loss do not go together: one of them is applied twice, or the range is wrong.
 
 Cross-entropy takes logits and applies the softmax itself; so does binary cross-entropy with logits the sigmoid. And a
-head that is bounded can never reach targets beyond its bounds.
+head that is bounded can never reach targets beyond its bounds. A rectifier over logits loses classes for good.
 """
 
 import math
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from headwater.diagnosis.prescribing_training import for_mismatch
 from headwater.diagnosis.rule import Observation, Rule
-from headwater.records import Cause, Evidence, Finding, Flow, Message
+from headwater.records import Cause, Evidence, Finding, Flow, Message, Setup, SiteFlow
 from headwater.records.message import Value
 
 # What a head returns at most, by its activation; those that are not named here reach everything in at least one
@@ -27,6 +27,8 @@ RANGES = {
 DISTANT_LOSSES = frozenset({"MseLoss", "SmoothL1Loss", "HuberLoss", "L1Loss", "Abs", "Pow"})
 SCALING = frozenset({"Scale", "ToCopy", "Mean"})  # what may come after a loss
 RESHAPING = frozenset({"View", "UnsafeView", "ReshapeAlias", "Squeeze", "Unsqueeze", "Permute", "T", "ToCopy", "Alias"})
+BY_HAND, SUBTRACTING = frozenset({"Abs", "Pow"}), frozenset({"Sub", "Rsub"})
+AS_IT_IS = DISTANT_LOSSES | RESHAPING | SUBTRACTING | {"Mean", "Sum", "Select", "Slice"}  # what distances are made of
 MIXING = frozenset({"Mul", "Mm", "Bmm", "Mv", "Addmm", "Baddbmm"})  # of two tensors that both have a gradient
 ROOM = 0.01  # of the range: targets of 1.0 at a sigmoid are reached as nearly as one likes
 SOURCE = "torch.nn.CrossEntropyLoss and BCEWithLogitsLoss take logits (PyTorch documentation)"
@@ -34,12 +36,14 @@ LOGARITHM_SOURCE = "torch.nn.CTCLoss and NLLLoss take logarithms of probabilitie
 OF_LOGARITHMS = {"CtcLoss": "CTCLoss", "NllLoss": "NLLLoss"}
 MIN_OUTPUTS = 2
 SPREAD_SOURCE = "torch.nn.MSELoss takes outputs and targets of one shape (PyTorch documentation)"
+MIN_OBSERVATIONS = 32  # as for dead units
+CUT_SOURCE = "a class whose logit is cut off for every sample gets no gradient (Lu et al. 2020, arXiv:1903.06733)"
 RANGE_SOURCE = "the range of the activation"
 
 
 def _look(observation: Observation) -> Iterable[Finding]:
     flow = observation.flow
-    yield from (*_twice(flow), *_without_logarithm(flow), *_out_of_reach(flow), *_spread_out(flow))
+    yield from (*_twice(flow), *_without_logarithm(flow), *_out_of_reach(flow), *_spread_out(flow), *_cut_off(flow))
 
 
 def _twice(flow: Flow) -> Iterable[Finding]:
@@ -110,11 +114,12 @@ def _finding(flow: Flow, activation: str, loss: str, site: str) -> Finding:
 
 
 def _out_of_reach(flow: Flow) -> Iterable[Finding]:
-    targets, last = _held_against(flow), flow.sites[-1].site if flow.sites else None
+    targets, last = held_against(flow), flow.sites[-1].site if flow.sites else None
     if targets is None or last is None:
         return
     head = last.op.lower().replace("functional.", "")
     own = last.activation if last.activation in RANGES else head if head in RANGES else None
+    own = own if _is_compared(flow.setup) else None
     bound, told = (own, last.op) if own is not None else (_squashed_in_loss(flow.setup.loss_operations), None)
     if bound is None:
         return
@@ -137,12 +142,62 @@ def _out_of_reach(flow: Flow) -> Iterable[Finding]:
     )
 
 
+def _is_compared(setup: Setup) -> bool:
+    """Whether the last site's numbers come to the distance as they are: a factor or a sign gives them another range."""
+    operations = setup.loss_operations
+    if setup.targets is None:
+        return True  # known only where the targets are subtracted from the last site's numbers at once
+    distances = [index for index, name in enumerate(operations) if name in DISTANT_LOSSES]
+    # Other terms of the loss come before the distance that stands nearest to the site, with their factors.
+    behind = operations[distances[-1] + 1 :] if distances else operations
+    # A distance written by hand subtracts the targets first; torch's own does that itself.
+    by_hand = sum(name in BY_HAND for name in operations)
+    subtracted = sum(name in SUBTRACTING for name in behind)
+    return AS_IT_IS.issuperset(behind) and subtracted <= by_hand
+
+
+def _cut_off(flow: Flow) -> Iterable[Finding]:
+    """Logits that a rectifier has cut off at 0, some of them for every sample: nothing can lift those classes again."""
+    read = flow.setup.loss_reads
+    of_classes = any(name.startswith("NllLoss") for name in flow.setup.loss_operations)
+    if not of_classes or not read or read[0] != "LogSoftmax" or not RESHAPING.issuperset(read[1:]):
+        return
+    row = _last_rectifier(flow)
+    if row is None or not row.dead_fraction or row.observations < MIN_OBSERVATIONS:
+        return
+    values: dict[str, Value] = {
+        "site": row.site.name,
+        "dead": round(row.dead_fraction * row.units),
+        "classes": row.units,
+        "samples": row.observations,
+    }
+    yield Finding(
+        symptom="loss_activation_mismatch",
+        severity="warning",
+        sites=(row.site.name,),
+        evidence=(Evidence("dead_fraction", row.dead_fraction, 0.0, row.site.name, CUT_SOURCE),),
+        causes=(Cause("loss_mismatch", None, Message("cause.loss_mismatch.cut_off", values)),),
+        prescriptions=for_mismatch("range"),
+        message=Message("finding.loss_cut_off", values),
+    )
+
+
+def _last_rectifier(flow: Flow) -> SiteFlow | None:
+    """The ReLU that the output comes from, with nothing behind it but what keeps each number or drops it."""
+    for row in reversed(flow.sites):
+        if row.site.activation == "relu":
+            return row
+        if row.site.kind != "other" or row.site.parameters:
+            break
+    return None
+
+
 def _squashed_in_loss(operations: tuple[str, ...]) -> str | None:
     """What bounds the output behind the model, where a loss of one term takes its distance from that as it is."""
     inner = list(operations)
     while inner and inner[0] in SCALING:
         del inner[0]
-    if not inner or inner[0] not in DISTANT_LOSSES - {"Pow", "Abs"}:
+    if not inner or inner[0] not in DISTANT_LOSSES - BY_HAND:
         return None
     del inner[0]
     while inner and inner[0] in RESHAPING:
@@ -150,7 +205,7 @@ def _squashed_in_loss(operations: tuple[str, ...]) -> str | None:
     return next((name for name in RANGES if inner and inner[0] == name.capitalize()), None)
 
 
-def _held_against(flow: Flow) -> tuple[float, float] | None:
+def held_against(flow: Flow) -> tuple[float, float] | None:
     """Range of the targets that the loss takes distances from; of each of several outputs where it subtracts those."""
     operations = flow.setup.loss_operations
     if flow.setup.targets is not None:

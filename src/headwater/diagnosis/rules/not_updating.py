@@ -28,6 +28,7 @@ ARRIVED = 0.01  # of the first loss
 FROZEN_SHARE = 0.1  # of all weights
 ENOUGH = 0.75  # of a metric that ends at 1: a readout of random features gets there, one of lost features does not
 FROZEN_SOURCE = "a tenth of the weights, still as an initialiser draws them (docs/thresholds.md)"
+TOO_SHORT = ("learning_rate_low", "numeric_underflow")
 NEGLIGIBLE_SHARE = 0.01  # of all trainable weights: in bfloat16 a step now and then leaves a single bias as it was
 SOURCE = "update/weight ratio: about 1e-3 is usual, below 1e-6 is frozen (CS231n notes; docs/thresholds.md)"
 
@@ -66,9 +67,11 @@ def _look(observation: Observation) -> Iterable[Finding]:
     flow = observation.flow
     step = _Step.of(flow)
     by_cause: dict[str, list[ParameterFlow]] = defaultdict(list)
+    waits = _waits(flow)
     for parameter in flow.parameters:
         if (_is_still(parameter) and not _is_switched_off(parameter, step)) or _is_cut_off(parameter, step):
             by_cause[_cause_id(parameter, step)].append(parameter)
+    by_cause = {cause: still for cause, still in by_cause.items() if not (waits and cause in TOO_SHORT)}
     flat = _flattened(flow)
     fresh = never_trained(flow)
     share = _weights(fresh) / max(1, _weights(list(flow.parameters)))
@@ -76,6 +79,18 @@ def _look(observation: Observation) -> Iterable[Finding]:
     frozen = [_frozen_finding(fresh, share, _frozen_severity(flow))] if share > FROZEN_SHARE or silent else []
     rounded = [_flat_finding(flat, flow)] if flat else []
     return [*frozen, *rounded, *(_finding(cause, still, flow) for cause, still in by_cause.items())]
+
+
+def _waits(flow: Flow) -> bool:
+    """Whether the measured call took no step at all, beside others just before it that did.
+
+    Gradients that add up over several batches (Goyal et al. 2017) and a scaler that skips what has overflown
+    (Micikevicius et al. 2018) leave every weight bit by bit as it was, now and then.
+    """
+    held = [p for p in flow.parameters if p.trainable and p.in_optimizer is not False and p.grad is not None]
+    ratios = flow.training.update_ratios() if flow.training is not None else []
+    lately = ratios[-max(1, len(ratios) // 3) :]
+    return all(p.unchanged_fraction == 1.0 for p in held) and any(ratio > FROZEN_RATIO for ratio in lately)
 
 
 def _frozen_severity(flow: Flow) -> Severity:
@@ -208,7 +223,7 @@ def _has_arrived(flow: Flow) -> bool:
 def _severity(still: list[ParameterFlow], trainable: list[ParameterFlow], cause_id: str, flow: Flow) -> Severity:
     if cause_id == "learning_rate_low" and flow.setup.optimizer.get("lr") == 0.0 and flow.training is None:
         return "info"  # as a warm-up begins: a single step cannot tell
-    rounded_away = cause_id in ("numeric_underflow", "learning_rate_low")
+    rounded_away = cause_id in TOO_SHORT
     if rounded_away and _has_arrived(flow):
         return "info"
     if cause_id == "detached_graph" and _cancel_out(still, flow):
@@ -255,7 +270,7 @@ def _cause_id(parameter: ParameterFlow, step: _Step) -> str:
 
 def _cause(cause_id: str, still: list[ParameterFlow], flow: Flow) -> Cause:
     optimizer, site = flow.optimizer or "", still[0].name
-    if cause_id in ("numeric_underflow", "learning_rate_low"):
+    if cause_id in TOO_SHORT:
         rms = statistics.median((parameter.grad_rms or 0.0) for parameter in still)
         return Cause(cause_id, None, Message(f"cause.{cause_id}.still", {"rms": rms, "optimizer": optimizer}))
     values: dict[str, Value] = {"optimizer": optimizer, "site": site, "parameters": len(still)}

@@ -3,7 +3,8 @@
 Counted on the gradient's path: a gate beside it may be open or closed for good reason, and counts where it is so for
 every sample and cannot be moved. Of the gates inside a GRU or LSTM many may be, so that more than half of all are
 needed there. A training makes its units sure of themselves as it learns: where it has, this is noted. What follows
-the last affine map is the output's own: a classifier that is sure of itself saturates its head.
+the last affine map is the output's own, unless trained weights come after it: a classifier that is sure of itself
+saturates its head.
 """
 
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from headwater.diagnosis.rule import Observation, Rule, needs_path
 from headwater.records import Cause, Evidence, Finding, Flow, Message, Severity, SiteFlow
 
 CRITICAL_SHARE = 0.9
+PRODUCTS = frozenset({"Mm", "Bmm", "Addmm", "Baddbmm", "Addbmm", "Mv", "Addmv"})
 NO_WAY_BACK = 1e-3  # of the gradient, as for depth; a highway's gate begins at 0.05 (Srivastava et al. 2015)
 SOURCE = "half of the values no longer learn (docs/thresholds.md)"
 
@@ -25,7 +27,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
     on_path = {step.site for step in flow.path.steps} if flow.path else set()
     if flow.path:
         on_path.add(flow.path.first)
-    hidden = before_last_affine(flow)
+    hidden = flow.sites if _is_weighed_after(flow) else before_last_affine(flow)
     shares = {row.site.name: _share(row, flow) for row in hidden if row.site.name in on_path or _is_shut(row)}
     saturated = [flow.site(name) for name, share in shares.items() if share > SATURATED_SHARE]
     if not saturated:
@@ -47,6 +49,16 @@ def _look(observation: Observation) -> Iterable[Finding]:
             {"site": worst.site.name, "op": worst.site.op, "percent": 100 * share, "layers": len(saturated)},
         ),
     )
+
+
+def _is_weighed_after(flow: Flow) -> bool:
+    """Whether trained weights that belong to no layer are multiplied with what the last site gives: it is hidden then.
+
+    So the leaves of soft trees are, which sigmoids lead to (Popov et al. 2020, arXiv:1909.06312).
+    """
+    owned = {name for row in flow.sites for name in row.site.parameters}
+    free = [p for p in flow.parameters if p.trainable and p.grad is not None and owned.isdisjoint((p.name, *p.aliases))]
+    return any(len(p.shape) > 1 for p in free) and not PRODUCTS.isdisjoint(flow.setup.loss_operations)
 
 
 def _severity(share: float, flow: Flow) -> Severity:

@@ -39,7 +39,9 @@ def _in_step(flow: Flow) -> list[str]:
 
 def _is_in_step(row: SiteFlow) -> bool:
     rms = row.activation.rms
-    return row.unit_spread is not None and bool(rms) and row.unit_spread <= ROUNDING * (rms or 0.0)
+    # Where nothing comes in, as behind units that are all dead, biases are all that a layer gives.
+    silent = row.input is not None and row.input.zero_count == row.input.count
+    return not silent and row.unit_spread is not None and bool(rms) and row.unit_spread <= ROUNDING * (rms or 0.0)
 
 
 def _alike(flow: Flow) -> list[str]:

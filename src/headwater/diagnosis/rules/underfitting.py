@@ -10,6 +10,7 @@ its end.
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 
 from headwater.diagnosis.decay import DECAYING, decay_share, weight_decay_high
 from headwater.diagnosis.dependence import (
@@ -30,6 +31,7 @@ from headwater.diagnosis.prescribing_training import for_decay
 from headwater.diagnosis.progress import Progress, chance_loss, needs_steps, progress
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.diagnosis.rules import lr_too_high
+from headwater.diagnosis.rules.loss_activation_mismatch import held_against
 from headwater.records import Cause, Dependence, Evidence, Finding, Flow, Message, SiteFlow, Training
 from headwater.records.message import Value
 
@@ -40,6 +42,7 @@ TOLD = 0.5  # of the targets' variance, by a kernel from a few hundred samples
 HALF = 0.5  # of a metric that ends at 1
 MOST_OF_TWO = 3  # classes that two numbers may tell with room to spare
 NARROW_SOURCE = "one unit or two that all goes through, and a fifth of the metric missing (docs/thresholds.md)"
+TARGET_SOURCE = "the least target: none is reached by outputs of that size (docs/thresholds.md)"
 ALL_DECAY = 0.95  # of a step; a network in balance with its decay, gradient against pull, is at 0.71
 UNKNOWN = Cause("cannot_tell", None, Message("cause.cannot_tell.why"))
 DECAY_SOURCE = "half of a step: the weights go to zero faster than anywhere else"
@@ -90,7 +93,7 @@ def _known_reason(flow: Flow, training: Training, course: Progress, moved: float
         return _saying_nothing(training, course)
     unrelated = learnt_nothing(training)
     if unrelated is not None and (course.learns or moved >= FAR):
-        return _unrelated(training, unrelated, course)
+        return _unrelated(flow, unrelated, course)
     narrow = few_numbers(flow, _most_too_few(flow, training)) if _is_low(training) else None
     return _squeezed(training, narrow) if narrow is not None else None
 
@@ -141,12 +144,29 @@ def _labels(evidence: tuple[Evidence, ...], message: Message) -> Finding:
     )
 
 
-def _unrelated(training: Training, found: Dependence, course: Progress) -> Finding:
+def _unrelated(flow: Flow, found: Dependence, course: Progress) -> Finding:
     """The loss may have fallen, as far as it can for one who knows how frequent the targets are and nothing else."""
     share = (found.exchanged - found.loss) / abs(found.exchanged)
-    values: dict[str, Value] = {"first": course.start, "last": course.last, "steps": len(training.steps)}
+    steps = len(flow.training.steps) if flow.training is not None else 0
+    values: dict[str, Value] = {"first": course.start, "last": course.last, "steps": steps}
     evidence = Evidence("pairing_gain", share, LITTLE, source=SOURCE)
-    return _labels((evidence, *_course(course)), Message("finding.underfitting_unrelated", values))
+    finding = _labels((evidence, *_course(course)), Message("finding.underfitting_unrelated", values))
+    return _far_from_targets(finding, flow, steps)
+
+
+def _far_from_targets(finding: Finding, flow: Flow, steps: int) -> Finding:
+    """The finding; where outputs are still smaller than the least of the targets, with that as its cause."""
+    targets, output = held_against(flow), flow.sites[-1].activation.rms if flow.sites else None
+    least = min(map(abs, targets)) if targets is not None and targets[0] * targets[1] > 0 else 0.0
+    if targets is None or output is None or output >= least:
+        return finding
+    site = flow.sites[-1].site.name
+    values: dict[str, Value] = {"low": targets[0], "high": targets[1], "output": output, "site": site, "steps": steps}
+    return replace(
+        finding,
+        evidence=(*finding.evidence, Evidence("output_rms", output, least, site, TARGET_SOURCE)),
+        causes=(Cause("data_scale", None, Message("cause.data_scale.targets", values)),),
+    )
 
 
 def _squeezed(training: Training, narrow: SiteFlow) -> Finding:
