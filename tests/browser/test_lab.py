@@ -590,7 +590,8 @@ def test_claim_is_checked_by_the_lessons_own_experiment(visit: Open, lab: Labora
 
 def test_class_is_shown_the_code_of_its_address(visit: Open) -> None:
     with laboratory("--host", "0.0.0.0") as served:
-        page = visit(served.url(), wait=False).page
+        opened = visit(served.url(), wait=False)
+        page = opened.page
         page.wait_for_selector("#control-depth")
         page.wait_for_selector("button:has-text('Share'):not([disabled])")
         page.get_by_role("button", name="Share").click()
@@ -602,9 +603,9 @@ def test_class_is_shown_the_code_of_its_address(visit: Open) -> None:
         page.select_option("#limit-depth", "locked")
         page.select_option("#limit-l1", "hidden")
         link = page.get_by_label("Address for the class")
+        until(opened, lambda: "locked.depth*l1~hidden.l1" in link.input_value(), "the address carries both")
         page.wait_for_function("before => document.querySelector('.qr').src !== before", arg=plain)
         assert "#token=" in link.input_value()
-        assert "locked.depth*l1~hidden.l1" in link.input_value()
         student = visit(link.input_value(), wait=False).page  # as a phone opens what it has read
         student.wait_for_selector("html[data-live]", timeout=60_000)
         assert student.locator("#control-depth").is_disabled()

@@ -30,6 +30,14 @@ ELSEWHERE = {
     "normalization_never_gathered": "networks are measured while they train",
     "normalization_never_moving": "the momentum is PyTorch's",
     "vanishing_through_time_cut": "PyTorch's RNN is one call",
+    "same_data": "it takes several ranks",
+    "not_synchronised": "the same",
+    "batchnorm_per_rank": "the same",
+    "uneven_steps": "the same",
+    "rank_models": "the same",
+    "rank_data_mean": "the same",
+    "rank_data_scale": "the same",
+    "no_steps": "the same",
 }
 HEALTHY = {"activation": "relu", "init": "he"}
 

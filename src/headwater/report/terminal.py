@@ -132,7 +132,7 @@ def _finding(finding: Finding, page: _Page, sentence_lines: int, sites: set[str]
         symptoms = dict.fromkeys(words.symptom(consequence.symptom) for consequence in finding.consequences)
         found.append(_row("report.brings", _fitting(list(symptoms), page), page))
     if finding.interventions:
-        found.append(_row("report.tested", _tested(finding.interventions, page), page))
+        found += _tested(finding.interventions, page)
     if finding.prescriptions:
         best = finding.prescriptions[0]
         found.append(_row("report.fix", words.remedies(best.remedies) or words.say(best.why), page))
@@ -159,14 +159,19 @@ def _causes(causes: tuple[Cause, ...], page: _Page) -> str:
     return _fitting(named, page)
 
 
-def _tested(interventions: tuple[Intervention, ...], page: _Page) -> str:
-    """The best change with what it did, then the others that were tried."""
+def _tested(interventions: tuple[Intervention, ...], page: _Page) -> list[Text]:
+    """The best change with what it did, in a line of its own where it needs one, and the others that were tried."""
     words = page.words
     best, *others = interventions
     effect = best.failed or best.loss
-    parts = [f"{glyph(best.outcome)} {words.say(best.what)}: {words.outcome(best.outcome)}"]
+    said = f"{glyph(best.outcome)} {words.say(best.what)}: {words.outcome(best.outcome)}"
+    tried = [f"{glyph(i.outcome)} {words.say(i.what)}" for i in others if i.repeats]
     told = [] if effect is None else [words.effect(effect)]
-    return _fitting([*parts, *told, *(f"{glyph(i.outcome)} {words.say(i.what)}" for i in others if i.repeats)], page)
+    if told and told[0] not in (row := _fitting([said, *told], page)):
+        rows = [_row("report.tested", _fitting([row, *tried], page), page)]
+        indent = " " * (INDENT + cell_len(page.label("report.tested")))
+        return [*rows, fit(Text(indent + told[0]), page.width)]
+    return [_row("report.tested", _fitting([said, *told, *tried], page), page)]
 
 
 def _fitting(parts: list[str], page: _Page) -> str:
