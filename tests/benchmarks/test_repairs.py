@@ -70,7 +70,9 @@ def test_zeros_are_repaired_and_the_repair_holds_on_fresh_seeds() -> None:
     "id_",
     [
         "mlp/wide-relu-sgd/bytes",
-        "regression/friedman-momentum/rate-high",  # where a hundredth and a thousandth are prescribed
+        pytest.param(  # where a hundredth and a thousandth are prescribed
+            "regression/friedman-momentum/rate-high", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_rate_is_the_cure_where_nothing_does_better_than_the_original_at_its_best_rate(id_: str) -> None:
