@@ -56,7 +56,10 @@ def test_targets_within_reach_are_not(bound: Bound, low: float, high: float, out
 def test_a_softmax_that_the_model_ends_with_is_bounded_too() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 4), nn.Softmax(dim=-1))
-    loss = lambda model, batch: F.mse_loss(model(batch[0]), batch[1])  # noqa: E731
+
+    def loss(model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        return F.mse_loss(model(batch[0]), batch[1])
+
     beyond = torch.randn(64, 8), 3.0 * torch.randn(64, 4)
     within = beyond[0], torch.randn(64, 4).softmax(-1)
     answers = [{f.symptom for f in hw.check(model, batch, loss).findings} for batch in (beyond, within)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -87,8 +88,12 @@ def test_activation_bounds_only_what_the_loss_compares(after: Any, found: list[s
     torch.manual_seed(0)
     x = torch.randn(32, 8)
     for loss in (F.mse_loss, lambda y, t: (y - t).square().mean(), F.l1_loss):
-        flow = measure(Headed(after), (x, x[:, :4]), lambda m, b, loss=loss: loss(m(b[0]), b[1]))  # type: ignore[misc]
+        flow = measure(Headed(after), (x, x[:, :4]), partial(_applied, loss))
         assert causes(loss_activation_mismatch.RULE, flow) == found
+
+
+def _applied(loss: Any, model: nn.Module, batch: Any) -> Any:
+    return loss(model(batch[0]), batch[1])
 
 
 def test_other_terms_of_a_loss_do_not_hide_the_bound() -> None:
@@ -176,7 +181,7 @@ def dead(biases: float) -> nn.Module:
     torch.manual_seed(0)
     layers = [nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4)]
     for layer in (layers[0], layers[2]):
-        nn.init.constant_(layer.bias, biases)  # type: ignore[arg-type]
+        nn.init.constant_(layer.get_parameter("bias"), biases)
     return nn.Sequential(*layers)
 
 

@@ -58,7 +58,7 @@ def test_kill_of_one_rank_loses_nothing_of_any(killed: Path, rank: int) -> None:
 
 def test_killed_rank_is_named_with_the_step_it_was_last_heard_at(killed: Path) -> None:
     run = hw.open_run(killed / "run")
-    states = {state.rank: state for state in run.health()}  # type: ignore[attr-defined]
+    states = {state.rank: state for state in run.health()}
     assert states[1].name == "lost"
     assert states[0].name == "ended"
     last = acknowledged(killed, 1)[-1]
@@ -97,7 +97,7 @@ def test_page_and_tables_are_of_all_ranks_or_of_one(trainings: Trainings, tmp_pa
 
 
 def test_rank_that_the_others_wait_for_is_named(trainings: Trainings) -> None:
-    states = hw.open_run(trainings.run("slow")).health()  # type: ignore[attr-defined]
+    states = hw.open_run(trainings.run("slow")).health()
     assert [state.name for state in states] == ["ended", "slow"]
     assert "The others wait for rank 1" in str(states[1].message)
 

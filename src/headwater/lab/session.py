@@ -30,8 +30,8 @@ from headwater.report.words import Words
 MOST_AT_ONCE = 200  # steps that one command may ask for
 MOST_PACE = 1000.0
 _ALL_MEASURED = 30.0  # updates per second up to which each is measured
-# Between the end of a measured step of a network that goes as fast as it can and the next: with a browser on the same two
-# cores some 20 are drawn a second, and 18 with twice the pause (benchmarks/lab.py).
+# Between the end of a measured step of a network that goes as fast as it can and the next: with a browser on the same
+# two cores some 20 are drawn a second, and 18 with twice the pause (benchmarks/lab.py).
 _DRAWN_S = 0.015
 _TURN_S = 0.03  # after which another lab has its turn
 _DETAILS_S = 0.2

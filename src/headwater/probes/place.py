@@ -22,10 +22,14 @@ def place_of(model: nn.Module) -> Place:
     rank, world_size = rank_and_size()
     if world_size == 1:
         return Place()
-    for wrapper, found in (("ddp", _of_ddp(model)), ("fsdp", _of_fsdp(model)), ("tensor", _of_tensors(model))):
+    ways: tuple[tuple[Wrapper, tuple[int, int] | None], ...] = (
+        ("ddp", _of_ddp(model)),
+        ("fsdp", _of_fsdp(model)),
+        ("tensor", _of_tensors(model)),
+    )
+    for wrapper, found in ways:
         if found is not None:
-            kind: Wrapper = wrapper  # type: ignore[assignment]
-            return Place(rank, world_size, *found, kind)
+            return Place(rank, world_size, *found, wrapper)
     return Place(rank, world_size, 0, rank, "none")
 
 
@@ -45,7 +49,8 @@ def piece_of(tensor: Tensor) -> str | None:
     placements = getattr(tensor, "placements", None)
     if placements is None:
         return None
-    coordinate = tensor.device_mesh.get_coordinate()  # type: ignore[attr-defined]
+    sharded: Any = tensor  # a DTensor, whose class is there only where torch was built with distributed
+    coordinate = sharded.device_mesh.get_coordinate()
     if coordinate is None:
         return "elsewhere"
     parts = [

@@ -12,7 +12,7 @@ import numpy as np
 
 from headwater.records import Message
 from headwater.records.message import Value
-from headwater.records.ranks import RankState
+from headwater.records.ranks import RankState, RankStateName
 from headwater.store.together import place_of_start
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ def _recent(run: Run, name: str) -> list[float]:
 
 def _known(rank: int, run: Run) -> RankState:
     state = run.state
-    name = {"running": "running", "ended": "ended", "broken": "lost"}[state.name]
-    return RankState(rank, name, last_step(run), 0, state.heartbeat)  # type: ignore[arg-type]
+    names: dict[str, RankStateName] = {"running": "running", "ended": "ended", "broken": "lost"}
+    return RankState(rank, names[state.name], last_step(run), 0, state.heartbeat)
 
 
 def last_step(run: Run) -> int | None:

@@ -82,8 +82,15 @@ def _multiplied(operation: Operation, own: str, index: tuple[int, ...]) -> Tenso
         return functional_call(module, alone, (x,)).reshape(operation.shape)
 
 
+def _weight_of(module: nn.Module) -> Tensor:
+    weight = module.weight  # also one that a parametrization gives
+    assert isinstance(weight, Tensor)
+    return weight
+
+
 def _of_unit(tensor: Tensor, operation: Operation, unit: int) -> Tensor:
-    places = 0 if isinstance(operation.module, nn.Linear) else operation.module.weight.dim() - 2  # type: ignore[union-attr,operator]
+    assert operation.module is not None
+    places = 0 if isinstance(operation.module, nn.Linear) else _weight_of(operation.module).dim() - 2
     return tensor.select(tensor.dim() - 1 - places, unit).reshape(-1)
 
 
