@@ -291,7 +291,7 @@ def serve(sock: socket.socket, session: Session, setting: Setting) -> None:
         setting: How it is served.
     """
     running = server(application(session, setting), lifespan="on")
-    # On this one server: uvicorn hands signals to what the instance has, and the live page has servers of this class too.
+    # On this one server: uvicorn hands signals to what the instance has, and the live page serves by its class too.
     running.handle_exit = _in_time(running.handle_exit)  # type: ignore[method-assign,assignment]
     running.run(sockets=[sock])
 
