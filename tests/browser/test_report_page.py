@@ -143,6 +143,7 @@ def test_space_walks_through_the_steps_and_stops(visit: Open, large: str) -> Non
     opened.page.keyboard.press(" ")
     opened.until("document.querySelector('#cursor-line').innerText.match(/step ([1-9][0-9]+)/)")
     opened.page.keyboard.press(" ")
+    opened.page.wait_for_selector("button[aria-pressed=false]:has-text('Play')")
     stopped = opened.step()
     opened.page.wait_for_timeout(300)
     assert opened.step() == stopped

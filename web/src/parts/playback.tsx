@@ -20,6 +20,7 @@ export function Playback() {
     const start = pinned.peek().step;
     const every = calm ? WALK_MS / JUMPS : 40;
     const timer = window.setInterval(() => {
+      if (!playing.peek()) return; // stopped, and not drawn again yet: it stays where it was stopped
       const [low, high] = shownSteps.peek();
       const step = start + ((performance.now() - begun) / WALK_MS) * (high - low);
       const run = runs.peek().find((one) => one.columns > 0);
