@@ -27,27 +27,27 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize(("code", "failed"), [(CODE, 0), (BROKEN, 2)])
-def test_its_tests_pass_and_fail_with_the_network(tmp_path: Path, code: str, failed: int) -> None:
-    (tmp_path / "test_network.py").write_text(code)
+def test_its_tests_pass_and_fail_with_the_network(tmp_path: Path) -> None:
+    (tmp_path / "test_good.py").write_text(CODE)
+    (tmp_path / "test_bad.py").write_text(BROKEN)
     done = shell(f"{sys.executable} -m pytest -q -p no:cacheprovider", tmp_path)
-    assert ("2 passed" if not failed else f"{failed} failed") in done.stdout, done.stdout
-    assert ("is not known to be healthy" in done.stdout) == bool(failed)
+    assert "2 failed, 2 passed" in done.stdout, done.stdout
+    assert done.stdout.count("FAILED test_bad.py") == 2
+    assert "is not known to be healthy" in done.stdout
 
 
 @pytest.mark.parametrize(("rate", "status", "verdict"), [("3e-3", 0, "healthy"), ("1e-9", 1, "findings")])
 def test_its_pipeline_goes_on_or_fails(tmp_path: Path, rate: str, status: int, verdict: str) -> None:
     (tmp_path / "train.py").write_text("print('of the user')\n" + CODE + EXPERIMENT.format(rate=rate))
     arguments = CHECK.removeprefix("headwater ").removesuffix(" > report.json").split()
-    first, second = (headwater(*arguments, cwd=tmp_path) for _ in range(2))
-    assert first.returncode == second.returncode == status, first.stderr
-    reports = [json.loads(done.stdout)["diagnosis"] for done in (first, second)]
-    assert reports[0] == reports[1]
-    assert reports[0]["verdict"] == verdict
+    done = headwater(*arguments, cwd=tmp_path)
+    assert done.returncode == status, done.stderr
+    report = json.loads(done.stdout)["diagnosis"]
+    assert report["verdict"] == verdict
     if shutil.which("jq") is None:
         pytest.skip("no jq on this machine")
-    (tmp_path / "report.json").write_text(first.stdout)
-    findings = [finding for finding in reports[0]["findings"] if finding["severity"] != "info"]
+    (tmp_path / "report.json").write_text(done.stdout)
+    findings = [finding for finding in report["findings"] if finding["severity"] != "info"]
     named = [f"{finding['symptom']} {finding['causes'][0]['id']} {finding['sites'][0]}" for finding in findings]
     assert shell(READ, tmp_path).stdout.splitlines() == [verdict, *named]
     assert shell(ALLOW, tmp_path).returncode == status

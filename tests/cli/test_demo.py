@@ -49,6 +49,7 @@ def test_patch_of_the_demo_repairs_the_gradient(shown: subprocess.CompletedProce
     assert norms[1] > 1e-3
 
 
+@pytest.mark.slow
 def test_demo_as_json_is_a_report_with_its_proof(tmp_path: Path) -> None:
     done = headwater("demo", "--seeds", "3", "--json", "--html", "other.html", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

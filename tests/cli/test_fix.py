@@ -164,7 +164,7 @@ def wait_for_runs(folder: Path, process: subprocess.Popen[str], runs: int) -> No
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_ctrl_c_shows_what_was_finished_and_resume_goes_on_from_there(folder: Path, jobs: str) -> None:
     command = ("prove", "ill.py:experiment", "init.lecun", "--seeds", "6", "--steps", "60", "--jobs", jobs)
     process = started(folder, *command)

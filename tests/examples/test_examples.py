@@ -77,7 +77,6 @@ def cured(tmp_path: Path, name: str, steps: int) -> dict:
     return json.loads(done.stdout)
 
 
-@pytest.mark.slow
 def test_abyss_of_200_layers_is_cured_and_the_cure_proven(tmp_path: Path) -> None:
     cure = cured(tmp_path, "relu", 40)
     assert cure["verdict"] == "proven"

@@ -130,7 +130,7 @@ def tried(finding: Finding, change: str) -> Intervention:
     return next(intervention for intervention in finding.interventions if intervention.change == change)
 
 
-@pytest.mark.parametrize("name", PLANTED)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n == "depth" else n for n in PLANTED])
 def test_the_change_that_undoes_a_planted_fault_restores_it_and_names_the_cause(name: str) -> None:
     run, symptom, change, cause = PLANTED[name]
     report = run.check(0, intervene=hw.Budget(steps=12) if name == "depth" else BUDGET)  # many layers take their time

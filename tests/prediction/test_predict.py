@@ -84,7 +84,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+SLOW = {"tanh, Xavier, 50 layers"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in SLOW else n for n in CASES])
 def test_plain_networks_are_as_predicted_at_every_site(name: str) -> None:
     make, shape, batch = CASES[name]
     prediction = beside(make(), shape, batch)

@@ -56,6 +56,7 @@ def test_a_node_is_killed_in_the_middle_and_every_training_is_there(cluster: Any
         assert (trial.metric, trial.loss) == (alone.metric, alone.loss), "the numbers are those of one process here"
 
 
+@pytest.mark.slow
 def test_a_training_that_ends_its_worker_is_told_and_the_others_are_made(cluster: Any, tmp_path: Path) -> None:
     found = swept(spec(), Gives("ends_off_driver"), runs=tmp_path, engine="ray", address=cluster.address)
     assert [bool(trial.failure) for trial in found.trials] == [False, True, False]

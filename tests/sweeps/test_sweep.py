@@ -188,7 +188,7 @@ def experiment(slope):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL])
 def test_command_goes_on_after_an_interruption_and_after_a_kill(tmp_path: Path, number: signal.Signals) -> None:
     (tmp_path / "own.py").write_text(SLOW)
     slopes = [float(i) for i in range(12)]
