@@ -104,6 +104,16 @@ def attach_graph() -> Prescription:
     )
 
 
+def register(attribute: str) -> Prescription:
+    """Where layers are in a plain list, only the model's author can register them."""
+    return advice(
+        "register",
+        f"# self.{attribute.rpartition('.')[2]} = [...]               becomes    nn.ModuleList([...])\n"
+        "# a tensor with requires_grad=True    becomes    nn.Parameter(...)\n"
+        "# then the optimizer is made again from model.parameters()",
+    )
+
+
 def for_dropout() -> tuple[Prescription, ...]:
     """Against dropout whose noise is larger than the signal."""
     return change("regularisation.reduce_dropout"), change("regularisation.reduce_dropout:0.5")

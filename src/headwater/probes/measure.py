@@ -63,6 +63,7 @@ def measure(
             try:
                 recorder.setup.note_loss([value.grad_fn], {node for site in recorder.sites for node in site.out_nodes})
                 recorder.setup.note_targets(batch, recorder.sites[-1].shape)
+                recorder.setup.note_unregistered(model, graph.leaves, optimizer)
                 set_aside(graph.leaves)
                 strangers = len(_strangers(graph.leaves, model, batch))
                 with recorder:  # reentrant checkpoints run their forwards again

@@ -109,6 +109,7 @@ class SampledStep:
         self.recorder.leave()
         if self.recorder.setup is not None and not self.optimizer:
             self.recorder.setup.note_optimizer(optimizer)
+            self.recorder.setup.note_unregistered(self._model, None, optimizer)
         self.optimizer = self.optimizer or type(optimizer).__name__
         own = [p for group in optimizer.param_groups for p in group["params"]]
         self.readings.grad_scale = grad_scale

@@ -16,6 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from headwater.kernels import generic
 from headwater.kernels.ledger import moments
 from headwater.probes.tree import main_tensor, tensors
+from headwater.probes.unregistered import unregistered
 from headwater.records import Setup
 from headwater.records.site import Scalar
 
@@ -74,6 +75,12 @@ class SetupProbe:
         """Settings of its first group."""
         if optimizer is not None and optimizer.param_groups:
             self._described["optimizer"] = settings(optimizer)
+
+    def note_unregistered(
+        self, model: nn.Module, leaves: Iterable[Tensor] | None, optimizer: torch.optim.Optimizer | None
+    ) -> None:
+        """Weights under the loss that a module uses and nobody trains."""
+        self._described["unregistered"] = unregistered(model, leaves, optimizer)
 
     def setup(self) -> Setup:
         """All that was seen."""

@@ -28,6 +28,8 @@ class Setup:
         penalised: How many weight matrices the loss holds directly, as an L1 or L2 term does.
         targets: Smallest and largest element of the batch's tensors that have the shape of the model's output.
         targets_of_several: The same of tensors that hold one number where the output holds several, as quantiles do.
+        unregistered: Weights under the loss that hang at an attribute of a module as no parameters of it, and that no
+            optimizer holds: the attribute's name to how many elements.
         optimizer: Settings of the optimizer's first group: ``lr``, ``weight_decay``, ``momentum``, …
     """
 
@@ -43,4 +45,5 @@ class Setup:
     penalised: int = 0
     targets: tuple[float, float] | None = None
     targets_of_several: tuple[float, float] | None = None
+    unregistered: dict[str, int] = field(default_factory=dict)
     optimizer: dict[str, Scalar] = field(default_factory=dict)

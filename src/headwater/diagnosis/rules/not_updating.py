@@ -1,19 +1,19 @@
 """Trainable weights that an optimizer step leaves where they are.
 
-Either the optimizer does not hold them, no gradient reaches them, or the step is too small to matter: below a millionth
-of the weight, or lost in its rounding. A gradient of exactly zero counts only where the dtype lost it: behind a branch
-or a head that starts at zero (ReZero, LoRA) it is there by design and gone after a step, and dead units are a symptom
-of their own.
+The model does not know them, the optimizer does not hold them, no gradient reaches them, or the step is too small to
+matter: below a millionth of the weight, or lost in its rounding. A gradient of exactly zero counts only where the dtype
+lost it: behind a branch or a head that starts at zero (ReZero, LoRA) it is there by design and gone after a step, and
+dead units are a symptom of their own.
 """
 
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from headwater.diagnosis.fresh import never_trained, only_reads_out
-from headwater.diagnosis.prescribing_training import change, for_still_weights
+from headwater.diagnosis.prescribing_training import change, for_still_weights, register
 from headwater.diagnosis.progress import Progress, progress
 from headwater.diagnosis.rule import Observation, Rule, needs_update
 from headwater.diagnosis.rules import underflow
@@ -30,6 +30,7 @@ ENOUGH = 0.75  # of a metric that ends at 1: a readout of random features gets t
 FROZEN_SOURCE = "a tenth of the weights, still as an initialiser draws them (docs/thresholds.md)"
 TOO_SHORT = ("learning_rate_low", "numeric_underflow")
 NEGLIGIBLE_SHARE = 0.01  # of all trainable weights: in bfloat16 a step now and then leaves a single bias as it was
+UNREGISTERED_SOURCE = "weights under the loss that model.parameters() lacks (docs of torch.nn.ModuleList)"
 SOURCE = "update/weight ratio: about 1e-3 is usual, below 1e-6 is frozen (CS231n notes; docs/thresholds.md)"
 
 ADAM_EPSILON = 1e-8  # torch's default: a smaller gradient no longer has its scale divided out
@@ -78,7 +79,27 @@ def _look(observation: Observation) -> Iterable[Finding]:
     silent = _never_answers(fresh, flow)
     frozen = [_frozen_finding(fresh, share, _frozen_severity(flow))] if share > FROZEN_SHARE or silent else []
     rounded = [_flat_finding(flat, flow)] if flat else []
-    return [*frozen, *rounded, *(_finding(cause, still, flow) for cause, still in by_cause.items())]
+    return [*frozen, *rounded, *_left_out(flow), *(_finding(cause, still, flow) for cause, still in by_cause.items())]
+
+
+def _left_out(flow: Flow) -> Iterator[Finding]:
+    """Layers that are used and not registered: ``self.layers = [...]`` where an ``nn.ModuleList`` belongs."""
+    hidden = flow.setup.unregistered
+    if not hidden or not flow.optimizer:
+        return
+    weights, known = sum(hidden.values()), _weights(list(flow.parameters))
+    place = max(hidden, key=lambda name: hidden[name])
+    share = weights / (weights + known)
+    values: dict[str, Value] = {"site": place, "percent": 100 * share, "optimizer": flow.optimizer}
+    yield Finding(
+        symptom="not_updating",
+        severity="warning" if share >= NEGLIGIBLE_SHARE else "info",
+        sites=tuple(hidden),
+        evidence=(Evidence("unregistered_share", share, NEGLIGIBLE_SHARE, place, UNREGISTERED_SOURCE),),
+        causes=(Cause("optimizer_params", None, Message("cause.optimizer_params.unregistered", values)),),
+        prescriptions=(register(place),),
+        message=Message("finding.unregistered", values),
+    )
 
 
 def _waits(flow: Flow) -> bool:
@@ -280,7 +301,7 @@ def _cause(cause_id: str, still: list[ParameterFlow], flow: Flow) -> Cause:
 def _blocked(observation: Observation) -> Message | None:
     """Without an optimizer only parameters that are cut off can be seen."""
     step = _Step.of(observation.flow)
-    if _flattened(observation.flow):
+    if _flattened(observation.flow) or (observation.flow.optimizer and observation.flow.setup.unregistered):
         return None
     if any(_is_cut_off(parameter, step) for parameter in observation.flow.parameters):
         return None
