@@ -1,9 +1,10 @@
 """What the fifth held-out families learn: rings, boards, badges, sensors, houses, hours, names, reviews, clocks, prose.
 
 The marks that healthy programs of the fifth set must reach were chosen by task, before any program had been trained, as
-those of the fourth set: what somebody would call learnt who knows the task. Digits in whatever form: 0.8; tumours: 0.88;
-wines: 0.85; iris: 0.85; Friedman's function: R² 0.6; diabetes: 0.25; the symbol to be recalled: 0.8; and for the tasks
-of this file what their docstrings say. A program that missed its mark was changed in its rate, size or steps, or dropped.
+those of the fourth set: what somebody would call learnt who knows the task. Digits in whatever form: 0.8; tumours:
+0.88; wines: 0.85; iris: 0.85; Friedman's function: R² 0.6; diabetes: 0.25; the symbol to be recalled: 0.8; and for the
+tasks of this file what their docstrings say. A program that missed its mark was changed in its rate, size or steps, or
+dropped.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ def sensor_counts() -> Split:
 
 @cache
 def hours() -> Split:
-    """A day and a half of hourly demand with a daily and a weekly rhythm; what comes next, standardised. Mark R² 0.6."""
+    """A day and a half of hourly demand with daily and weekly rhythms; what comes next, standardised. Mark R² 0.6."""
     random = generator()
     total = 2000
     clock = torch.arange(total, dtype=torch.float32)
@@ -157,7 +158,7 @@ def hours() -> Split:
 
 @cache
 def houses() -> Split:
-    """1,500 houses by area, year, distance, rooms, storey and income near by; the logarithm of the price. Mark R² 0.6."""
+    """1,500 houses by area, year, distance, rooms, storey and income near by; logarithm of the price. Mark R² 0.6."""
     given = _houses()
     return standardised(split(given[0], (given[1] - given[1].mean()) / given[1].std()))
 
@@ -199,7 +200,7 @@ LETTERS, LONGEST, LANGUAGES = 20, 10, 4
 
 @cache
 def names() -> Split:
-    """2,000 names of up to ten letters (0 where they have ended) of four languages with habits of their own. Mark 0.7."""
+    """2,000 names of up to ten letters (0 where they have ended) of four languages with their habits. Mark 0.7."""
     random = generator()
     habits = (3.0 * torch.randn(LANGUAGES, LETTERS, LETTERS, generator=random)).softmax(-1)
     label = torch.randint(LANGUAGES, (2000,), generator=random)
