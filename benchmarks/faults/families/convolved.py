@@ -135,9 +135,7 @@ vgg = healthy("digits-vgg", 0.8, 0.1)
 lenet = healthy(
     "digits-lenet-tanh", 0.8, 0.1, cfg=(6, "A", 16, "A"), flat=64, act=nn.Tanh, optimizer=sgd(0.1, momentum=0.9)
 )
-badges = healthy(
-    "badges-vgg", 0.8, 0.17, cfg=(16, "M", 24, "M"), flat=216, act=INPLACE, **BADGES
-)
+badges = healthy("badges-vgg", 0.8, 0.17, cfg=(16, "M", 24, "M"), flat=216, act=INPLACE, **BADGES)
 strided = healthy(
     "badges-strided-batch-norm",
     0.8,
