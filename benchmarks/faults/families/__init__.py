@@ -48,7 +48,10 @@ HELD_OUT_FOURTH = (
 Written without sight of the rules, of their thresholds, and of any answer.
 """
 
-HELD_OUT_FIFTH = (*("perceptrons", "convolved", "shortcuts", "gated", "gpt", "encoders", "codings", "adversaries"),)
+HELD_OUT_FIFTH = (
+    *("perceptrons", "convolved", "shortcuts", "gated", "gpt", "encoders", "codings", "adversaries", "adapters"),
+    *("curves", "halves", "usual"),
+)
 """A fifth set: the usual networks with the usual faults, each in a way of writing of its own.
 
 Written without sight of the rules, of their thresholds, and of any answer.

@@ -1,6 +1,8 @@
 """Networks with shortcuts: ResNet's two blocks, pre-activation, wide, dense, highway, U-turns in one dimension.
 
-Marks by task, as :mod:`benchmarks.faults.tasks_fifth` has them.
+Marks by task, as :mod:`benchmarks.faults.tasks_fifth` has them. Dropped, since they did no harm: batch normalisation
+left in evaluation mode in a net with shortcuts, dropout of 0.99 and dead units in residual branches; and bytes into a net
+without normalisation, which harmed one seed and not the next.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ from benchmarks.faults.build import (
     binary_accuracy,
     binary_cross_entropy,
     constant,
-    evaluating,
     frozen,
     of_the_last,
     redrawn,
@@ -234,7 +235,15 @@ bottleneck = healthy(
 grouped = healthy("digits-group-norm", 0.8, 0.1, norm=group_norm, layers=(2, 1, 1), optimizer=sgd(0.05, momentum=0.9))
 highway = healthy("digits-highway", 0.8, 0.1, network=Highway, task=data.digits, steps=200)
 deeper = healthy(
-    "digits-highway-tanh-25", 0.8, 0.1, network=Highway, task=data.digits, depth=25, act=torch.tanh, steps=150
+    "digits-highway-tanh-16",
+    0.8,
+    0.1,
+    network=Highway,
+    task=data.digits,
+    depth=16,
+    act=torch.tanh,
+    optimizer=adam(2e-3),
+    steps=250,
 )
 tumours = healthy("tumours-layer-norm", 0.88, 0.65, optimizer=adam(1e-3), **TUMOURS)
 bare = healthy(
@@ -251,9 +260,7 @@ houses = healthy("sensors-dense", 0.8, 0.2, network=DenseNet1d, task=tasks.senso
 
 PROGRAMS = (
     basic,
-    basic.but("left-in-eval", kinds.NORMALIZATION.at("*bn*", "*downsample.1"), change=evaluating, layers=(3, 3, 3)),
     basic.but("rate-high", kinds.RATE_HIGH, optimizer=adam(2.0)),
-    basic.but("bytes-no-norm", kinds.UNSCALED, task=data.image_bytes, norm=none, optimizer=sgd(0.01)),
     zero,
     zero.but("pairs", kinds.NORMALIZATION.at("*bn*", "*downsample.1"), batch_size=2),
     zero.but("labels", kinds.SHUFFLED_LABELS, task=lambda: data.images().shuffled_targets(), watched=120),
@@ -278,15 +285,15 @@ PROGRAMS = (
     ),
     highway,
     highway.but("no-gates", kinds.SIGMOID_DEPTH.at("inp", "plain*"), gated=False, act=torch.sigmoid),
+    highway.but("bytes", kinds.UNSCALED, task=data.digit_bytes, optimizer=sgd(0.02)),
+    highway.but("dead", kinds.DEAD_BY_BIAS.at("inp", "plain*"), change=biased(-60.0, "inp")),
     highway.but("rate-low", kinds.RATE_LOW, optimizer=adam(1e-7)),
     deeper,
     deeper.but("never-carried", kinds.SMALL_WEIGHTS.at("inp", "plain*"), carry=10.0, act=F.relu),
     tumours,
-    tumours.but("dropout", kinds.DROPOUT.at("blocks*"), p=0.99, depth=12),
     tumours.but("frozen-embedding", kinds.FROZEN.at("embed", "blocks*"), change=frozen("embed", "blocks"), width=2),
     bare,
     bare.but("branches-large", kinds.LARGE_WEIGHTS.at("blocks*", "embed", "head"), scale=8.0),
-    bare.but("dead", kinds.DEAD_BY_BIAS.at("blocks*"), change=biased(-40.0, *[f"blocks.{i}.1" for i in range(6)])),
     houses,
     houses.but("weight-decay", kinds.WEIGHT_DECAY, optimizer=adam(5e-3, weight_decay=3.0)),
     houses.but(
