@@ -158,7 +158,6 @@ adapter_attention = healthy(
 PROGRAMS = (
     lora,
     lora.but("rate-high", kinds.RATE_HIGH, optimizer=adamw(3.0)),
-    lora.but("labels", kinds.SHUFFLED_LABELS, task=lambda: data.high_digits().shuffled_targets(), watched=120),
     lora_old,
     lora_old.but("both-zero", kinds.ZEROS.at("model.fc*"), zero_both=True),
     lora_old.but("rate-low", kinds.RATE_LOW, optimizer=adam(1e-6)),
@@ -169,7 +168,6 @@ PROGRAMS = (
     momentum,
     momentum.but("softmax", kinds.SOFTMAX_TWICE.at("", "model.classifier"), softmax=True, optimizer=sgd(0.005)),
     probe,
-    probe.but("rate-low", kinds.RATE_LOW, optimizer=adam(2e-6)),
     thawed,
     full,
     full.but("bytes", kinds.UNSCALED, task=lambda: data.high_digits().map(lambda x: 100 * x + 120)),

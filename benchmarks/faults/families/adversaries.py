@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from benchmarks.faults import data, kinds
 from benchmarks.faults import tasks_fifth as tasks
-from benchmarks.faults.build import adam, biased, constant, frozen, of_a_copy, of_the_last, redrawn, rmsprop, scaled
+from benchmarks.faults.build import adam, biased, frozen, rmsprop
 from benchmarks.faults.families.gan import energy_distance
 from benchmarks.faults.recipe import healthy_of
 
@@ -172,21 +172,14 @@ PROGRAMS = (
     plain,
     plain.but("sigmoid-twice", kinds.SOFTMAX_TWICE.at("D*"), sigmoid=True),
     plain.but("rate-high", kinds.RATE_HIGH, optimizer=slowly(0.5)),
-    plain.but("generator-detached", kinds.DETACHED.at("G*"), stop=True),
     margins,
-    margins.but("no-activation", kinds.LINEAR, g_act=nn.Identity, g_hidden=(64, 64, 64)),
     margins.but("frozen", kinds.FROZEN.at("G*"), change=frozen("G")),
     least,
-    least.but("constant", kinds.SYMMETRIC.at("G*"), change=redrawn(constant(0.03), "G")),
     least.but("rate-low", kinds.RATE_LOW, optimizer=rmsprop(1e-7)),
     normed,
-    normed.but("copy", kinds.WRONG_PARAMETERS, optimizer=of_a_copy(slowly(2e-3))),
     normed.but("pairs", kinds.NORMALIZATION.at("G.1", "G.4"), batch_size=2),
     tumours,
     tumours.but("raw", kinds.UNSCALED, task=data.cancer_raw),
     tumours.but("dead", kinds.DEAD_BY_BIAS.at("G*"), g_act=nn.ReLU, change=biased(-30.0, "G.0", "G.2")),
-    tumours.but("dropout", kinds.DROPOUT.at("D.0"), p=0.98),
     convolved,
-    convolved.but("judge-only", kinds.WRONG_PARAMETERS.at("G*"), optimizer=of_the_last(slowly(2e-3), 6)),
-    convolved.but("large", kinds.LARGE_WEIGHTS.at("G*"), change=scaled(300.0, "G.7"), optimizer=slowly(2e-4)),
 )

@@ -1,6 +1,7 @@
 """Recurrent networks from a course: cells written out gate by gate, and PyTorch's own layers with packing and dropout.
 
-Marks by task, as :mod:`benchmarks.faults.tasks_fifth` has them.
+Marks by task, as :mod:`benchmarks.faults.tasks_fifth` has them. A state that is cut off from the step before harms one
+seed and not the next where 20 steps are to be remembered; so it is planted where there are 32.
 """
 
 from __future__ import annotations
@@ -16,10 +17,8 @@ from benchmarks.faults.build import (
     adam,
     adamw,
     explained,
-    frozen,
     huber,
     norm_clipped,
-    of_the_last,
     rmsprop,
     scaled,
     sgd,
@@ -189,7 +188,15 @@ elman = healthy(
     steps=200,
     **RECALL,
 )
-remembers = healthy("recall-lstm-open", 0.8, 0.26, forget_bias=3.0, optimizer=adam(0.01), steps=200, **RECALL)
+remembers = healthy(
+    "recall-lstm-open",
+    0.8,
+    0.26,
+    forget_bias=3.0,
+    optimizer=adam(0.01),
+    steps=200,
+    **(RECALL | {"task": lambda: data.recall(32)}),
+)
 reviews = healthy("reviews-lstm", 0.8, 0.5, optimizer=adam(0.01), **REVIEWS)
 both = healthy(
     "reviews-gru-both-ways",
@@ -223,32 +230,23 @@ prose = healthy("prose-lstm", 0.35, 0.18, hid=96, emb=32, optimizer=adam(0.01), 
 PROGRAMS = (
     lstm,
     lstm.but("counts", kinds.UNSCALED, task=tasks.sensor_counts),
-    lstm.but("rate-high", kinds.RATE_HIGH, optimizer=adam(3.0)),
     lstm.but("all-weights-large", kinds.SATURATED_TIME.at("cell*"), change=scaled(60.0, "cell"), optimizer=sgd(0.05)),
     gru,
     gru.but("rate-low", kinds.RATE_LOW, optimizer=rmsprop(1e-7)),
     elman,
     elman.but("small", kinds.THROUGH_TIME.at("cell*"), gain=None, small=0.05),
-    elman.but("sigmoid", kinds.THROUGH_TIME.at("cell*"), act="sigmoid"),
     elman.but("large", kinds.EXPLODING_TIME.at("cell*"), gain=6.0),
     remembers,
     remembers.but("truncated", kinds.DETACHED_STATE.at("cell*"), truncate=True),
-    remembers.but("forgets", kinds.THROUGH_TIME.at("cell*"), forget_bias=-4.0),
     reviews,
     reviews.but("detached", kinds.DETACHED.at("embedding", "rnn"), stop=True),
-    reviews.but("labels", kinds.SHUFFLED_LABELS, task=lambda: tasks.reviews().shuffled_targets(), watched=120),
     reviews.but("forty", kinds.OVERFITTING, task=lambda: tasks.reviews().first(40), watched=120),
     both,
     both.but("dropout", kinds.DROPOUT.at("dropout", "rnn"), dropout=0.95),
-    both.but("head-only", kinds.WRONG_PARAMETERS.at("embedding", "rnn"), optimizer=of_the_last(adamw(5e-3), 2)),
     names,
-    names.but("softmax", kinds.SOFTMAX_TWICE.at("fc", ""), softmax=True, optimizer=sgd(0.05)),
     names_sgd,
-    names_sgd.but("frozen", kinds.FROZEN.at("rnn", "embedding"), change=frozen("rnn", "embedding"), hid=8),
     hours,
     hours.but("relu-last", kinds.WRONG_HEAD.at("head.3", "head.2"), relu_last=True),
     hours_two,
-    hours_two.but("weight-decay", kinds.WEIGHT_DECAY, optimizer=adam(0.01, weight_decay=1.0)),
     prose,
-    prose.but("rate-high", kinds.RATE_HIGH, optimizer=adam(1.0)),
 )

@@ -137,7 +137,6 @@ roots = healthy("houses-roots", 0.6, 0.0, root=True, floor=0.1, optimizer=adam(0
 
 PROGRAMS = (
     mixed,
-    mixed.but("rate-high", kinds.RATE_HIGH, optimizer=adam(1.0)),
     mixed_deep,
     brain,
     brain.but("rate-below-a-bit", STALLED, optimizer=sgd(2e-6)),
@@ -156,7 +155,6 @@ PROGRAMS = (
     focused,
     focused.but("logarithm-of-zero", kinds.NAN, loss=focal(0.0), factor=60.0),
     logs,
-    logs.but("logarithm-of-relu", kinds.NAN, floor=0.0),
     roots,
     roots.but("root-of-relu", kinds.NAN, floor=0.0),
 )
