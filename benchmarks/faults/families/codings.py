@@ -1,7 +1,7 @@
 """Autoencoders of ink: plain ones with a sigmoid and binary cross-entropy, denoising, convolved, sparse, variational.
 
-Marks by task, as :mod:`benchmarks.faults.tasks_fifth` has them: of a copy R² 0.5, of a copy out of two or three numbers
-or of a drawn code R² 0.25.
+Marks by task, as :mod:`benchmarks.faults.tasks_fifth` has them: of a copy R² 0.5, of one out of three numbers or of a
+drawn code R² 0.25.
 """
 
 from __future__ import annotations

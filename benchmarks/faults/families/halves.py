@@ -5,8 +5,8 @@ Marks by task, as :mod:`benchmarks.faults.tasks_fifth` has them.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -34,7 +34,7 @@ class Half(nn.Module):
         scale: float = 1.0,
     ) -> None:
         super().__init__()
-        self.hidden = nn.ModuleList(nn.Linear(a, b, dtype=dtype) for a, b in itertools.pairwise(sizes))
+        self.hidden = nn.ModuleList(nn.Linear(a, b, dtype=dtype) for a, b in pairwise(sizes[:-1]))
         self.last = nn.Linear(sizes[-2], sizes[-1], dtype=dtype)
         self.dtype, self.act, self.by_hand, self.eps, self.scale = dtype, act, by_hand, eps, scale
 
