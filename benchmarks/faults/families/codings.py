@@ -163,7 +163,10 @@ def sparse(weight: float = 1e-3) -> Callable[[Any, Any], Tensor]:
 
 
 # A penalty that outweighs the error has the code at nothing: the network gives the mean picture.
-COLLAPSED = Fault(("rank_collapse", "underfitting", "dead_units"), ("loss_mismatch", "capacity_or_label_noise"))
+COLLAPSED = Fault(
+    ("rank_collapse", "underfitting", "dead_units", "vanishing", "double_regularization"),
+    ("loss_mismatch", "weight_decay_high", "capacity_or_label_noise"),
+)
 
 healthy = healthy_of(
     "codings",

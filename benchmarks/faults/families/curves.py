@@ -33,7 +33,6 @@ from benchmarks.faults.build import (
     squared_error,
     xavier,
 )
-from benchmarks.faults.program import Fault
 from benchmarks.faults.recipe import healthy_of
 
 
@@ -101,8 +100,6 @@ def logarithmic(model: nn.Module, batch: Any) -> Tensor:
     return F.mse_loss(torch.log(model(batch[0]) + 1.5), torch.log(batch[1] + 1.5))
 
 
-WRONG_SHAPE = Fault(("underfitting", "loss_activation_mismatch"), ("loss_mismatch",))
-
 healthy = healthy_of(
     "curves",
     network=Regressor,
@@ -157,7 +154,7 @@ patients_dropped = healthy(
 PROGRAMS = (
     houses,
     houses.but("prices", kinds.UNSCALED_TARGET, task=tasks.house_prices, optimizer=sgd(0.01)),
-    houses.but("spread-out", WRONG_SHAPE, loss=broadcast_error, watched=200),
+    houses.but("spread-out", kinds.WRONG_HEAD, loss=broadcast_error, watched=200),
     houses.but("holes", kinds.NAN_IN_DATA, task=lambda: tasks.with_holes(tasks.houses())),
     houses_absolute,
     houses_listed,

@@ -159,7 +159,7 @@ PROGRAMS = (
     taper,
     taper.but("sigmoid-9", kinds.SIGMOID_DEPTH.at(*fc(*range(1, 8))), activation="sigmoid", sizes=deep(9)),
     taper.but("normal-hundredth", kinds.SMALL_WEIGHTS.at("net.*"), init="0.01", sizes=deep(6)),
-    taper.but("third-of-labels", kinds.SHUFFLED_LABELS, task=lambda: data.digits().noisy(0.8, 10), watched=200),
+    taper.but("most-labels-drawn-anew", kinds.SHUFFLED_LABELS, task=lambda: data.digits().noisy(0.8, 10), watched=200),
     lecun,
     lecun.but("uniform", kinds.SATURATED.at("net.*"), init="uniform", sizes=deep(4, 100)),
     relu6,

@@ -28,6 +28,7 @@ from benchmarks.faults.build import (
     redrawn,
     sgd,
 )
+from benchmarks.faults.program import Fault
 from benchmarks.faults.recipe import healthy_of
 
 
@@ -207,6 +208,12 @@ def none(planes: int) -> nn.Module:
     return nn.Identity()
 
 
+# Gates that are open from the start on: a deep stack without a shortcut, of weights as small as PyTorch draws them.
+NEVER_CARRIED = Fault(
+    ("vanishing", "rank_collapse", "underflow", "bad_init_small", "saturation"),
+    ("depth_without_shortcut", "weights_too_small", "init_mismatch", "saturated_activation"),
+)
+
 healthy = healthy_of("shortcuts", network=ResNet, task=data.images, optimizer=adam(3e-3), steps=120, batch_size=64)
 TUMOURS: dict[str, Any] = {
     "network": ResMLP,
@@ -282,7 +289,7 @@ PROGRAMS = (
     highway.but("no-gates", kinds.SIGMOID_DEPTH.at("inp", "plain*"), gated=False, act=torch.sigmoid),
     highway.but("dead", kinds.DEAD_BY_BIAS.at("inp", "plain*"), change=biased(-60.0, "inp")),
     deeper,
-    deeper.but("never-carried", kinds.SMALL_WEIGHTS.at("inp", "plain*"), carry=10.0, act=F.relu),
+    deeper.but("never-carried", NEVER_CARRIED.at("inp", "plain*", "gates*"), carry=10.0, act=F.relu),
     tumours,
     bare,
     bare.but("branches-large", kinds.LARGE_WEIGHTS.at("blocks*", "embed", "head"), scale=8.0),
