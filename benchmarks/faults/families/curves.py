@@ -131,7 +131,7 @@ thousands = healthy(
     optimizer=norm_clipped(sgd(0.05, momentum=0.9), 5.0),
 )
 quantiles = healthy("houses-median", 0.6, 0.0, loss=quantile(), act="silu", hidden=(48, 48), optimizer=nadam(3e-3))
-wave = healthy("wave-tanh", 0.6, 0.0, act="tanh", hidden=(64, 64), draw=xavier, optimizer=adam(0.01), steps=400, **WAVE)
+wave = healthy("wave-tanh", 0.6, 0.0, act="tanh", hidden=(64, 64), optimizer=adam(0.02), steps=500, **WAVE)
 wave_sine = healthy("wave-sine", 0.6, 0.0, act="sin", hidden=(50,), draw=normal(2.0), optimizer=adam(0.01), **WAVE)
 friedman = healthy("friedman-elu", 0.6, 0.0, act="elu", hidden=(100,), optimizer=rmsprop(3e-3), **FRIEDMAN)
 friedman_deep = healthy(
@@ -162,7 +162,7 @@ PROGRAMS = (
     quantiles,
     quantiles.but("logarithms", kinds.NAN, loss=logarithmic),
     wave,
-    wave.but("unit-normal", kinds.SATURATED.at("layers*"), draw=normal(4.0)),
+    wave.but("unit-normal", kinds.SATURATED.at("layers*"), draw=normal(10.0)),
     wave_sine,
     friedman,
     friedman.but("summed", kinds.SUMMED, loss=summed, optimizer=sgd(0.05)),
