@@ -1,7 +1,7 @@
 """Autoencoders of ink: plain ones with a sigmoid and binary cross-entropy, denoising, convolved, sparse, variational.
 
 Marks by task, as :mod:`benchmarks.faults.tasks_fifth` has them: of a copy R² 0.5, of one out of three numbers or of a
-drawn code R² 0.25.
+drawn code R² 0.25. Dropped: standardised digits by SGD, whose rare pixels make its steps diverge.
 """
 
 from __future__ import annotations
@@ -197,10 +197,9 @@ denoising = healthy(
 )
 sparsely = healthy("sparse-overcomplete", 0.5, 0.0, sizes=(64, 128), last=None, loss=sparse(), optimizer=adagrad(0.03))
 momentum = healthy(
-    "standardised-sgd",
+    "leaky-sgd",
     0.5,
     0.0,
-    task=data.digits,
     sizes=(64, 50, 24),
     act=nn.LeakyReLU,
     last=None,
