@@ -1,4 +1,4 @@
-"""What the fifth held-out families learn: rings, boards, badges, sensors, houses, hours, names, reviews, clocks, prose.
+"""What the fifth held-out families learn: rings, boards, badges, sensors, houses, hours, names, reviews, prose.
 
 The marks that healthy programs of the fifth set must reach were chosen by task, before any program had been trained, as
 those of the fourth set: what somebody would call learnt who knows the task. Digits in whatever form: 0.8; tumours:
@@ -229,21 +229,6 @@ def reviews() -> Split:
     return split(words[kept], (tone[kept] > 0).long())
 
 
-CLOCK = 12
-BLANK = 12
-
-
-@cache
-def clocks() -> Split:
-    """2,000 rows of 12 hours on a clock, each a fixed pace after the last, one in six blank (12). Mark 0.8."""
-    random = generator()
-    start = torch.randint(CLOCK, (2000, 1), generator=random)
-    pace = torch.randint(1, 6, (2000, 1), generator=random)
-    whole = (start + pace * torch.arange(12)) % CLOCK
-    hidden = torch.rand(whole.shape, generator=random) < 1 / 6
-    return split(torch.where(hidden, BLANK, whole), whole)
-
-
 IGNORED = -100
 SORTED, SYMBOLS = 6, 4
 
@@ -285,13 +270,6 @@ def _prose() -> tuple[Tensor, str]:
 
 
 # In other hands
-
-
-def upside_down(given: Split, classes: int, share: float = 1.0) -> Split:
-    """With that share of the training labels moved on by a class, as after a sort of one file and not of the other."""
-    x, y = given.train
-    wrong = torch.rand(len(y), generator=generator()) < share
-    return Split((x, torch.where(wrong, (y + 1 + torch.arange(len(y)) % (classes - 1)) % classes, y)), given.test)
 
 
 def with_holes(given: Split, share: float = 0.003) -> Split:

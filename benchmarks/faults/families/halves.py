@@ -143,7 +143,7 @@ PROGRAMS = (
     half,
     half.but("adam", kinds.ADAM_IN_HALF, optimizer=adam(2e-3)),
     half.but("loss-scaled", kinds.OVERFLOW, loss=times(2.0**19), optimizer=sgd(0.1 / 2.0**19)),
-    half.but("loss-tiny", kinds.UNDERFLOW, loss=times(1e-6), optimizer=sgd(1e5)),
+    half.but("loss-tiny", kinds.UNDERFLOW, loss=times(2e-6), optimizer=sgd(5e4)),
     half.but("inputs-overflow", TOO_LARGE, scale=1e5, act=F.relu),
     half_rms,
     double,
