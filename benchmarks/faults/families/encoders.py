@@ -1,4 +1,4 @@
-"""Encoders that look both ways: a BERT for names, counts and reviews, a ViT for badges and digits, PyTorch's own layers.
+"""Encoders that look both ways: a BERT for names, counts and reviews, a ViT for badges and digits, both by PyTorch.
 
 Marks by task, as :mod:`benchmarks.faults.tasks_fifth` has them; of counts (``data.sorting``) 0.8. Dropped: blanks on a
 clock, which two encoders had half learnt after 400 steps.
