@@ -1,7 +1,7 @@
 """Few bits and delicate operations: autocast, bfloat16 and float16 weights, logarithms, roots and divisions by hand.
 
-Marks by task, as :mod:`benchmarks.faults.tasks_fifth` has them. Dropped: the root of a rectified 0, which does no harm, as
-PyTorch sends nothing back through a unit at 0.
+Marks by task, as :mod:`benchmarks.faults.tasks_fifth` has them. Dropped: the root of a rectified 0, which does no harm,
+as PyTorch sends nothing back through a unit at 0.
 """
 
 from __future__ import annotations
