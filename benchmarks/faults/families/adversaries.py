@@ -3,7 +3,7 @@
 Marks by task, set before training: with 1 for the same and 0 for one point, points on a circle or on
 rings 0.8, digits 0.5, wines 0.5. Dropped: a convolved generator of digits, which learnt with none of three seeds;
 rings by the standard loss and by margins, which came to nothing with some seeds, gave way to the circle; tumours
-gave way to wines for the same reason. A sigmoid before logits are asked for did too little harm, or only with some seeds.
+gave way to wines for the same reason. A sigmoid before logits did too little harm, or only with some seeds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Encoders that look both ways: a BERT for names, counts and reviews, a ViT for badges and digits, both by PyTorch.
 
 Marks by task, as :mod:`benchmarks.faults.tasks_fifth` has them; of counts (``data.sorting``) 0.8. Dropped: blanks on a
-clock, which two encoders had half learnt after 400 steps; and a frozen encoder of counts, which are as easy to read off it.
+clock, which two encoders had half learnt after 400 steps; and a frozen encoder of counts,
+which are as easy to read off it.
 """
 
 from __future__ import annotations
