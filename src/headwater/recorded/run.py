@@ -134,18 +134,25 @@ class Run(Recording):
 
     def watch_info(self) -> WatchInfo:
         """How the training was watched, and what that cost."""
-        facts = self.facts
-        steps, _ = self.read("activation_rms", sites=[])
+        facts = {**self.info, **self.facts}
         return WatchInfo(
-            every=str(facts.get("every", self.info.get("every", "?"))),
-            budget=float(facts.get("budget", self.info.get("budget", 0.0))),
-            steps=int(facts.get("steps", int(steps[-1]) + 1 if len(steps) else 0)),
+            every=str(facts.get("every", "?")),
+            budget=_number(facts.get("budget")) or 0.0,
+            steps=self.steps_taken,
             sampled=len(self),
-            thorough=int(facts.get("thorough", 0)),
-            step_s=facts.get("step_s"),
-            overhead=facts.get("overhead"),
+            thorough=int(_number(facts.get("thorough")) or 0),
+            step_s=_number(facts.get("step_s")),
+            overhead=_number(facts.get("overhead")),
             events=tuple(_listed(self.events())),
         )
+
+    @property
+    def steps_taken(self) -> int:
+        """Optimizer steps that the training is known to have taken: measured, logged at, or told at its end."""
+        measured = self.course()["update_ratio"].steps
+        logged = [curve.steps.max() for curve in self.scalars().values() if len(curve.steps)]
+        told = _number(self.facts.get("steps")) or 0
+        return int(max(told, int(measured.max()) + 1 if len(measured) else 0, *logged))
 
 
 def open_run(path: str | Path, rank: int | None = None) -> Run:
@@ -180,6 +187,12 @@ def open_run(path: str | Path, rank: int | None = None) -> Run:
     if len(first.ranks) > 1:
         return TogetherRun(path)
     return Run(path, first.ranks[0]) if first.ranks and first.ranks != [0] else first
+
+
+def _number(told: Any) -> float | None:
+    """What a file says of itself, if it is a number that a training could have."""
+    is_number = isinstance(told, (int, float)) and not isinstance(told, bool)
+    return float(told) if is_number and 0 <= told < 1 << 62 else None
 
 
 def _with_training(flow: Flow, training: Training | None) -> Flow:

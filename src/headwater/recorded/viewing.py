@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from headwater.recorded.compare import align
 from headwater.recorded.run import Run
+from headwater.recorded.why import damage_message
 from headwater.records import Diagnosis, Event, HeadwaterError, WatchInfo
 from headwater.records.recorded import Comparison
 from headwater.report.view import Course, Line
@@ -61,6 +62,7 @@ def course_of(run: Run, *, judged: bool = True) -> Course:
         watch=watch,
         expected=expected,
         state=_STATES[run.state.name],
+        unread=tuple(damage_message(found) for found in run.damage_met),
     )
 
 

@@ -200,6 +200,28 @@ class Recording:
         rows = self._chosen("parameters", parameters)
         return self._read(Wanted("parameters", statistic, rows, start, stop, max_points, reduce), axis)
 
+    def read_single(self, group: Group, statistic: str, start: int, stop: int) -> tuple[NDArray[np.int64], Table]:
+        """One statistic of all sites or parameters, of those steps alone that are there one by one.
+
+        Args:
+            group: Of sites or of parameters.
+            statistic: Which.
+            start: The first step of interest.
+            stop: The step behind the last one.
+
+        Returns:
+            The numbers of the recorded steps, as in :meth:`sequence`, and the values, rows by steps. A step is not
+            among them if its file is damaged, or has gone to make room.
+        """
+        clock, values = read_points(
+            self.starts, Wanted(group, statistic, self._chosen(group, None), start, stop, single=True)
+        )
+        return clock.ordinal, values
+
+    def lost_steps(self) -> int:
+        """Recorded steps of which something cannot be read in any form, because a file is damaged or gone."""
+        return sum(start.recorded(piece) for start in self.starts for piece in start.pieces if start.has_lost(piece))
+
     def scalars(self) -> dict[str, Curve]:
         """Losses and whatever else was logged, by name; ``loss`` is that of the recorded steps."""
         found: dict[str, list[Curve]] = {}
