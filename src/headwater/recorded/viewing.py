@@ -91,10 +91,11 @@ def course_since(run: Run, update: Update) -> Course:
         run: That was followed.
         update: What ``run.follow(cursor, FOLLOWED)`` gave.
     """
-    lines = [Line(name, *_points(points)) for name, points in update.scalars.items()]
     told = ~np.isnan(update.loss)
-    if told.any():
-        lines.append(Line("loss", update.steps[told], update.loss[told]))
+    losses = list(zip(update.steps[told].tolist(), update.loss[told].tolist(), strict=True))
+    losses = sorted([*losses, *update.scalars.get("loss", [])], key=lambda point: point[0])
+    logged = {**update.scalars, "loss": losses} if losses else update.scalars
+    lines = [Line(name, *_points(points)) for name, points in logged.items()]
     return Course(
         name=run.name,
         sites=tuple(run.sites),

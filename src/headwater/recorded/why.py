@@ -115,6 +115,9 @@ class _Search:
             seen = look()
             if seen is not None:
                 return seen
+        told = self._told_between()
+        if told is not None:
+            return self._explain_told(*told)
         lost = self.run.lost_steps()
         if lost:
             return self._why("unreadable", Message("why.unreadable", {"lost": lost, "steps": len(self.steps)}))
@@ -221,6 +224,36 @@ class _Search:
         others = np.sum(counts, axis=0) > 0
         return self._told(found, place, known, int(others.sum()) - int(found.row is not None and others[found.row]))
 
+    def _told_between(self, before: int | None = None) -> tuple[int, str] | None:
+        """The first loss with NaN or Inf that was told at a step which was not measured, and that step."""
+        curve = self.run.scalars().get("loss")
+        if curve is None:
+            return None
+        found = ~np.isfinite(curve.values) & ~np.isin(curve.steps, self.steps)
+        found &= ~np.isin(curve.steps, list(self.skipped))
+        if before is not None:
+            found &= curve.steps < before
+        if not found.any():
+            return None
+        place = int(np.flatnonzero(found)[0])
+        return int(curve.steps[place]), str(float(curve.values[place]))
+
+    def _explain_told(self, step: int, loss: str) -> Why:
+        """The loss was not finite at a step that was not measured, and no measured step shows where that came from."""
+        earlier = np.flatnonzero(self.steps < step)
+        last = int(earlier[-1]) if len(earlier) else None
+        evidence = () if last is None else (Message("why.finite_until", {"step": int(self.steps[last])}),)
+        return self._why(
+            "nonfinite",
+            Message("why.told_loss", {"step": step, "loss": loss}),
+            step=step,
+            finite_until=None if last is None else int(self.steps[last]),
+            kind="loss",
+            cause="unknown",
+            evidence=evidence,
+            samples=() if last is None else self._samples(last, _Found("loss", None, "unknown", {})),
+        )
+
     def _explain_unseen(self, unseen: _Unseen) -> Why:
         """NaN or Inf at steps that cannot be read one by one: when it began is known roughly, and where it did not."""
         first, last = int(self.steps[unseen.first]), int(self.steps[unseen.last])
@@ -312,6 +345,9 @@ class _Search:
         evidence = [Message("why.cause_of_loss" if found.kind == "loss" else f"why.cause_{found.cause}", values)]
         if known["finite_until"] is not None:
             evidence.append(Message("why.finite_until", {"step": known["finite_until"]}))
+        told = self._told_between(known["step"])
+        if told is not None:
+            evidence.append(Message("why.loss_before", {"step": told[0], "loss": told[1]}))
         if known["recovered_at"] is not None:
             evidence.append(Message("why.recovered", {"step": known["recovered_at"]}))
         return self._why(

@@ -41,6 +41,11 @@ class Curve:
     times: NDArray[np.float64]
     values: NDArray[np.float64]
 
+    def by_step(self) -> Curve:
+        """In the order of steps."""
+        order = np.argsort(self.steps, kind="stable")
+        return Curve(self.steps[order], self.times[order], self.values[order])
+
     @staticmethod
     def joined(parts: Sequence[Curve]) -> Curve:
         """One after the other."""
@@ -223,18 +228,20 @@ class Recording:
         return sum(start.recorded(piece) for start in self.starts for piece in start.pieces if start.has_lost(piece))
 
     def scalars(self) -> dict[str, Curve]:
-        """Losses and whatever else was logged, by name; ``loss`` is that of the recorded steps."""
+        """Losses and whatever else was logged, by name; ``loss`` is that of the recorded steps and of some between."""
         found: dict[str, list[Curve]] = {}
         for start in self.starts:
             for piece in start.pieces:
+                here: dict[str, list[Curve]] = {}
                 clock, (losses, told) = start.clock(piece), start.losses(piece)
                 if len(told) == len(clock) and told.any():
-                    found.setdefault("loss", []).append(Curve(clock.step[told], clock.time[told], losses[told]))
+                    here["loss"] = [Curve(clock.step[told], clock.time[told], losses[told])]
                 logged = start.scalars(piece)
                 for code, name in enumerate(logged.names):
                     own = logged.codes == code
-                    curve = Curve(logged.steps[own], logged.times[own], logged.values[own])
-                    found.setdefault(name, []).append(curve)
+                    here.setdefault(name, []).append(Curve(logged.steps[own], logged.times[own], logged.values[own]))
+                for name, parts in here.items():
+                    found.setdefault(name, []).append(parts[0] if len(parts) == 1 else Curve.joined(parts).by_step())
         return {name: Curve.joined(parts) for name, parts in found.items()}
 
     def sequence(self) -> NDArray[np.int64]:

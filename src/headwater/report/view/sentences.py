@@ -131,7 +131,7 @@ def lead_of(course: Course) -> Said:
     looked_at = _looked_at(course)
     if not course.unread:
         return looked_at
-    unread = said(lambda words: words.counted("view.unread", len(course.unread)))
+    unread = said(lambda words: words.counted("report.unread", len(course.unread)))
     return Said(f"{looked_at.en} {unread.en}", f"{looked_at.ko} {unread.ko}")
 
 
@@ -199,7 +199,7 @@ def facts_of(course: Course) -> tuple[Fact, ...]:
 def _damage(unread: Message) -> Fact:
     """A file that could not be read, its name in full."""
     value = said(lambda words: clean(words(unread.id, **unread.values)))
-    return Fact(said(lambda words: words("view.damage")), value)
+    return Fact(said(lambda words: words("report.damage")), value)
 
 
 def _fact(term: str, value: str) -> Fact:
