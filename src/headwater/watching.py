@@ -36,7 +36,7 @@ from headwater.probes.recorder import PATIENCE, in_one_line
 from headwater.probes.sampled_step import SampledStep
 from headwater.probes.schedule import Level, Schedule
 from headwater.probes.trajectory import Trajectory
-from headwater.records import Event, Flow, HeadwaterError, InputError, Message, Score, Training, WatchInfo
+from headwater.records import Event, Flow, HeadwaterError, InputError, Message, Score, Training, TrainingStep, WatchInfo
 from headwater.records.message import Value
 from headwater.report import Report
 from headwater.telling import Logger, Told
@@ -496,6 +496,8 @@ class Watch:
             if value is None:
                 return
             self._record_loss(self.steps, value)
+            if not math.isfinite(value) and self._loss_was_finite:
+                self._trajectory.add(TrainingStep(self.steps, value))
             self._look_at_loss(value)
         except Exception as error:
             self._give_up(error)

@@ -384,6 +384,22 @@ def test_a_loss_that_is_nan_at_a_step_that_is_not_measured_is_an_alarm_at_once(t
     assert found.message.id == "why.told_loss"
 
 
+def test_a_training_whose_last_told_loss_is_nan_is_not_well(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with hw.watch(model, optimizer, every=30, run=tmp_path / "a", stop_on=("loss_nonfinite",), quiet=True) as watch:
+        while not watch.should_stop:
+            loss = model(torch.randn(8, 4)).square().mean()
+            watch.log(loss=math.nan if watch.steps == 17 else loss)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    for report in (watch.report(), hw.open_run(tmp_path / "a").report()):
+        (finding,) = [one for one in report.findings if one.symptom == "nonfinite"]
+        assert (finding.message.id, finding.message.values["step"]) == ("finding.nonfinite_loss_since", 17)
+
+
 def test_where_weights_are_nan_the_loss_that_was_nan_before_is_named(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1))

@@ -7,6 +7,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from headwater.records import (
     Diagnosis,
     Event,
@@ -204,7 +206,9 @@ def _listed(events: tuple[Event, ...]) -> list[Event]:
 
 
 def _training(run: Recording) -> Training | None:
-    course, scores = _course(run), _scores(run)
+    course, scores, broken = _course(run), _scores(run), _broken_between(run)
+    if broken:
+        course = sorted([*course, *broken], key=lambda step: step.step)
     return Training(tuple(course), tuple(scores)) if course or scores else None
 
 
@@ -224,6 +228,15 @@ def _course(run: Recording) -> list[TrainingStep]:
         )
         for place in places
     ]
+
+
+def _broken_between(run: Recording) -> list[TrainingStep]:
+    """The first loss with NaN or Inf at a step that was not measured, where there is one."""
+    loss = run.scalars().get("loss")
+    if loss is None:
+        return []
+    found = np.flatnonzero(~np.isfinite(loss.values) & ~np.isin(loss.steps, run.course()["update_ratio"].steps))
+    return [TrainingStep(int(loss.steps[place]), float(loss.values[place])) for place in found[:1]]
 
 
 def _scores(run: Recording) -> list[Score]:
