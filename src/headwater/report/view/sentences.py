@@ -179,7 +179,8 @@ def _remedy(prescription: Prescription) -> ViewRemedy:
 
 def facts_of(course: Course) -> tuple[Fact, ...]:
     """Circumstances of the run: model, size, device, versions."""
-    facts = [_fact("report.run_step", number(int(course.steps[-1]) if len(course.steps) else 0))]
+    measured = int(course.steps[-1]) if len(course.steps) else 0
+    facts = [_fact("report.run_step", number(measured if course.watch is None else course.watch.steps))]
     run = course.run
     if run is not None:
         facts = [
