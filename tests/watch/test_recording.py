@@ -21,6 +21,7 @@ import headwater as hw
 from headwater.recorded.why import why
 from headwater.records import Event, HeadwaterError, InputError, Message
 from headwater.records.flow import COLUMNS
+from headwater.store import Writer
 from tests.cases import CASES, BatchNormCNN, cross_entropy, images, plain_mlp, vectors
 from tests.probes.snapshot import bits
 from tests.watch.loops import adam, momentum, run, state_of, train
@@ -247,6 +248,18 @@ def test_the_report_of_a_run_is_that_of_its_watch(tmp_path: Path) -> None:
     assert again.flow.training.losses() == report.flow.training.losses()  # type: ignore[union-attr]
     assert again.watch is not None
     assert (again.watch.steps, again.watch.sampled) == (11, 11)
+
+
+def test_a_run_shows_itself_in_a_notebook_without_a_script(tmp_path: Path) -> None:
+    run = watched(tmp_path / "a", plain_mlp("relu"), vectors())
+    cell = run._repr_html_()
+    assert cell == run.report()._repr_html_()
+    assert "<script" not in cell
+    assert repr(run) == f"<run 'a': ended, 12 recorded steps of {len(run.sites)} sites>"
+    Writer(tmp_path / "b", {"name": "<img src=x>"}).close()
+    assert hw.open_run(tmp_path / "b")._repr_html_() == (
+        "<pre>&lt;run &#x27;&lt;img src=x&gt;&#x27;: ended, 0 recorded steps of 0 sites&gt;</pre>"
+    )
 
 
 def test_a_run_without_a_whole_step_says_what_it_has(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,16 @@ class Run(Recording):
     def __init__(self, path: str | Path, rank: int = 0) -> None:
         self._flow_steps: dict[tuple[Path, int], int | None] = {}
         super().__init__(path, rank)
+
+    def __repr__(self) -> str:
+        return f"<run {self.name!r}: {self.state.name}, {len(self):,} recorded steps of {len(self.site_names):,} sites>"
+
+    def _repr_html_(self) -> str:
+        """Its report in a notebook; where nothing was kept that one rests on, what there is, in a line."""
+        try:
+            return self.report()._repr_html_()
+        except HeadwaterError:
+            return f"<pre>{escape(repr(self))}</pre>"
 
     @property
     def name(self) -> str:

@@ -249,12 +249,18 @@ class Start:
         return segment.rows if segment is not None else len(self.clock(piece))
 
     def has_lost(self, piece: Piece) -> bool:
-        """Whether the steps of a piece, their sites or their parameters cannot be read at any level."""
+        """Whether the steps of a piece, their sites or their parameters are there at no level, by what was met so far.
+
+        Nothing is opened for it: who has read a piece at any level has met what is damaged before.
+        """
         if piece.log is not None:
             return bool(piece.log.damage)
-        if self.segment(piece, "steps") is None:
-            return True
-        return any(self.rows(group) and self.level_there(piece, group, 1) is None for group in ROLLED)
+        wanted = [("steps",), *(_levels_of(group) for group in ROLLED if self.rows(group))]
+        return any(all(self._is_gone(piece, table) for table in tables) for tables in wanted)
+
+    def _is_gone(self, piece: Piece, table: str) -> bool:
+        path = piece.files.get(table)
+        return path is None or isinstance(self._segments.get(path), Damage)
 
     def losses(self, piece: Piece) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """The loss of each step, and whether it was told at all: one that was told may be NaN."""
@@ -394,6 +400,10 @@ class Start:
                         break
             found[group] = max(candidates, key=len, default=[])
         return found
+
+
+def _levels_of(group: Group) -> tuple[str, ...]:
+    return tuple(level_folder(group, level) for level in (1, *LEVELS))
 
 
 def _named_rows(told: Any) -> list[dict[str, Any]]:
