@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from headwater.records import Site
 from headwater.report.view import Course, Line, offline_page
 from headwater.report.view.page import texts
 from tests.browser.conftest import Open
@@ -309,6 +310,25 @@ def test_nothing_runs_over_the_side(visit: Open, report: str, width: int, langua
     page = visit(f"{report}#lang={language}", width=width).page
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator("#map canvas").bounding_box()["width"] >= 0.3 * width
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_names_of_layers_end_where_they_differ_and_not_where_room_does(
+    visit: Open, pages: Callable[..., str], width: int
+) -> None:
+    course = large_course(6, 10)
+    names = [f"model.transformer.h.{site.order}.mlp" for site in course.sites]
+    page = visit(pages(replace(course, sites=tuple(map(renamed, course.sites, names)))), width=width).page
+    labels = page.locator(".row-labels button")
+    shown = labels.all_inner_texts()
+    assert len(set(shown)) == len(shown) == 6
+    assert page.evaluate(
+        "[...document.querySelectorAll('.row-labels button')].every((b) => b.scrollWidth <= b.clientWidth)"
+    )
+
+
+def renamed(site: Site, name: str) -> Site:
+    return replace(site, name=name)
 
 
 def test_twice_the_size_fits_as_well(visit: Open, report: str) -> None:
