@@ -34,7 +34,7 @@ class LossesBetween:
         if not isinstance(loss, Tensor) or loss.device.type == "cpu":  # else reading it waits for the device
             loss = float(loss)
         if not is_due and (isinstance(loss, Tensor) or math.isfinite(loss)):
-            self._left = (step, loss)
+            self._left = (step, loss.detach() if isinstance(loss, Tensor) else loss)
             return None
         self._last_s, self._left = now, None
         return float(loss)
