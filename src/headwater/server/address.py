@@ -1,7 +1,11 @@
 """Where the page is served: on this machine alone, on a port that is free."""
 
+import errno
+import os
 import socket
+import stat
 from importlib.util import find_spec
+from pathlib import Path
 
 from headwater.records import InputError
 from headwater.server.guard import Session
@@ -42,6 +46,48 @@ def listening(port: int | None = None, host: str = HOST) -> socket.socket:
         raise _no_host(host, error) from error
 
 
+def listening_at(path: Path) -> socket.socket:
+    """A Unix socket at ``path`` that nobody but this user may connect to (mode 0600).
+
+    One that a killed server has left behind is taken over; whatever else is there stays.
+
+    Args:
+        path: Where; at most some hundred characters, which the system sets.
+
+    Raises:
+        InputError: If the system knows no Unix sockets, something else is there, or it cannot be made.
+    """
+    if not hasattr(socket, "AF_UNIX"):
+        raise InputError("this system has no Unix sockets: leave --socket out, and a port of this machine is taken.")
+    _remove_if_left_behind(path)
+    found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        found.bind(str(path))
+        found.listen(64)
+    except OSError as error:
+        found.close()
+        raise InputError(
+            f"--socket {path} cannot be made ({error.strerror or error}): name a short path in a folder of yours."
+        ) from error
+    finally:
+        os.umask(before)
+    return found
+
+
+def _remove_if_left_behind(path: Path) -> None:
+    try:
+        is_socket = stat.S_ISSOCK(path.lstat().st_mode)
+    except OSError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        if is_socket and probe.connect_ex(str(path)) == errno.ECONNREFUSED:
+            path.unlink()
+            return
+    what = "another server listens there" if is_socket else "there is a file, which is left as it is"
+    raise InputError(f"--socket {path} cannot be used: {what}. Choose another path.")
+
+
 def require_this_machine(host: str) -> None:
     """Refuse to serve anybody else.
 
@@ -56,8 +102,12 @@ def require_this_machine(host: str) -> None:
 
 
 def address(sock: socket.socket, session: Session) -> str:
-    """What to open: the token stands behind the #, which a browser sends to nobody."""
-    return f"http://{HOST}:{sock.getsockname()[1]}/#token={session.token}"
+    """What to open: the token stands behind the #, which a browser sends to nobody.
+
+    A Unix socket has no port; a browser reaches it by the usual one, which ``ssh -L`` forwards.
+    """
+    name = sock.getsockname()
+    return f"http://{HOST}:{name[1] if isinstance(name, tuple) else PORT}/#token={session.token}"
 
 
 def require_packages() -> None:

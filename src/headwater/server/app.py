@@ -11,7 +11,7 @@ from headwater.i18n import LANGUAGES
 from headwater.i18n.catalog import catalog
 from headwater.report.view.page import live_shell, script, style
 from headwater.server.address import require_packages
-from headwater.server.guard import TOKEN_HEADER, App, Guard, Session
+from headwater.server.guard import TOKEN_HEADER, App, Guard, Session, port_of
 from headwater.server.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def application(shelf: Shelf, session: Session, language: str | None = None) -> 
     async def begin(request: Request) -> Response:
         if not session.accepts(request.headers.get(TOKEN_HEADER, "")):
             return PlainTextResponse("403: this is not the token.\n", status_code=403)
-        port = request.scope["server"][1] if request.scope.get("server") else 0
+        port = port_of(request.scope)
         return Answer(status_code=204, headers={"set-cookie": session.cookie(port)})
 
     async def listed(_request: Request) -> Response:

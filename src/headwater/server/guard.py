@@ -111,11 +111,16 @@ class Guard:
         path, method = scope["path"], scope["method"]
         if method not in ("GET", "HEAD") and path != "/api/session" and not self._changes:
             return "nothing can be changed here"
-        if path.startswith("/api/") and path != "/api/session":
-            port = scope["server"][1] if scope.get("server") else 0
-            if not self._session.knows(headers.get("cookie", ""), port):
-                return "the token is missing: open the whole address that the command printed"
-        return ""
+        is_open = not path.startswith("/api/") or path == "/api/session"
+        if is_open or self._session.knows(headers.get("cookie", ""), port_of(scope)):
+            return ""
+        return "the token is missing: open the whole address that the command printed"
+
+
+def port_of(scope: Scope) -> int:
+    """The port that a request came to; 0 for a Unix socket."""
+    server = scope.get("server")
+    return int(server[1] or 0) if server else 0
 
 
 def _name(port: int) -> str:
