@@ -26,18 +26,21 @@ GROUPS = {
     "held_out_second": "Second set of held-out families, with the rules as they are now",
     "held_out_third": "Third set of held-out families, with the rules as they are now",
     "held_out_fourth": "Fourth set of held-out families, with the rules as they are now",
+    "held_out_fifth": "Fifth set of held-out families, with the rules as they are now",
 }
 TITLES = {
     "held_out": "Held-out families",
     "held_out_second": "Second set of held-out families",
     "held_out_third": "Third set of held-out families",
     "held_out_fourth": "Fourth set of held-out families",
+    "held_out_fifth": "Fifth set of held-out families",
 }
 MARKS = {
     "held_out": " (held out)",
     "held_out_second": " (held out, second set)",
     "held_out_third": " (held out, third set)",
     "held_out_fourth": " (held out, fourth set)",
+    "held_out_fifth": " (held out, fifth set)",
 }
 HEADS = ["", "faults detected", "symptom right", "cause right", "place right"]
 HEADS += ["false alarms per 100 healthy runs", "no opinion", "seconds per run"]

@@ -27,6 +27,7 @@ from headwater.probes.activation_window import ActivationWindow
 from headwater.probes.advice import show_advice
 from headwater.probes.catalogue import ModuleInfo, module_infos
 from headwater.probes.choose import Choice, Sites
+from headwater.probes.losses_between import LossesBetween
 from headwater.probes.measure import check_watchable
 from headwater.probes.names import unwrapped
 from headwater.probes.parameters import SAMPLE, ParameterProbe
@@ -35,7 +36,7 @@ from headwater.probes.recorder import PATIENCE, in_one_line
 from headwater.probes.sampled_step import SampledStep
 from headwater.probes.schedule import Level, Schedule
 from headwater.probes.trajectory import Trajectory
-from headwater.records import Event, Flow, HeadwaterError, InputError, Message, Score, Training, WatchInfo
+from headwater.records import Event, Flow, HeadwaterError, InputError, Message, Score, Training, TrainingStep, WatchInfo
 from headwater.records.message import Value
 from headwater.report import Report
 from headwater.telling import Logger, Told
@@ -121,6 +122,7 @@ class Watch:
         self._loss_was_finite = True
         self._broke: Flow | None = None
         self._loss: float | Tensor | None = None
+        self._losses_between = LossesBetween()
         self._trajectory = Trajectory()
         self._events: list[Event] = []
         self._events_left_out = 0
@@ -166,7 +168,8 @@ class Watch:
         """Tell how the training goes; findings about its course, such as overfitting, rest on it.
 
         Args:
-            loss: Of the current step, a number or a tensor with one element; read, if at all, at the step's end.
+            loss: Of the current step, a number or a tensor with one element. Written down at each measured step and
+                four times a second in between. Of a number, or a tensor on the CPU, no NaN and no Inf goes unseen.
             val_loss: Mean loss on data held out.
             metric: On data it is trained on, higher is better.
             val_metric: The same on data held out.
@@ -409,6 +412,9 @@ class Watch:
         if not _active:
             show_advice()
         self._tell_report()
+        last = self._losses_between.last()
+        if last is not None:
+            self._record_loss(*last)
         self._recorded(self._close_run)
 
     def _begin(self, level: Level) -> None:
@@ -470,6 +476,8 @@ class Watch:
     def _finish(self) -> None:
         """A step is over; the next one begins."""
         self._is_held = False
+        if self._step is None and self._loss is not None:
+            self._hear(self._loss)
         spent_s = self._end(self._step) if self._step is not None else 0.0
         self._loss = None
         if self._scaler is not None:
@@ -481,11 +489,37 @@ class Watch:
         self._started_s = now
         self._begin(level)
 
+    def _hear(self, loss: float | Tensor) -> None:
+        """A loss of a step that is not measured; one that is not finite is an alarm, and the next step is measured."""
+        try:
+            value = self._losses_between.told(self.steps, loss)
+            if value is None:
+                return
+            self._record_loss(self.steps, value)
+            if not math.isfinite(value) and self._loss_was_finite:
+                self._trajectory.add(TrainingStep(self.steps, value))
+            self._look_at_loss(value)
+        except Exception as error:
+            self._give_up(error)
+
+    def _record_loss(self, step: int, loss: float) -> None:
+        kept = self._kept
+        if kept is not None and self._place.world_size == 1:  # ranks tell theirs at steps that all of them measure
+            self._recorded(lambda: kept.scalars(step, {"loss": loss}))
+
+    def _look_at_loss(self, loss: float) -> None:
+        is_finite = math.isfinite(loss)
+        if not is_finite and self._loss_was_finite:
+            self._alarm("event.loss_nonfinite", loss=str(loss))
+        self._loss_was_finite = is_finite
+
     def _end(self, step: SampledStep) -> float:
         """Finish the measured step; gives the seconds the probes know they took."""
         self._step = None
         try:
             step.loss = float(self._loss) if self._loss is not None else None
+            if step.loss is not None:
+                self._losses_between.measured()
             step.end()
             if not step.recorder.sites:
                 self._say_why_no_sites(step.recorder.failures)
@@ -571,11 +605,10 @@ class Watch:
         for name in self._parameters.replaced:
             self._note(Message("event.replaced", {"parameter": name}))
         nonfinite = step.nonfinite()
-        if step.loss is not None:
-            is_finite = math.isfinite(step.loss)
-            if not is_finite and not nonfinite and self._loss_was_finite:  # else it is told by where it comes from
-                self._alarm("event.loss_nonfinite", loss=str(step.loss))
-            self._loss_was_finite = is_finite
+        if step.loss is not None and not nonfinite:
+            self._look_at_loss(step.loss)
+        elif step.loss is not None:  # it is told by where it comes from
+            self._loss_was_finite = math.isfinite(step.loss)
         if nonfinite and self._was_finite:
             self._alarm("event.nonfinite", elements=nonfinite)
             if self._broke is None:

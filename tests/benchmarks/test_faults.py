@@ -18,6 +18,7 @@ from benchmarks.faults.diagnosers import DIAGNOSERS, USUAL, USUAL_CAUSE, Opinion
 from benchmarks.faults.families import (
     FAMILIES,
     HELD_OUT,
+    HELD_OUT_FIFTH,
     HELD_OUT_FOURTH,
     HELD_OUT_SECOND,
     HELD_OUT_THIRD,
@@ -111,7 +112,7 @@ def test_every_healthy_program_is_another() -> None:
     assert len(set(recipes)) == len(recipes)
 
 
-@pytest.mark.parametrize("program", HEALTHY[::6] + FAULTY[::9], ids=lambda program: program.id)
+@pytest.mark.parametrize("program", HEALTHY[::7] + FAULTY[::10], ids=lambda program: program.id)
 def test_a_program_trains_and_is_scored(program: Program) -> None:
     training = Training(program.make(), 0)
     assert len(list(training.steps(2))) == 2
@@ -353,6 +354,13 @@ def test_the_fourth_set_is_half_healthy() -> None:
     assert sum(program.fault is None for program in fourth) >= 95
 
 
+def test_the_fifth_set_is_more_than_half_healthy() -> None:
+    fifth = [program for program in PROGRAMS.values() if program.family in HELD_OUT_FIFTH]
+    assert len(HELD_OUT_FIFTH) >= 10
+    assert sum(program.fault is not None for program in fifth) >= 80
+    assert sum(program.fault is None for program in fifth) >= 120
+
+
 def test_nobody_was_asked_about_a_family_before_its_first_run() -> None:
     answered = {answer.family for answer in load_answers(STORED, "faults_answers")}
     assert answered.isdisjoint(first_run.not_yet_met())
@@ -387,14 +395,14 @@ def test_only_a_first_run_asks_about_families_that_no_rules_have_met(
         run.main(["--diagnosers", "optimist"])
     assert set(asked) == {*MADE_WITH, *HELD_OUT}
     asked.clear()
-    for held_out in ("second", "third", "fourth"):
+    for held_out in ("second", "third", "fourth", "fifth"):
         (nothing_met / f"{first_run.SETS[held_out].name}.csv").touch()
     with pytest.raises(InterruptedError):
         run.main(["--diagnosers", "optimist"])
     assert set(asked) == set(FAMILIES)
 
 
-@pytest.mark.parametrize("key", ["second", "third", "fourth"])
+@pytest.mark.parametrize("key", ["second", "third", "fourth", "fifth"])
 def test_a_first_run_of_a_later_set_is_kept_beside_the_first(
     key: str, nothing_met: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

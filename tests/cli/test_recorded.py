@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 
 from headwater.recorded import open_run
 from headwater.records import InputError
 from headwater.store import Writer
 from headwater.store.columns import SITES
+from headwater.sweeps.spec import spec_of
+from headwater.sweeps.sweeping import swept
 from tests.helpers import headwater, schema_violations
 from tests.store.recording import begun, record
 
@@ -186,3 +189,105 @@ def test_a_newer_run_is_one_clear_line(tmp_path: Path) -> None:
         open_run(tmp_path / "a")
     listed = headwater("runs", ".", cwd=tmp_path)
     assert (listed.returncode, "unreadable" in listed.stdout) == (0, True)
+
+
+def test_a_run_that_is_called_nan_is_no_number(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "runs" / "good", tmp_path / "good")
+    writer = Writer(tmp_path / "nan")
+    writer.add_rows("sites", [{"name": "0", "order": 0, "op": "Linear", "kind": "affine"}])
+    table = np.full((1, len(SITES)), 0.5)
+    writer.step(0, {"sites": table}, 1.0)
+    writer.close()
+    found = json.loads(headwater("compare", "good", "nan", "--json", cwd=tmp_path).stdout)
+    said = [difference["message"]["text"] for difference in found["differences"]]
+    assert said
+    assert all("nan" in sentence and "NaN in" not in sentence and not sentence.startswith("NaN") for sentence in said)
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+@pytest.mark.parametrize("command", ["runs", "why runs/bad", "compare runs/good runs/bad"])
+@pytest.mark.parametrize("cells", [40, 60])
+def test_a_narrow_terminal_gets_all_of_it_in_lines_that_fit(
+    runs: Path, command: str, cells: int, language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(cells))
+    done = headwater(*command.split(), "--lang", language, cwd=runs)
+    assert max(cell_len(line.rstrip()) for line in done.stdout.splitlines()) <= cells
+    assert "…" not in done.stdout
+    monkeypatch.setenv("COLUMNS", "200")
+    whole = headwater(*command.split(), "--lang", language, cwd=runs).stdout
+    assert set(whole.split()) == set(done.stdout.split())
+
+
+def test_comparing_with_nothing_is_no_agreement(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "runs" / "good", tmp_path / "good")
+    Writer(tmp_path / "empty").close()
+    done = headwater("compare", "good", "empty", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "No recorded steps to compare" in done.stdout
+    assert "within a quarter" not in done.stdout
+
+
+def spoilt(folder: Path) -> Path:
+    segment = next(folder.glob("*/sites/*.parquet"))
+    data = bytearray(segment.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    segment.write_bytes(data)
+    return segment
+
+
+def test_what_is_damaged_is_told_where_it_is_missing(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "runs", tmp_path / "runs")
+    name = f"sites/{spoilt(tmp_path / 'runs' / 'good').name}"
+    export = headwater("export", "runs/good", "--to", "csv", "--out", "x", cwd=tmp_path)
+    assert export.returncode == 0
+    assert name in export.stderr
+    as_json = headwater("export", "runs/good", "--to", "jsonl", "--out", "y", "--json", cwd=tmp_path)
+    assert [entry["file"].endswith(name) for entry in json.loads(as_json.stdout)["damage"]] == [True]
+    view = json.loads(headwater("report", "runs/good", "--json", cwd=tmp_path).stdout)
+    assert "1 damaged place could not be read." in view["lead"]["en"]
+    assert name in next(fact["value"]["ko"] for fact in view["facts"] if fact["name"]["en"] == "damaged")
+    whole = json.loads(headwater("report", "runs/bad", "--json", cwd=tmp_path).stdout)
+    assert "damaged" not in whole["lead"]["en"]
+    steps = next((tmp_path / "runs" / "good").glob("*/steps/*.parquet"))
+    steps.write_bytes(steps.read_bytes()[:-9] + b"x" * 9)
+    assert "damaged place" in headwater("runs", cwd=tmp_path).stdout
+
+
+def test_a_sweep_is_listed_as_one_and_is_no_training(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "runs", tmp_path / "runs")
+    spec = spec_of({"steps": 2, "seeds": 2, "axes": {"depth": [2, 3]}, "fixed": {"activation": "tanh"}}, name="edge")
+    swept(spec, None, runs=str(tmp_path / "runs"), jobs=1)
+    listed = {run["folder"]: run for run in json.loads(headwater("runs", "--json", cwd=tmp_path).stdout)["runs"]}
+    assert (listed["edge"]["trainings"], listed["edge"]["verdict"], listed["edge"]["state"]) == (4, None, "ended")
+    assert listed["good"]["trainings"] is None
+    for language, words in (("en", "sweep: 4 trainings"), ("ko", "스윕: 학습 4회")):
+        row = next(r for r in headwater("runs", "--lang", language, cwd=tmp_path).stdout.splitlines() if "edge" in r)
+        assert words in row
+        assert "?" not in row
+    for command in ("why runs/edge", "report runs/edge", "compare runs/good runs/edge"):
+        done = headwater(*command.split(), cwd=tmp_path)
+        assert done.returncode == 2
+        assert "runs/edge is a sweep of 4 trainings" in done.stderr
+
+
+def test_runs_counts_the_steps_that_were_taken_and_not_those_that_were_measured(tmp_path: Path) -> None:
+    writer = begun(tmp_path / "a")
+    record(writer, range(3))
+    writer.scalars(250, {"val_loss": 0.5})
+    assert json.loads(headwater("runs", ".", "--json", cwd=tmp_path).stdout)["runs"][0]["steps"] == 250
+    writer.note(steps=300, every="auto")
+    writer.close()
+    assert json.loads(headwater("runs", ".", "--json", cwd=tmp_path).stdout)["runs"][0]["steps"] == 300
+
+
+def test_watching_a_newer_run_is_one_clear_line(tmp_path: Path) -> None:
+    from headwater.store.layout import RUN_FILE, checked, with_checksum
+
+    writer = begun(tmp_path / "a")
+    writer.close()
+    file = tmp_path / "a" / RUN_FILE
+    file.write_bytes(with_checksum({**checked(file.read_bytes()), "format": 99}))
+    done = headwater("watch", "a", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "newer headwater" in done.stderr

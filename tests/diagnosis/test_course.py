@@ -7,7 +7,7 @@ import pytest
 from headwater.diagnosis.decay import decay_share
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.diagnosis.rules import lr_too_high, overfitting, underfitting
-from headwater.records import Flow, Score, Setup, Training, TrainingStep
+from headwater.records import Flow, Pairing, Score, Setup, Training, TrainingStep
 
 # Huber's loss of targets with a heavy tail under RMSprop: the loss of single batches jumps, the fit gets better.
 JUMPING = [0.277, 0.227, 0.569, 0.2, 0.224, 0.193, 0.354, 0.184, 0.154, 0.192, 0.102, 0.329, 0.11, 0.127, 0.365]
@@ -84,6 +84,23 @@ def test_what_has_learnt_all_there_is_may_decay() -> None:
     assert flow.training is not None
     scores = (Score(0, 1.0, 1.0, 0.1, 0.1), Score(29, 0.03, 0.1, 0.99, 0.97))
     assert not finds(underfitting.RULE, replace(flow, training=replace(flow.training, scores=scores)))
+
+
+@pytest.mark.parametrize(
+    ("explained", "last_loss", "found"),
+    [(0.85, 1.48, True), (0.85, 1.30, False), (0.52, 1.48, False)],
+    ids=["stalls below a kernel", "still falls", "does as well as a kernel"],
+)
+def test_decay_keeps_a_network_below_what_a_kernel_tells(explained: float, last_loss: float, found: bool) -> None:
+    """A pull of two thirds of each step: some of the metric is there, and no more will come."""
+    flow = replace(decaying("SGD", 0.0, [2.0 - 0.5 * step / 29 for step in range(30)]), samples=64)
+    flow = replace(flow, setup=Setup(optimizer={"lr": 0.1, "weight_decay": 2.0}))
+    assert decay_share(flow) == pytest.approx(2 / 3)
+    assert flow.training is not None
+    scores = tuple(Score(step, loss, loss, 0.56, 0.5) for step, loss in ((0, 1.73), (10, 1.46), (29, last_loss)))
+    pairing = Pairing(samples=190, explained=explained, deviations=20.0)
+    course = replace(flow.training, scores=(replace(scores[0], metric=0.2), *scores[1:]), pairing=pairing)
+    assert finds(underfitting.RULE, replace(flow, training=course)) == found
 
 
 @pytest.mark.parametrize(("samples", "found"), [(2, False), (64, True)])

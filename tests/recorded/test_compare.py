@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +126,28 @@ def test_differences_are_told_in_the_words_of_the_language(language: str) -> Non
             said = Words.of(language).say(Message(message, {"statistic": id_, **values}))
             assert id_ not in said
             assert text(f"statistic.{id_}", {}, language) in said
+
+
+def test_what_was_not_finite_first_is_told_and_not_what_stands_first(tmp_path: Path) -> None:
+    """Later the NaN has reached the first site, through the weights; at its first step it was in the last ones."""
+
+    def change(step: int, table: Any) -> None:
+        if step >= 700:
+            table[0, SITES.index("activation_grad_nan")] = 5.0
+            table[2, SITES.index("activation_nan")] = 5.0
+        if step >= 701:
+            table[:, SITES.index("activation_nan")] = 5.0
+
+    names = ["x", "y", "z"]
+    a, b = synthetic(tmp_path / "a", names, steps=900), synthetic(tmp_path / "b", names, change, steps=900)
+    first = compare(a, b).differences[0]
+    assert (first.kind, first.site, first.from_step) == ("nonfinite", "z", 700)
+
+
+def test_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    made = synthetic(tmp_path / "a", ["x"])
+    assert made.name == "a"
+    for folder in ("b", "other/a"):
+        shutil.copytree(tmp_path / "a", tmp_path / folder)
+    a, b, other = (hw.open_run(tmp_path / folder) for folder in ("a", "b", "other/a"))
+    assert [(compare(a, second).a, compare(a, second).b) for second in (b, other)] == [("a", "b"), ("a (A)", "a (B)")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from headwater.recorded.why import BEFORE, why
 from headwater.records.why import Why
 from headwater.store import Writer
 from headwater.store.columns import GROUPS, PARAMETERS, SITES
+from tests.store.recording import begun, tables
 
 BREAKS = 30
 
@@ -211,3 +213,65 @@ def test_a_long_run_is_searched_in_two_seconds(tmp_path: Path) -> None:
     assert time.perf_counter() - started < 2
     assert (found.step, found.site, found.cause) == (19_000, "s1", "overflow")
     assert len(found.samples) == 21
+
+
+def spoil(path: Path) -> None:
+    """A byte in the middle of a file is another one."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+
+
+def broken_in_the_middle(path: Path) -> None:
+    """Forty steps whose weights are NaN from step 20 on, and whose loss says so."""
+    writer = begun(path)
+    for step in range(40):
+        shown = tables(step)
+        for group in shown:
+            shown[group][:, [name.endswith(("_nan", "_inf")) for name in GROUPS[group]]] = 0.0
+        if step >= 20:
+            shown["sites"][1:, GROUPS["sites"].index("activation_nan")] = 5.0
+        writer.step(step, shown, loss=1.0 if step < 20 else math.nan)
+    writer.close()
+
+
+def test_steps_whose_files_are_damaged_are_not_told_of_by_their_sums(tmp_path: Path) -> None:
+    """What sums 16 steps up says that there was NaN among them, and nothing of which tensor was first, or when."""
+    broken_in_the_middle(tmp_path / "a")
+    for folder in ("sites", "parameters"):
+        spoil(next((tmp_path / "a").glob(f"start-*/{folder}/*.parquet")))
+    found = why(hw.open_run(tmp_path / "a"))
+    assert (found.verdict, found.step, found.site, found.cause) == ("nonfinite", None, None, "unknown")
+    assert found.message.id == "why.unseen_between"
+    assert found.message.values == {"first": 16, "last": 20}
+    assert [message.values for message in found.evidence] == [{"count": 2, "site": "1"}]
+    assert len(found.damage) == 2
+
+
+def test_a_loss_whose_step_cannot_be_read_is_blamed_on_nothing(tmp_path: Path) -> None:
+    """Not on the loss function: that every tensor was finite is not known."""
+    broken_in_the_middle(tmp_path / "a")
+    for path in (tmp_path / "a").glob("start-*/[sp][ia]*/*.parquet"):
+        spoil(path)
+    found = why(hw.open_run(tmp_path / "a"))
+    assert (found.verdict, found.step, found.kind, found.cause) == ("nonfinite", 20, "loss", "unknown")
+    assert found.message.id == "why.unseen_loss"
+    assert found.finite_until is None
+
+
+@pytest.mark.parametrize("damaged", ["sites*", "parameters*", "steps"])
+def test_what_cannot_be_read_is_not_called_well(tmp_path: Path, damaged: str) -> None:
+    writer = begun(tmp_path / "a")
+    for step in range(40):
+        shown = tables(0)
+        for group in shown:
+            shown[group][:, [name.endswith(("_nan", "_inf")) for name in GROUPS[group]]] = 0.0
+        writer.step(step, shown, loss=1.0)
+    writer.close()
+    assert why(hw.open_run(tmp_path / "a")).verdict == "nothing_found"
+    for path in (tmp_path / "a").glob(f"start-*/{damaged}/*.parquet"):
+        spoil(path)
+    found = why(hw.open_run(tmp_path / "a"))
+    assert found.verdict == "unreadable"
+    assert found.message.values == {"lost": 40, "steps": 40}
+    assert found.damage

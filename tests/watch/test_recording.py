@@ -18,8 +18,10 @@ import torch
 from torch import Tensor, nn
 
 import headwater as hw
-from headwater.records import Event, HeadwaterError, InputError
+from headwater.recorded.why import why
+from headwater.records import Event, HeadwaterError, InputError, Message
 from headwater.records.flow import COLUMNS
+from headwater.store import Writer
 from tests.cases import CASES, BatchNormCNN, cross_entropy, images, plain_mlp, vectors
 from tests.probes.snapshot import bits
 from tests.watch.loops import adam, momentum, run, state_of, train
@@ -139,7 +141,7 @@ def test_scalars_and_validation_are_recorded_by_name(tmp_path: Path) -> None:
     assert scalars["lr"].values == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
     assert np.isnan(scalars["accuracy"].values).all()
     assert scalars["lr"].steps.tolist() == [1, 2, 3, 4, 5, 6]
-    assert len(scalars["loss"].values) == 3
+    assert scalars["loss"].steps.tolist() == [0, 2, 4, 5], "measured ones, and the last"
     with pytest.raises(InputError, match=r"log\(lr=...\) takes one number, got a tensor of shape \[2\]"):
         watch.log(lr=torch.ones(2))
 
@@ -248,6 +250,18 @@ def test_the_report_of_a_run_is_that_of_its_watch(tmp_path: Path) -> None:
     assert (again.watch.steps, again.watch.sampled) == (11, 11)
 
 
+def test_a_run_shows_itself_in_a_notebook_without_a_script(tmp_path: Path) -> None:
+    run = watched(tmp_path / "a", plain_mlp("relu"), vectors())
+    cell = run._repr_html_()
+    assert cell == run.report()._repr_html_()
+    assert "<script" not in cell
+    assert repr(run) == f"<run 'a': ended, 12 recorded steps of {len(run.sites)} sites>"
+    Writer(tmp_path / "b", {"name": "<img src=x>"}).close()
+    assert hw.open_run(tmp_path / "b")._repr_html_() == (
+        "<pre>&lt;run &#x27;&lt;img src=x&gt;&#x27;: ended, 0 recorded steps of 0 sites&gt;</pre>"
+    )
+
+
 def test_a_run_without_a_whole_step_says_what_it_has(tmp_path: Path) -> None:
     model = plain_mlp("tanh")
     optimizer = momentum(model.parameters())
@@ -343,3 +357,73 @@ def test_runs_of_the_zoo_are_recorded_as_they_are_watched() -> None:
         assert watch is not None
         assert watch.run is not None
         assert len(hw.open_run(watch.run)) == watch.sampled
+
+
+def between(path: Path, steps: int = 40, broken: int | None = None) -> hw.Run:
+    """A training of which steps 0 and 30 are measured, and whose loss is told at each step."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with hw.watch(model, optimizer, every=30, run=path, quiet=True) as watch:
+        for step in range(steps):
+            loss = model(torch.randn(8, 4)).square().mean()
+            watch.log(loss=math.nan if step == broken else loss)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return hw.open_run(path)
+
+
+def test_losses_of_steps_that_are_not_measured_are_recorded_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headwater.probes.losses_between._EVERY_S", 0.0)
+    run = between(tmp_path / "all")
+    assert len(run) == 2
+    curve = run.scalars()["loss"]
+    assert curve.steps.tolist() == list(range(40))
+    assert np.isfinite(curve.values).all()
+    assert run.loss_of_steps() == [curve.values[0], curve.values[30]]
+    monkeypatch.setattr("headwater.probes.losses_between._EVERY_S", 60.0)
+    assert between(tmp_path / "few").scalars()["loss"].steps.tolist() == [0, 30, 39], "the last one is always there"
+
+
+def test_a_loss_that_is_nan_at_a_step_that_is_not_measured_is_an_alarm_at_once(tmp_path: Path) -> None:
+    run = between(tmp_path / "a", broken=17)
+    (alarm,) = run.alarms()
+    assert (alarm.step, alarm.message.id) == (17, "event.loss_nonfinite")
+    found = why(run)
+    assert (found.verdict, found.kind, found.step, found.finite_until) == ("nonfinite", "loss", 17, 0)
+    assert found.message.id == "why.told_loss"
+
+
+def test_a_training_whose_last_told_loss_is_nan_is_not_well(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with hw.watch(model, optimizer, every=30, run=tmp_path / "a", stop_on=("loss_nonfinite",), quiet=True) as watch:
+        while not watch.should_stop:
+            loss = model(torch.randn(8, 4)).square().mean()
+            watch.log(loss=math.nan if watch.steps == 17 else loss)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    for report in (watch.report(), hw.open_run(tmp_path / "a").report()):
+        (finding,) = [one for one in report.findings if one.symptom == "nonfinite"]
+        assert (finding.message.id, finding.message.values["step"]) == ("finding.nonfinite_loss_since", 17)
+
+
+def test_where_weights_are_nan_the_loss_that_was_nan_before_is_named(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    with hw.watch(model, optimizer, every=30, run=tmp_path / "a", quiet=True) as watch:
+        for step in range(35):
+            loss = model(torch.randn(8, 4)).square().mean() * (math.inf if step == 17 else 1.0)
+            watch.log(loss=loss)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    found = why(hw.open_run(tmp_path / "a"))
+    assert (found.kind, found.step, found.finite_until) == ("param", 30, 0)
+    assert Message("why.loss_before", {"step": 17, "loss": "inf"}) in found.evidence

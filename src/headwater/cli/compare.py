@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from headwater.cli.options import html_option, json_option, language_option, rank_option, traceback_option
-from headwater.cli.recorded import run_argument, show
+from headwater.cli.recorded import opened, run_argument, show
 from headwater.cli.saving import save_text
 from headwater.i18n import text, use_language
 
@@ -32,10 +32,9 @@ def compare(a: Path, b: Path, rank: int | None, as_json: bool, html: Path | None
     Exit status: 0 done, 2 A or B is no run, 3 internal error.
     """
     with use_language(language):
-        from headwater.recorded import open_run
         from headwater.recorded.compare import compare as compared
 
-        first, second = open_run(a, rank), open_run(b, rank)
+        first, second = opened(a, rank), opened(b, rank)
         found = compared(first, second)
         if html is not None:
             from headwater.recorded.viewing import course_of, difference_of

@@ -43,6 +43,9 @@ def export(run: Path, to: str, out: Path | None, rank: int | None, as_json: bool
         from headwater.recorded import open_run
         from headwater.recorded.export import FORMATS
         from headwater.recorded.export import export as exported
+        from headwater.recorded.why import damage_message
+        from headwater.records import encode
+        from headwater.report.names import clean
 
         opened = open_run(run, rank)
         folder = out if out is not None else Path(f"{run.resolve().name}-{to}")
@@ -51,7 +54,12 @@ def export(run: Path, to: str, out: Path | None, rank: int | None, as_json: bool
         with writing_report():
             if as_json:
                 listed = [{"file": path.name, "bytes": path.stat().st_size} for path in files]
-                click.echo(json.dumps({"schema": "headwater/export/1", "format": to, "files": listed}))
+                damage = [encode(one) for one in opened.damage]
+                click.echo(
+                    json.dumps({"schema": "headwater/export/1", "format": to, "files": listed, "damage": damage})
+                )
                 return
             for path in files:
-                click.echo(text("cli.wrote", {"path": str(path)}))
+                click.echo(text("cli.wrote_file", {"path": str(path)}))
+        for one in opened.damage:
+            click.echo(f"{text('export.left_out')} {clean(str(damage_message(one)))}", err=True)

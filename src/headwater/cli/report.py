@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from headwater.cli.options import json_option, language_option, rank_option, traceback_option
+from headwater.cli.recorded import opened
 from headwater.cli.saving import save_page, save_text, why_not_writable
 from headwater.cli.stdout import writing_report
 from headwater.i18n import text, use_language
@@ -74,12 +75,11 @@ def _of_saved(path: Path, target: Path | None, language: str | None, as_json: bo
 
 
 def _of_run(path: Path, target: Path | None, language: str | None, as_json: bool, rank: int | None) -> str:
-    from headwater.recorded import open_run
     from headwater.recorded.viewing import course_of
     from headwater.report.files import strict_json
     from headwater.report.view import offline_page, view_of
 
-    course = course_of(open_run(path, rank))
+    course = course_of(opened(path, rank))
     if target is not None:
         save_text(offline_page([course], language), target)
     return strict_json(view_of(course).to_dict()) if as_json else ""

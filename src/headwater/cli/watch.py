@@ -50,8 +50,8 @@ def watch(
     require_packages()
     with use_language(language):
         shelf = Shelf(run)  # before a port is taken
-        if rank is not None and shelf.is_one:
-            open_run(run, rank)  # or it says which ranks there are
+        if shelf.is_one:
+            open_run(run, rank)  # or it says which ranks there are, or that a newer version has written it
         session = Session()
         with listening(port) as sock:
             taken = sock.getsockname()[1]

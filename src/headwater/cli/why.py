@@ -6,7 +6,7 @@ import click
 
 from headwater.cli.exit_codes import ExitCode
 from headwater.cli.options import json_option, language_option, rank_option, traceback_option
-from headwater.cli.recorded import run_argument, show
+from headwater.cli.recorded import opened, run_argument, show
 from headwater.i18n import use_language
 
 
@@ -29,12 +29,11 @@ def why(context: click.Context, run: Path, rank: int | None, as_json: bool, lang
       headwater why runs/a --json
       headwater why runs/a --rank 2
 
-    Exit status: 0 nothing broke, 1 something did, or nothing was recorded, 2 RUN is no run, 3 internal error.
+    Exit status: 0 nothing broke, 1 something did, or nothing or not all can be read, 2 RUN is no run, 3 internal error.
     """
     with use_language(language):
-        from headwater.recorded import open_run
         from headwater.recorded.why import why as explain
 
-        found = explain(open_run(run, rank))
+        found = explain(opened(run, rank))
         show(found, as_json, language)
     context.exit(ExitCode.HEALTHY if found.verdict == "nothing_found" else ExitCode.FINDINGS)

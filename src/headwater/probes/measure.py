@@ -61,7 +61,8 @@ def measure(
             recorder.on_revisited = graph.enter
             assert recorder.setup is not None
             try:
-                recorder.setup.note_loss([value.grad_fn], {node for site in recorder.sites for node in site.out_nodes})
+                nodes = {node: site.base_name for site in recorder.sites for node in site.out_nodes}
+                recorder.setup.note_loss([value.grad_fn], nodes)
                 recorder.setup.note_targets(batch, recorder.sites[-1].shape)
                 recorder.setup.note_unregistered(model, graph.leaves, optimizer)
                 set_aside(graph.leaves)

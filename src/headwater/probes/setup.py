@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -42,14 +42,15 @@ class SetupProbe:
         decades, offset = generic.feature_scales(x, axis) if x.dim() > 1 else (None, None)
         self._described |= {"input": moments(x), "feature_decades": decades, "feature_offset": offset}
 
-    def note_loss(self, roots: Iterable[Any], site_nodes: set[Any]) -> None:
+    def note_loss(self, roots: Iterable[Any], sites: Mapping[Any, str]) -> None:
         """The graph under the loss.
 
         Args:
             roots: Node of the loss.
-            site_nodes: Those of the sites' outputs; what stands before the first of them is the loss's own.
+            sites: Nodes of the sites' outputs, to their modules' names; what stands before the first of them is the
+                loss's own.
         """
-        roots = list(roots)
+        roots, site_nodes = list(roots), set(sites)
         everything = _under(roots, set())
         signal = _signal(everything, site_nodes)
         self._described["operations"] = dict(Counter(map(operation_name, everything)))
@@ -58,6 +59,7 @@ class SetupProbe:
         own = _under(roots, site_nodes)
         self._described["loss_operations"] = tuple(map(operation_name, own))
         self._described["loss_reads"] = tuple(map(operation_name, _read(own, site_nodes)))
+        self._described["loss_sites"] = _sites_under(own, sites)
         self._described["loss_elements"] = next((n for n in map(_elements, own) if n is not None), None)
         self._described["loss_scale"] = _scale(own)
         self._described["penalised"] = _penalised(own, site_nodes)
@@ -148,6 +150,12 @@ def _under(roots: Iterable[Any], stop: set[Any]) -> list[Any]:
             following += new
         waiting = following
     return found
+
+
+def _sites_under(own: list[Any], sites: Mapping[Any, str]) -> tuple[str, ...]:
+    """Names of the sites whose outputs the loss's own operations take in, nearest the loss first."""
+    sources = (source for node in own for source, _ in node.next_functions)
+    return tuple(dict.fromkeys(sites[source] for source in sources if source in sites))
 
 
 def _elements(node: Any) -> int | None:

@@ -54,8 +54,8 @@ def compare(a: Recording, b: Recording) -> Comparison:
         differences += _of_scalars(a, b, last)
     differences.sort(key=lambda difference: -difference.decades)
     return Comparison(
-        a=_name(a),
-        b=_name(b),
+        a=names_of(a, b)[0],
+        b=names_of(a, b)[1],
         aligned=len(pairs),
         renamed=renamed,
         only_a=only_a,
@@ -114,11 +114,10 @@ def _nonfinite(a: Recording, b: Recording, pairs: list[Pair], names: list[str], 
     if has[0].any() == has[1].any():
         return []
     side = int(has[1].any())
-    row = int(np.flatnonzero(has[side])[0])
-    step = int(steps[side][np.flatnonzero(np.asarray(counts[side])[row] > 0)[0]])
+    step, row = _first_nonfinite((a, b)[side], side, pairs, steps[side], np.asarray(counts[side]), last)
     values: dict[str, Value] = {
-        "run": _name((a, b)[side]),
-        "other": _name((b, a)[side]),
+        "run": names_of(a, b)[side],
+        "other": names_of(a, b)[1 - side],
         "site": names[row],
         "step": step,
     }
@@ -127,6 +126,30 @@ def _nonfinite(a: Recording, b: Recording, pairs: list[Pair], names: list[str], 
     of_a, of_b = (0.0, most) if side else (most, 0.0)
     count = int(has[side].sum())
     return [Difference("nonfinite", "nonfinite", names[row], of_a, of_b, _NONFINITE_DECADES, count, step, message)]
+
+
+def _first_nonfinite(
+    run: Recording, side: int, pairs: list[Pair], steps: NDArray[Any], counts: Numbers, last: int
+) -> tuple[int, int]:
+    """At which step there was NaN or Inf first, and at which site: of a long run a point stands for several steps."""
+    point = int(np.flatnonzero(counts.max(axis=0) > 0)[0])
+    stop = int(steps[point + 1]) if point + 1 < len(steps) else last + 1
+    own = [pair[side] for pair in pairs]
+    found = {name: run.read(name, start=int(steps[point]), stop=stop) for name in _COUNTS}
+    forward, backward = (
+        np.sum(
+            [np.nan_to_num(values[own]) for name, (_, values) in found.items() if ("grad" in name) == of_grad], axis=0
+        )
+        > 0
+        for of_grad in (False, True)
+    )
+    bad = forward | backward
+    if not bad.any():  # steps that go back, where a training was resumed
+        return int(steps[point]), int(np.flatnonzero(counts[:, point] > 0)[0])
+    first = int(np.flatnonzero(bad.any(axis=0))[0])
+    there = np.flatnonzero(forward[:, first])  # a gradient takes the other way: its last site comes first
+    row = int(there[0]) if len(there) else int(np.flatnonzero(backward[:, first])[-1])
+    return int(found[_COUNTS[0]][0][first]), row
 
 
 def _of_statistic(
@@ -147,8 +170,8 @@ def _of_statistic(
     values: dict[str, Value] = {
         "statistic": statistic,
         "site": names[row],
-        "a": _name(a),
-        "b": _name(b),
+        "a": names_of(a, b)[0],
+        "b": names_of(a, b)[1],
         "value_a": float(end_a[row]),
         "value_b": float(end_b[row]),
         "decades": decades,
@@ -175,8 +198,8 @@ def _of_scalars(a: Recording, b: Recording, last: int) -> list[Difference]:
             continue
         values: dict[str, Value] = {
             "scalar": name,
-            "a": _name(a),
-            "b": _name(b),
+            "a": names_of(a, b)[0],
+            "b": names_of(a, b)[1],
             "value_a": end_a,
             "value_b": end_b,
             "step": last,
@@ -236,5 +259,11 @@ def _last_of(curve: Curve, last: int) -> float | None:
     return float(np.median(known[-max(1, int(len(known) * _LAST)) :])) if len(known) else None
 
 
-def _name(run: Recording) -> str:
-    return str(run.info.get("name", run.path.name))
+def names_of(a: Recording, b: Recording) -> tuple[str, str]:
+    """What two runs are called, told apart where both have one name."""
+    first, second = (str(run.info.get("name", run.path.name)) for run in (a, b))
+    if first != second:
+        return first, second
+    if a.path.name != b.path.name:
+        return a.path.name, b.path.name
+    return f"{first} (A)", f"{second} (B)"

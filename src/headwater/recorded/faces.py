@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from rich.cells import cell_len
@@ -9,11 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 from headwater.i18n import number
-from headwater.records import encode
+from headwater.records.message import Value
 from headwater.records.recorded import Comparison, RunList, RunSummary
-from headwater.records.why import Sample, Why
+from headwater.records.why import WELL, Sample, Why
 from headwater.report.files import strict_json, with_text
-from headwater.report.lines import COLOURS, WIDEST, fit, padded, print_lines, wrap
+from headwater.report.lines import COLOURS, WIDEST, padded, print_lines, wrap
 from headwater.report.names import clean, crop, shorten
 from headwater.report.words import NAME_CELLS, Words, glyph
 
@@ -30,29 +31,36 @@ _SAMPLE_COLUMNS = (
 _RUN_COLUMNS = ("folder", "verdict", "state", "steps", "sites", "loss", "alarms", "bytes")
 _FOLDER_CELLS = 32
 _MOST_NAMES = 8
+_ENDLESS = 1 << 16
 
 
 def to_json(record: Why | Comparison | RunList, language: str | None) -> str:
     """Strict JSON, every message in words as well."""
     words = Words.of(language)
-    return strict_json({**with_text(encode(record), words), "language": words.language})
+    return strict_json({**with_text(record, words), "language": words.language})
 
 
 def render(record: Why | Comparison | RunList, console: Console, language: str | None) -> None:
     """Print a record."""
     words = Words.of(language)
     width = min(max(console.width, 40), WIDEST)
+    room = _room(console)
     if isinstance(record, Why):
-        found = _why(record, words, width)
+        found = _why(record, words, width, room)
     elif isinstance(record, Comparison):
         found = _comparison(record, words, width)
     else:
-        found = _runs(record, words, width)
+        found = _runs(record, words, width, room)
     print_lines(found, console)
 
 
-def _why(why: Why, words: Words, width: int) -> list[Text]:
-    broke = why.verdict not in ("nothing_found", "nothing_recorded")
+def _room(console: Console) -> int:
+    """Cells that a table has; a pipe has any number, and a program behind it wants a row in a line."""
+    return console.width if console.is_terminal or "COLUMNS" in os.environ else _ENDLESS
+
+
+def _why(why: Why, words: Words, width: int, room: int) -> list[Text]:
+    broke = why.verdict not in WELL
     status = "critical" if broke else ("healthy" if why.verdict == "nothing_found" else "cannot_tell")
     lines = _status(status, words.say(why.message), width)
     lines += _indented([words.say(message) for message in why.evidence], width)
@@ -65,19 +73,21 @@ def _why(why: Why, words: Words, width: int) -> list[Text]:
     damage = [clean(words(message.id, **message.values)) for message in why.damage[:_MOST_NAMES]]  # names in full
     lines += _indented(damage, width)
     if why.samples:
-        lines += [Text(), Text(f"  {words('why.samples')}", style="bold"), *_samples(why.samples, words)]
-    return [fit(line, max(width, 80)) for line in lines]
+        lines += [Text(), Text(f"  {words('why.samples')}", style="bold"), *_samples(why.samples, words, room)]
+    return lines
 
 
-def _samples(samples: tuple[Sample, ...], words: Words) -> list[Text]:
+def _samples(samples: tuple[Sample, ...], words: Words, room: int) -> list[Text]:
     known = [name for name in _SAMPLE_COLUMNS if any(getattr(sample, name) is not None for sample in samples)]
     rows = [[number(getattr(sample, name)) for name in known] for sample in samples]
-    return _table([words(f"run_column.{name}") for name in known], rows, marked=len(rows) - 1)
+    return _table([words(f"run_column.{name}") for name in known], rows, room, marked=len(rows) - 1)
 
 
 def _comparison(found: Comparison, words: Words, width: int) -> list[Text]:
-    head = words("compare.head", a=clean(found.a), b=clean(found.b), aligned=found.aligned, step=found.last_step)
-    lines = [fit(Text(head, style="bold"), width)]
+    known: dict[str, Value] = {"a": clean(found.a), "b": clean(found.b), "aligned": found.aligned}
+    step = found.last_step
+    head = words("compare.head_sites", **known) if step is None else words("compare.head", step=step, **known)
+    lines = [Text(line, style="bold") for line in wrap(head, width)]
     if found.renamed:
         pairs = [f"{_named(pair.a)} = {_named(pair.b)}" for pair in found.renamed]
         lines += _indented([words("compare.renamed", names=_some(pairs))], width)
@@ -87,7 +97,7 @@ def _comparison(found: Comparison, words: Words, width: int) -> list[Text]:
             lines += _indented([words("compare.only", run=clean(run), count=len(names), names=names_text)], width)
     lines.append(Text())
     if not found.differences:
-        lines += _indented([words("compare.none")], width)
+        lines += _indented([words("compare.none" if found.last_step is not None else "compare.no_steps")], width)
     for place, difference in enumerate(found.differences, 1):
         first, *rest = wrap(words.say(difference.message), width - 4)
         lines.append(Text(f"  {place} {first}"))
@@ -95,13 +105,15 @@ def _comparison(found: Comparison, words: Words, width: int) -> list[Text]:
     return lines
 
 
-def _runs(found: RunList, words: Words, width: int) -> list[Text]:
+def _runs(found: RunList, words: Words, width: int, room: int) -> list[Text]:
     if not found.runs:
         return [Text(words("runs.none"))]
     rows = [_row(run, words) for run in found.runs]
-    lines = _table([words(f"runs.{name}") for name in _RUN_COLUMNS], rows, left=3)
+    lines = _table([words(f"runs.{name}") for name in _RUN_COLUMNS], rows, room, left=3)
     lines += [Text(f"  {_named(run.folder)}: {clean(run.problem)}") for run in found.runs if run.problem]
     for run in found.runs:
+        if run.damaged:
+            lines += _indented([f"{_named(run.folder)}: {words.counted('runs.damaged', run.damaged)}"], width)
         for note in run.notes:
             lines += _indented([f"{_named(run.folder)}: {words.say(note)}"], width)
     return lines
@@ -109,16 +121,20 @@ def _runs(found: RunList, words: Words, width: int) -> list[Text]:
 
 def _row(run: RunSummary, words: Words) -> list[str]:
     state = words("runs.unreadable") if run.state == "unreadable" else words(f"run_state.{run.state}")
+    known = (run.steps, run.sites, run.loss, run.alarms)
     return [
         shorten(clean(run.folder), _FOLDER_CELLS),
-        f"{glyph('critical' if run.verdict == 'findings' else run.verdict)} {words(f'verdict.{run.verdict}')}",
+        _verdict(run, words),
         state,
-        number(run.steps),
-        number(run.sites),
-        number(run.loss),
-        number(run.alarms),
+        *(number(value) if run.trainings is None else "–" for value in known),
         _bytes(run.bytes),
     ]
+
+
+def _verdict(run: RunSummary, words: Words) -> str:
+    if run.verdict is None:
+        return words.counted("runs.trainings", run.trainings or 0)
+    return f"{glyph('critical' if run.verdict == 'findings' else run.verdict)} {words(f'verdict.{run.verdict}')}"
 
 
 def _bytes(count: int) -> str:
@@ -130,18 +146,32 @@ def _bytes(count: int) -> str:
     return f"{size:.1f} GB"
 
 
-def _table(head: list[str], rows: list[list[str]], left: int = 0, marked: int | None = None) -> list[Text]:
-    """Columns of words to the left, of numbers to the right."""
+def _table(head: list[str], rows: list[list[str]], width: int, left: int = 0, marked: int | None = None) -> list[Text]:
+    """Columns of words to the left, of numbers to the right; those that have no room come below, none is cut off."""
     widths = [max(cell_len(row[column]) for row in [head, *rows]) for column in range(len(head))]
 
-    def line(row: list[str], style: str) -> Text:
-        words = [
-            padded(w, n) if c < left else " " * (n - cell_len(w)) + w
-            for c, (w, n) in enumerate(zip(row, widths, strict=True))
-        ]
+    def line(row: list[str], columns: list[int], style: str) -> Text:
+        cells = [(row[column], widths[column], column < left) for column in columns]
+        words = [padded(w, n) if is_word else " " * (n - cell_len(w)) + w for w, n, is_word in cells]
         return Text("  " + "  ".join(words), style=style)
 
-    return [line(head, "dim"), *(line(row, "bold" if place == marked else "") for place, row in enumerate(rows))]
+    lines: list[Text] = []
+    for columns in _side_by_side(widths, width):
+        lines += [Text()] if lines else []
+        lines.append(line(head, columns, "dim"))
+        lines += [line(row, columns, "bold" if place == marked else "") for place, row in enumerate(rows)]
+    return lines
+
+
+def _side_by_side(widths: list[int], width: int) -> list[list[int]]:
+    """Which columns stand beside each other; the first one, which says what a row is, stands in front of all."""
+    blocks = [[0]]
+    for column in range(1, len(widths)):
+        taken = sum(widths[other] + 2 for other in blocks[-1])
+        if taken + widths[column] + 2 > width and len(blocks[-1]) > 1:
+            blocks.append([0])
+        blocks[-1].append(column)
+    return blocks
 
 
 def _status(status: str, said: str, width: int) -> list[Text]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from headwater.recorded.run import Run, open_run
 from headwater.records import HeadwaterError, InputError, Verdict
 from headwater.records.recorded import RunList, RunSummary
+from headwater.records.sweep import TRIAL
 from headwater.store.layout import RUN_FILE, start_of
 
 Progress = Callable[[str, int, int], None]
@@ -42,16 +43,17 @@ def summary(path: Path, folder: Path) -> RunSummary:
     relative = os.path.relpath(path, folder)
     try:
         run = open_run(path)
+        trainings = trainings_of(run)
         course = run.course()["update_ratio"].steps
         loss = run.scalars().get("loss")
         return RunSummary(
             folder=relative,
             name=run.name,
             state=run.state.name,
-            verdict=verdict(run),
+            verdict=verdict(run) if trainings is None else None,
             created=str(run.info.get("created", "")),
             model=str(run.info.get("model", "")),
-            steps=int(course.max()) + 1 if len(course) else 0,
+            steps=run.steps_taken if trainings is None else 0,
             recorded=len(course),
             sites=len(run.sites),
             loss=float(loss.values[-1]) if loss is not None and len(loss.values) else None,
@@ -60,6 +62,7 @@ def summary(path: Path, folder: Path) -> RunSummary:
             damaged=len(run.damage_met),
             ranks=len(run.ranks) or 1,
             notes=tuple(event.message for event in run.events() if event.message.id.startswith("event.rank_")),
+            trainings=trainings,
         )
     except (InputError, OSError) as error:
         return RunSummary(relative, path.name, "unreadable", "cannot_tell", bytes=size(path), problem=str(error))
@@ -71,6 +74,13 @@ def verdict(run: Run) -> Verdict:
         return run.report().verdict
     except HeadwaterError:
         return "cannot_tell"
+
+
+def trainings_of(run: Run) -> int | None:
+    """How many trainings a sweep has made; ``None`` of a run that is a training itself."""
+    if not isinstance(run.info.get("sweep"), dict):
+        return None
+    return len({event.message.values.get("job") for event in run.events() if event.message.id == TRIAL})
 
 
 def size(path: Path) -> int:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields, replace
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from headwater.records import (
     Diagnosis,
@@ -37,6 +40,16 @@ class Run(Recording):
     def __init__(self, path: str | Path, rank: int = 0) -> None:
         self._flow_steps: dict[tuple[Path, int], int | None] = {}
         super().__init__(path, rank)
+
+    def __repr__(self) -> str:
+        return f"<run {self.name!r}: {self.state.name}, {len(self):,} recorded steps of {len(self.site_names):,} sites>"
+
+    def _repr_html_(self) -> str:
+        """Its report in a notebook; where nothing was kept that one rests on, what there is, in a line."""
+        try:
+            return self.report()._repr_html_()
+        except HeadwaterError:
+            return f"<pre>{escape(repr(self))}</pre>"
 
     @property
     def name(self) -> str:
@@ -134,18 +147,25 @@ class Run(Recording):
 
     def watch_info(self) -> WatchInfo:
         """How the training was watched, and what that cost."""
-        facts = self.facts
-        steps, _ = self.read("activation_rms", sites=[])
+        facts = {**self.info, **self.facts}
         return WatchInfo(
-            every=str(facts.get("every", self.info.get("every", "?"))),
-            budget=float(facts.get("budget", self.info.get("budget", 0.0))),
-            steps=int(facts.get("steps", int(steps[-1]) + 1 if len(steps) else 0)),
+            every=str(facts.get("every", "?")),
+            budget=_number(facts.get("budget")) or 0.0,
+            steps=self.steps_taken,
             sampled=len(self),
-            thorough=int(facts.get("thorough", 0)),
-            step_s=facts.get("step_s"),
-            overhead=facts.get("overhead"),
+            thorough=int(_number(facts.get("thorough")) or 0),
+            step_s=_number(facts.get("step_s")),
+            overhead=_number(facts.get("overhead")),
             events=tuple(_listed(self.events())),
         )
+
+    @property
+    def steps_taken(self) -> int:
+        """Optimizer steps that the training is known to have taken: measured, logged at, or told at its end."""
+        measured = self.course()["update_ratio"].steps
+        logged = [curve.steps.max() for curve in self.scalars().values() if len(curve.steps)]
+        told = _number(self.facts.get("steps")) or 0
+        return int(max(told, int(measured.max()) + 1 if len(measured) else 0, *logged))
 
 
 def open_run(path: str | Path, rank: int | None = None) -> Run:
@@ -182,6 +202,12 @@ def open_run(path: str | Path, rank: int | None = None) -> Run:
     return Run(path, first.ranks[0]) if first.ranks and first.ranks != [0] else first
 
 
+def _number(told: Any) -> float | None:
+    """What a file says of itself, if it is a number that a training could have."""
+    is_number = isinstance(told, (int, float)) and not isinstance(told, bool)
+    return float(told) if is_number and 0 <= told < 1 << 62 else None
+
+
 def _with_training(flow: Flow, training: Training | None) -> Flow:
     return replace(flow, training=training)
 
@@ -191,7 +217,9 @@ def _listed(events: tuple[Event, ...]) -> list[Event]:
 
 
 def _training(run: Recording) -> Training | None:
-    course, scores = _course(run), _scores(run)
+    course, scores, broken = _course(run), _scores(run), _broken_between(run)
+    if broken:
+        course = sorted([*course, *broken], key=lambda step: step.step)
     return Training(tuple(course), tuple(scores)) if course or scores else None
 
 
@@ -211,6 +239,15 @@ def _course(run: Recording) -> list[TrainingStep]:
         )
         for place in places
     ]
+
+
+def _broken_between(run: Recording) -> list[TrainingStep]:
+    """The first loss with NaN or Inf at a step that was not measured, where there is one."""
+    loss = run.scalars().get("loss")
+    if loss is None:
+        return []
+    found = np.flatnonzero(~np.isfinite(loss.values) & ~np.isin(loss.steps, run.course()["update_ratio"].steps))
+    return [TrainingStep(int(loss.steps[place]), float(loss.values[place])) for place in found[:1]]
 
 
 def _scores(run: Recording) -> list[Score]:

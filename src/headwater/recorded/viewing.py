@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from headwater.recorded.compare import align
 from headwater.recorded.run import Run
+from headwater.recorded.why import damage_message
 from headwater.records import Diagnosis, Event, HeadwaterError, WatchInfo
 from headwater.records.recorded import Comparison
 from headwater.report.view import Course, Line
@@ -61,6 +62,7 @@ def course_of(run: Run, *, judged: bool = True) -> Course:
         watch=watch,
         expected=expected,
         state=_STATES[run.state.name],
+        unread=tuple(damage_message(found) for found in run.damage_met),
     )
 
 
@@ -89,10 +91,11 @@ def course_since(run: Run, update: Update) -> Course:
         run: That was followed.
         update: What ``run.follow(cursor, FOLLOWED)`` gave.
     """
-    lines = [Line(name, *_points(points)) for name, points in update.scalars.items()]
     told = ~np.isnan(update.loss)
-    if told.any():
-        lines.append(Line("loss", update.steps[told], update.loss[told]))
+    losses = list(zip(update.steps[told].tolist(), update.loss[told].tolist(), strict=True))
+    losses = sorted([*losses, *update.scalars.get("loss", [])], key=lambda point: point[0])
+    logged = {**update.scalars, "loss": losses} if losses else update.scalars
+    lines = [Line(name, *_points(points)) for name, points in logged.items()]
     return Course(
         name=run.name,
         sites=tuple(run.sites),

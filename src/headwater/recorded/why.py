@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from headwater.records import Message
 from headwater.records.message import Value
 from headwater.records.site import Site
-from headwater.records.why import Origin, Sample, TensorKind, Why
+from headwater.records.why import WELL, Origin, Sample, TensorKind, Why
 from headwater.store import Recording
+from headwater.store.columns import Group
+from headwater.store.logfile import Damage
 
 BEFORE = 20
 """Recorded steps shown before the one that broke."""
@@ -55,16 +57,22 @@ def why(run: Recording) -> Why:
     return _Search(run).found() if members is None else _of_ranks(run, members)
 
 
+def damage_message(found: Damage) -> Message:
+    """Bytes that could not be read, in words."""
+    return Message("why.damage", {"file": found.file, "start": found.start, "stop": found.stop, "why": found.why})
+
+
 _FIRST_OF_ALL: dict[str, int] = {"input": 0, "activation": 1, "param": 2, "grad": 3, "loss": 4}
 
 
 def _of_ranks(run: Recording, members: Mapping[int, Recording]) -> Why:
     """Where it broke first, on whichever rank: one that spoils a mean of gradients spoils the weights of all."""
     found = {rank: _Search(member).found() for rank, member in members.items()}
-    broken = {rank: why for rank, why in found.items() if why.verdict not in ("nothing_found", "nothing_recorded")}
+    broken = {rank: why for rank, why in found.items() if why.verdict not in WELL}
     notes = tuple(event.message for event in run.events() if event.message.id.startswith("event.rank_"))
     if not broken:
-        whole = next((why for why in found.values() if why.verdict == "nothing_found"), next(iter(found.values())))
+        order = ("unreadable", "nothing_found", "nothing_recorded")  # one rank that cannot be read may be the one
+        whole = min(found.values(), key=lambda why: order.index(why.verdict))
         return replace(whole, state=run.state.name, evidence=(*whole.evidence, *notes))
     rank = min(broken, key=lambda rank: (broken[rank].step or 0, _FIRST_OF_ALL.get(broken[rank].kind or "", 5), rank))
     where = Message("why.on_rank", {"rank": rank, "ranks": len(members)})
@@ -74,11 +82,13 @@ def _of_ranks(run: Recording, members: Mapping[int, Recording]) -> Why:
 
 @dataclass(frozen=True)
 class _Window:
-    """Single recorded steps around a place, by their places in the list of all."""
+    """Single recorded steps, a column each, by their places in the list of all; NaN where one cannot be read."""
 
-    places: NDArray[np.int64]
+    places: range
     sites: dict[str, Numbers]
     parameters: dict[str, Numbers]
+    seen: NDArray[np.bool_]
+    """Whether a step's sites and parameters are there; a file may be damaged, or have made room."""
 
 
 class _Search:
@@ -96,21 +106,26 @@ class _Search:
     def found(self) -> Why:
         if not len(self.steps):
             return self._why("nothing_recorded", Message("why.nothing_recorded"))
-        place = self._first_nonfinite()
-        if place is not None:
-            return self._explain_nonfinite(place)
+        broke = self._first_nonfinite()
+        if isinstance(broke, _Unseen):
+            return self._explain_unseen(broke)
+        if broke is not None:
+            return self._explain_nonfinite(broke)
         for look in (self._exploding, self._spike, self._underflow):
             seen = look()
             if seen is not None:
                 return seen
+        told = self._told_between()
+        if told is not None:
+            return self._explain_told(*told)
+        lost = self.run.lost_steps()
+        if lost:
+            return self._why("unreadable", Message("why.unreadable", {"lost": lost, "steps": len(self.steps)}))
         return self._why("nothing_found", Message("why.nothing_found", {"steps": len(self.steps)}))
 
     def _why(self, verdict: Any, message: Message, **known: Any) -> Why:
         run = self.run
-        damage = tuple(
-            Message("why.damage", {"file": d.file, "start": d.start, "stop": d.stop, "why": d.why})
-            for d in run.damage_met
-        )
+        damage = tuple(damage_message(found) for found in run.damage_met)
         return Why(
             run=str(run.info.get("name", run.path.name)),
             verdict=verdict,
@@ -124,7 +139,7 @@ class _Search:
 
     # Where
 
-    def _first_nonfinite(self) -> int | None:
+    def _first_nonfinite(self) -> int | _Unseen | None:
         """The number of the first recorded step with NaN or Inf anywhere, coarse first."""
         suspects: list[tuple[int, int]] = []
         for name in (*_SITE_COUNTS, *_PARAMETER_COUNTS):
@@ -144,46 +159,57 @@ class _Search:
         """Where in the list of recorded steps their numbers stand."""
         return np.searchsorted(self.seq, seq)
 
-    def _first_within(self, places: range) -> int | None:
-        """The first of these steps with NaN or Inf that no scaler has skipped."""
-        bad = self._bad(places)
-        return next((place for place in places if place in bad and int(self.steps[place]) not in self.skipped), None)
+    def _first_within(self, places: range) -> int | _Unseen | None:
+        """The first of these steps with NaN or Inf that no scaler has skipped, as far as each can be read."""
+        bad, seen = self._bad(places)
+        first = next((place for place in places if place in bad and int(self.steps[place]) not in self.skipped), None)
+        before = places if first is None else range(places.start, first + 1)
+        unseen = [place for place in before if not seen[place - places.start]]
+        if not unseen or any(int(self.steps[place]) in self.skipped for place in before):
+            return first
+        return _Unseen(unseen[0], places.stop - 1 if first is None else first)
 
-    def _bad(self, places: range) -> set[int]:
+    def _bad(self, places: range) -> tuple[set[int], NDArray[np.bool_]]:
+        """Which of these steps have NaN or Inf, and which could be looked at."""
         window = self._window(places, list(_SITE_COUNTS), list(_PARAMETER_COUNTS))
-        bad = np.zeros(len(window.places), bool)
+        bad = np.zeros(len(places), bool)
         for values in (*window.sites.values(), *window.parameters.values()):
             bad |= (np.nan_to_num(values) > 0).any(axis=0)
-        found = set(window.places[bad].tolist())
-        return found | {p for p in places if (loss := self.losses[p]) is not None and not math.isfinite(loss)}
+        found = {places.start + int(column) for column in np.flatnonzero(bad)}
+        told = {p for p in places if (loss := self.losses[p]) is not None and not math.isfinite(loss)}
+        return found | told, window.seen
 
     def _window(self, places: range, sites: Sequence[str], parameters: Sequence[str]) -> _Window:
         """Columns of single steps. Steps may go back where a run was resumed, so the recorded number decides."""
         steps = self.steps[places.start : places.stop]
         low, high = int(steps.min()), int(steps.max()) + 1
         found: list[dict[str, Numbers]] = []
-        known = np.empty(0, np.int64)
-        for names, read in ((sites, self.run.read), (parameters, self.run.read_parameters)):
+        seen = np.ones(len(places), bool)
+        asked: tuple[tuple[Group, Sequence[str], int], ...] = (
+            ("sites", sites, len(self.sites)),
+            ("parameters", parameters, len(self.parameters)),
+        )
+        for group, names, rows in asked:
             columns: dict[str, Numbers] = {}
+            there = np.full(len(places), not rows or not names)
             for name in names:
-                seq, values = read(name, start=low, stop=high, axis="seq")
+                seq, values = self.run.read_single(group, name, low, high)
                 here = self._places(seq)
                 own = (here >= places.start) & (here < places.stop)
-                columns[name] = values[:, own]
-                known = here[own] if own.sum() > len(known) else known
+                columns[name] = np.full((rows, len(places)), np.nan)
+                columns[name][:, here[own] - places.start] = values[:, own]
+                there[here[own] - places.start] = True
+            seen &= there
             found.append(columns)
-        of_sites, of_parameters = ({n: _as_wide(v, len(known)) for n, v in columns.items()} for columns in found)
-        return _Window(known, of_sites, of_parameters)
+        return _Window(places, found[0], found[1], seen)
 
     # Why
 
     def _explain_nonfinite(self, place: int) -> Why:
         names = [*_SITE_COUNTS, "input_abs_max", "activation_abs_max", "activation_grad_abs_max", "activation_count"]
         window = self._window(range(place, place + 1), names, [*_PARAMETER_COUNTS, "spoiled", "value_abs_max"])
-        sites = {
-            name: np.nan_to_num(values[:, 0]) if values.size else np.zeros(0) for name, values in window.sites.items()
-        }
-        params = {name: np.nan_to_num(v[:, 0]) if v.size else np.zeros(0) for name, v in window.parameters.items()}
+        sites = {name: np.nan_to_num(values[:, 0]) for name, values in window.sites.items()}
+        params = {name: np.nan_to_num(values[:, 0]) for name, values in window.parameters.items()}
         known = {
             "step": int(self.steps[place]),
             "finite_until": self._before(place),
@@ -197,6 +223,61 @@ class _Search:
         counts = [sites[name] for name in _SITE_COUNTS if not name.startswith("input")]
         others = np.sum(counts, axis=0) > 0
         return self._told(found, place, known, int(others.sum()) - int(found.row is not None and others[found.row]))
+
+    def _told_between(self, before: int | None = None) -> tuple[int, str] | None:
+        """The first loss with NaN or Inf that was told at a step which was not measured, and that step."""
+        curve = self.run.scalars().get("loss")
+        if curve is None:
+            return None
+        found = ~np.isfinite(curve.values) & ~np.isin(curve.steps, self.steps)
+        found &= ~np.isin(curve.steps, list(self.skipped))
+        if before is not None:
+            found &= curve.steps < before
+        if not found.any():
+            return None
+        place = int(np.flatnonzero(found)[0])
+        return int(curve.steps[place]), str(float(curve.values[place]))
+
+    def _explain_told(self, step: int, loss: str) -> Why:
+        """The loss was not finite at a step that was not measured, and no measured step shows where that came from."""
+        earlier = np.flatnonzero(self.steps < step)
+        last = int(earlier[-1]) if len(earlier) else None
+        evidence = () if last is None else (Message("why.finite_until", {"step": int(self.steps[last])}),)
+        return self._why(
+            "nonfinite",
+            Message("why.told_loss", {"step": step, "loss": loss}),
+            step=step,
+            finite_until=None if last is None else int(self.steps[last]),
+            kind="loss",
+            cause="unknown",
+            evidence=evidence,
+            samples=() if last is None else self._samples(last, _Found("loss", None, "unknown", {})),
+        )
+
+    def _explain_unseen(self, unseen: _Unseen) -> Why:
+        """NaN or Inf at steps that cannot be read one by one: when it began is known roughly, and where it did not."""
+        first, last = int(self.steps[unseen.first]), int(self.steps[unseen.last])
+        loss = self.losses[unseen.last]
+        known = {"finite_until": self._before(unseen.first), "cause": "unknown"}
+        samples = self._samples(unseen.last, _Found("loss", None, "unknown", {}))
+        if first == last and loss is not None and not math.isfinite(loss):
+            message = Message("why.unseen_loss", {"step": last, "loss": str(loss)})
+            return self._why("nonfinite", message, step=last, kind="loss", samples=samples, **known)
+        evidence: list[Message] = []
+        rows = self._suspected_sites(first, last)
+        if len(rows):
+            names: dict[str, Value] = {"count": len(rows), "site": self.sites[rows[0]].name}
+            evidence.append(Message("why.unseen_sites", names))
+        message = Message("why.unseen_between", {"first": first, "last": last})
+        return self._why("nonfinite", message, evidence=tuple(evidence), samples=samples, **known)
+
+    def _suspected_sites(self, first: int, last: int) -> NDArray[np.int64]:
+        """Sites that have NaN or Inf between two steps by what sums these up."""
+        bad = np.zeros(len(self.sites), bool)
+        for name in _SITE_COUNTS:
+            values = self.run.read(name, start=first, stop=last + 1)[1]
+            bad |= (np.nan_to_num(values) > 0).any(axis=1)
+        return np.flatnonzero(bad)
 
     def _of_parameters(self, params: dict[str, Numbers], place: int) -> _Found | None:
         """Weights that were not finite when the step began: a step before has made them so."""
@@ -264,6 +345,9 @@ class _Search:
         evidence = [Message("why.cause_of_loss" if found.kind == "loss" else f"why.cause_{found.cause}", values)]
         if known["finite_until"] is not None:
             evidence.append(Message("why.finite_until", {"step": known["finite_until"]}))
+        told = self._told_between(known["step"])
+        if told is not None:
+            evidence.append(Message("why.loss_before", {"step": told[0], "loss": told[1]}))
         if known["recovered_at"] is not None:
             evidence.append(Message("why.recovered", {"step": known["recovered_at"]}))
         return self._why(
@@ -281,12 +365,17 @@ class _Search:
         )
 
     def _before(self, place: int) -> int | None:
-        return int(self.steps[place - 1]) if place else None
+        """The recorded step before, if it can be read."""
+        if not place or not self._window(range(place - 1, place), ["activation_nan"], ["value_nan"]).seen.all():
+            return None
+        return int(self.steps[place - 1])
 
     def _after(self, place: int) -> int | None:
         """The first recorded step from which on all is finite again, among the next few hundred."""
         places = range(place, min(len(self.steps), place + _POINTS))
-        bad = self._bad(places)
+        bad, seen = self._bad(places)
+        if not seen.all():
+            return None
         last = max(bad, default=place)
         return int(self.steps[last + 1]) if last + 1 < places.stop else None
 
@@ -407,14 +496,12 @@ class _Search:
         places = range(max(0, place - BEFORE), place + 1)
         own = ["activation_rms", "activation_abs_max", "activation_grad_rms", "activation_grad_abs_max"]
         window = self._window(places, [*own, *_SITE_COUNTS], list(_PARAMETER_COUNTS))
-        at = {int(found_at): column for column, found_at in enumerate(window.places)}
         row = found.row
         parameter = self.parameters.index(found.site) if row is None and found.site in self.parameters else None
-        return tuple(self._sample(place, window, at.get(place), own, row, parameter) for place in places)
+        return tuple(self._sample(place, window, own, row, parameter) for place in places)
 
-    def _sample(
-        self, place: int, window: _Window, column: int | None, own: list[str], row: int | None, parameter: int | None
-    ) -> Sample:
+    def _sample(self, place: int, window: _Window, own: list[str], row: int | None, parameter: int | None) -> Sample:
+        column = place - window.places.start if window.seen[place - window.places.start] else None
         numbers: dict[str, float | None] = dict.fromkeys(own)
         nonfinite: int | None = None
         if column is not None and row is not None:
@@ -430,6 +517,14 @@ class _Search:
             update_ratio=_known(self.course["update_ratio"][place]),
             **numbers,
         )
+
+
+@dataclass(frozen=True)
+class _Unseen:
+    """Steps, by their places, among which one broke and that cannot be read one by one."""
+
+    first: int
+    last: int
 
 
 @dataclass(frozen=True)
@@ -456,11 +551,6 @@ def _first_jump(level: Numbers, decades: float) -> int | None:
         if index >= 2 and values[index] - float(np.median(values[max(0, index - BEFORE) : index])) > decades:
             return int(known[index])
     return None
-
-
-def _as_wide(values: Numbers, count: int) -> Numbers:
-    """Columns of which none was recorded, as for a model without parameters, or whose segment is damaged."""
-    return values if values.shape[1] == count else np.full((len(values), count), np.nan)
 
 
 def _known(value: float) -> float | None:

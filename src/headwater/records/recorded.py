@@ -14,7 +14,7 @@ class RunSummary:
         folder: Its folder, relative to the one that was listed.
         name: As it was recorded.
         state: ``running``, ``ended`` or ``broken`` (no end was written); ``unreadable`` with the reason in ``problem``.
-        verdict: Of its report: ``healthy``, ``findings`` or ``cannot_tell``.
+        verdict: Of its report: ``healthy``, ``findings`` or ``cannot_tell``; ``null`` of a sweep, which has none.
         created: UTC time, ISO 8601; empty if it is not known.
         model: Class name of the model.
         steps: Optimizer steps up to the last recorded one.
@@ -27,12 +27,13 @@ class RunSummary:
         problem: Why it cannot be read; ``null`` if it can.
         ranks: How many processes have recorded it.
         notes: What is wrong with some of them.
+        trainings: How many a sweep has made, ``null`` of a single training.
     """
 
     folder: str
     name: str
     state: Literal["running", "ended", "broken", "unreadable"]
-    verdict: Literal["healthy", "findings", "cannot_tell"]
+    verdict: Literal["healthy", "findings", "cannot_tell"] | None
     created: str = ""
     model: str = ""
     steps: int = 0
@@ -45,6 +46,7 @@ class RunSummary:
     problem: str | None = None
     ranks: int = 1
     notes: tuple[Message, ...] = ()
+    trainings: int | None = None
 
 
 @dataclass(frozen=True)

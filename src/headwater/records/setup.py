@@ -22,6 +22,8 @@ class Setup:
             with (weight and spectral norms, rounding); ``None`` if that was not looked at.
         loss_reads: Those of ``loss_operations`` under a loss that takes logits, or logarithms of probabilities, and
             nothing else; ``None`` if that was not looked at.
+        loss_sites: The sites whose outputs the loss takes in themselves, by their modules' names: the last one's, and
+            those of codes or hidden layers that a term of the loss is made of.
         loss_elements: How many numbers the loss is the mean or sum of, ``None`` if that was not seen.
         loss_scale: Constant factor that the loss is multiplied with: 1/8 where it is divided among eight micro-batches,
             the number of targets where a cross-entropy sums them; ``None`` if that was not seen.
@@ -40,6 +42,7 @@ class Setup:
     loss_operations: tuple[str, ...] = ()
     signal_operations: dict[str, int] | None = None
     loss_reads: tuple[str, ...] | None = None
+    loss_sites: tuple[str, ...] = ()
     loss_elements: int | None = None
     loss_scale: float | None = None
     penalised: int = 0

@@ -9,6 +9,9 @@ from typing import ClassVar
 from headwater.records.message import Message
 from headwater.records.picture import Picture
 
+TRIAL = "sweep.trial"
+"""Id of the event by which a sweep's run holds a training."""
+
 Setting = str | int | float | bool
 
 

@@ -5,7 +5,9 @@ from typing import ClassVar, Literal
 
 from headwater.records.message import Message
 
-Broken = Literal["nonfinite", "exploding", "loss_spike", "underflow", "nothing_found", "nothing_recorded"]
+Broken = Literal["nonfinite", "exploding", "loss_spike", "underflow", "nothing_found", "nothing_recorded", "unreadable"]
+WELL: tuple[Broken, ...] = ("nothing_found", "nothing_recorded", "unreadable")
+"""Of those the ones by which nothing is known to have broken."""
 TensorKind = Literal["input", "activation", "grad", "param", "loss"]
 Origin = Literal[
     "overflow",
@@ -52,11 +54,11 @@ class Why:
 
     Attributes:
         run: Name of the run.
-        verdict: What happened first.
+        verdict: What happened first; ``unreadable`` where nothing is known to have broken, but not all can be read.
         state: ``running``, ``ended`` or ``broken``: no end was written.
         recorded: Steps that were recorded.
         last_step: The last one of them, ``None`` if there is none.
-        step: The first recorded step that shows it.
+        step: The first recorded step that shows it; ``None`` where single steps cannot be read any more.
         finite_until: The last recorded step before; the steps between were not measured.
         recovered_at: The first recorded step after, if there is one, from which on nothing of it is left.
         kind: In what kind of tensor it was seen first.

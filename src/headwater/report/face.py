@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headwater.records import encode
 from headwater.report.files import save_as, strict_json, with_text
 from headwater.report.lines import print_lines, printed
 from headwater.report.words import Words
@@ -41,7 +40,7 @@ class Face(ABC):
             InputError: For another language.
         """
         words = Words.of(language)
-        data: dict[str, Any] = with_text(encode(self), words)
+        data: dict[str, Any] = with_text(self, words)
         return {**data, "language": words.language}
 
     def to_json(self, language: str | None = None) -> str:

@@ -3,25 +3,35 @@
 import json
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from headwater.records import InputError, Message, decode
+from headwater.records import InputError, Message, encode
 from headwater.report.words import Words
 
 Payload = TypeVar("Payload")
 
 
-def with_text(data: Any, words: Words) -> Any:
-    """``data`` with a ``text`` beside the ``id`` and ``values`` of every message."""
-    if isinstance(data, list):
-        return [with_text(item, words) for item in data]
-    if not isinstance(data, dict):
-        return data
-    if data.keys() == {"id", "values"}:
-        return {**data, "text": words.say(decode(Message, data))}
-    return {key: with_text(item, words) for key, item in data.items()}
+def with_text(record: Any, words: Words) -> Any:
+    """The JSON form of a record, with a ``text`` beside the ``id`` and ``values`` of every message.
+
+    The text is the record's and not its JSON form's, which cannot tell a run that is called ``nan`` from a number.
+    """
+    return _with_text(encode(record), record, words)
+
+
+def _with_text(data: Any, record: Any, words: Words) -> Any:
+    if isinstance(record, Message):
+        return {**data, "text": words.say(record)}
+    if isinstance(record, (tuple, list)):
+        return [_with_text(*pair, words) for pair in zip(data, record, strict=True)]
+    if isinstance(record, Mapping):
+        return {str(key): _with_text(data[str(key)], item, words) for key, item in record.items()}
+    if is_dataclass(record):
+        return {key: _with_text(item, getattr(record, key, None), words) for key, item in data.items()}
+    return data
 
 
 def strict_json(data: Any) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from headwater.i18n import has_text, number
-from headwater.records import decode, encode
+from headwater.records import decode
 from headwater.records.lesson import Check, LessonResult
 from headwater.report.files import save_as, strict_json, with_text
 from headwater.report.names import clean
@@ -58,7 +58,7 @@ class LessonsReport:
             InputError: For another language.
         """
         words = Words.of(language)
-        data: dict[str, Any] = with_text(encode(self), words)
+        data: dict[str, Any] = with_text(self, words)
         for result, encoded in zip(self.results, data["results"], strict=True):
             encoded["texts"] = texts(result, words)
         return {**data, "holds": self.holds, "language": words.language}

@@ -66,7 +66,7 @@ class Report:
             InputError: For another language.
         """
         words = Words.of(language)
-        data: dict[str, Any] = with_text(encode(self), words)
+        data: dict[str, Any] = with_text(self, words)
         return {**data, "language": words.language, "table": encode(self.flow.rows())}
 
     def to_json(self, language: str | None = None) -> str:

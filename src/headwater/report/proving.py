@@ -11,7 +11,7 @@ from typing import Any
 from rich.text import Text
 
 from headwater.i18n import number
-from headwater.records import Proof, RunInfo, encode
+from headwater.records import Proof, RunInfo
 from headwater.report.face import Face
 from headwater.report.files import with_text
 from headwater.report.frame import document, style
@@ -37,7 +37,7 @@ class ProofReport(Face):
     def to_dict(self, language: str | None = None) -> dict[str, Any]:
         """The JSON form of the proof, each message also in words."""
         words = Words.of(language)
-        data: dict[str, Any] = with_text(encode(self.proof), words)
+        data: dict[str, Any] = with_text(self.proof, words)
         return {**data, "language": words.language}
 
     def lines(self, words: Words, width: int) -> Iterable[Text]:

@@ -7,7 +7,6 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from headwater.i18n import number
-from headwater.records import encode
 from headwater.remedies.explained import PARTS, Explanation
 from headwater.report.files import strict_json, with_text
 from headwater.report.lines import WIDEST, WIDTH, fit, padded, print_lines, wrap
@@ -23,7 +22,7 @@ INDENT = 2
 def to_json(found: tuple[Explanation, ...], language: str | None = None) -> str:
     """Strict JSON: an object with ``remedies``, every message also in words."""
     words = Words.of(language)
-    remedies = with_text([encode(remedy) for remedy in found], words)
+    remedies = with_text(found, words)
     data: dict[str, Any] = {"schema": SCHEMA, "remedies": remedies, "language": words.language}
     return strict_json(data)
 

@@ -11,7 +11,6 @@ from typing import Any
 from rich.text import Text
 
 from headwater.i18n import number
-from headwater.records import encode
 from headwater.records.picture import Axis, Panel, Picture
 from headwater.records.sweep import Setting, Sweep, SweepTrial
 from headwater.report.charts.plot import plot
@@ -39,7 +38,7 @@ class SweepReport(Face):
     def to_dict(self, language: str | None = None) -> dict[str, Any]:
         """The JSON form, each message also in words."""
         words = Words.of(language)
-        data: dict[str, Any] = with_text(encode(self.sweep), words)
+        data: dict[str, Any] = with_text(self.sweep, words)
         return {**data, "language": words.language}
 
     def lines(self, words: Words, width: int) -> Iterable[Text]:

@@ -165,7 +165,11 @@ def checked(payload: bytes) -> dict[str, Any]:
     """
     data = unpack_json(payload)
     crc = data.pop("crc32", None)
-    if crc != f"{zlib.crc32(pack_json(data)):08x}":
+    try:
+        fits = crc == f"{zlib.crc32(pack_json(data)):08x}"
+    except ValueError as error:  # a number that JSON has no word for
+        raise PayloadError(f"no strict JSON: {error}") from error
+    if not fits:
         raise PayloadError("its checksum does not fit")
     return data
 

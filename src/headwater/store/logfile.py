@@ -14,7 +14,18 @@ from numpy.typing import NDArray
 from headwater.store.columns import GROUPS, Group
 from headwater.store.frames import MAX_PAYLOAD, Damaged, Frame, Kind, scan
 from headwater.store.layout import FORMAT, NewerFormatError
-from headwater.store.payloads import MAX_NAME, MAX_ROWS, PayloadError, Step, Table, unpack_json, unpack_step
+from headwater.store.payloads import (
+    MAX_NAME,
+    MAX_ROWS,
+    PayloadError,
+    Step,
+    Table,
+    entries,
+    real,
+    unpack_json,
+    unpack_step,
+    whole,
+)
 
 _MOST = 4 * MAX_PAYLOAD  # bytes read at once; a log of ours is sealed long before
 
@@ -156,7 +167,7 @@ class LogFile:
         elif frame.kind == Kind.FILE:
             self._enter_head(unpack_json(frame.payload))
         elif frame.kind == Kind.END:
-            self.end = unpack_json(frame.payload)
+            self.end = _end(unpack_json(frame.payload))
 
     def _name_at_least(self, group: Group, count: int) -> None:
         """Rows whose names were in a frame that is damaged have a number for one."""
@@ -164,20 +175,20 @@ class LogFile:
         known.extend({"name": f"?{place}"} for place in range(len(known), count))
 
     def _enter_head(self, head: dict[str, Any]) -> None:
-        if int(head["format"]) > FORMAT:
+        if whole(head["format"]) > FORMAT:
             raise NewerFormatError(f"format {head['format']}")
-        self.ordinal = int(head["ordinal"])
+        self.ordinal = whole(head["ordinal"])
         for group in GROUPS:
-            columns = head["columns"].get(group)
-            if columns is not None:
+            columns = entries(head["columns"]).get(group)
+            if isinstance(columns, list) and not self.steps:  # else steps would not have the columns that they had
                 self.columns[group] = tuple(str(name)[:MAX_NAME] for name in columns)
 
     def _enter_rows(self, schema: dict[str, Any]) -> None:
-        group, first, rows = schema["group"], int(schema["first"]), schema["rows"]
-        if group not in GROUPS:
+        group, first, rows = schema["group"], whole(schema["first"]), schema["rows"]
+        if not isinstance(group, str) or group not in GROUPS:
             return  # of a newer version
         known = self.rows[group]
-        if not isinstance(rows, list) or first > MAX_ROWS or first + len(rows) > MAX_ROWS:
+        if not isinstance(rows, list) or not 0 <= first <= MAX_ROWS or first + len(rows) > MAX_ROWS:
             raise PayloadError("more rows than a run holds")
         self._name_at_least(group, first)
         for offset, row in enumerate(rows):
@@ -194,20 +205,24 @@ def no_rows() -> dict[Group, list[dict[str, Any]]]:
 
 
 def _scalars(data: dict[str, Any]) -> dict[str, Any]:
-    values = {str(name): float(value) for name, value in data["values"].items()}
-    return {"step": int(data["step"]), "time": float(data["time"]), "values": values}
+    values = {str(name): real(value) for name, value in entries(data["values"]).items()}
+    return {"step": whole(data["step"]), "time": real(data["time"]), "values": values}
 
 
 def _event(data: dict[str, Any]) -> dict[str, Any]:
-    if not isinstance(data["id"], str) or not isinstance(data["values"], dict):
+    if not isinstance(data["id"], str):
         raise PayloadError("an event without a name")
     return {
-        "step": int(data["step"]),
-        "time": float(data["time"]),
+        "step": whole(data["step"]),
+        "time": real(data["time"]),
         "id": data["id"],
-        "values": data["values"],
+        "values": entries(data["values"]),
         "alarm": bool(data["alarm"]),
     }
+
+
+def _end(data: dict[str, Any]) -> dict[str, Any]:
+    return {**data, "time": real(data.get("time", 0.0)), "steps": whole(data.get("steps", 0))}
 
 
 __all__ = ["Damage", "Damaged", "LogFile", "NewerFormatError"]

@@ -94,6 +94,44 @@ def unpack_json(payload: memoryview | bytes) -> dict[str, Any]:
     return data
 
 
+def whole(value: Any) -> int:
+    """A whole number that 64 bits hold.
+
+    Raises:
+        PayloadError: If it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not -(2**63) <= value < 2**63:
+        raise PayloadError(f"{_short(value)} where a whole number should be")
+    return int(value)
+
+
+def real(value: Any) -> float:
+    """A number, which may be NaN or Inf; those travel by name.
+
+    Raises:
+        PayloadError: If it is none.
+    """
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise PayloadError(f"{_short(value)} where a number should be") from error
+
+
+def entries(value: Any) -> dict[str, Any]:
+    """A JSON object within another.
+
+    Raises:
+        PayloadError: If it is none.
+    """
+    if not isinstance(value, dict):
+        raise PayloadError(f"{_short(value)} where an object should be")
+    return value
+
+
+def _short(value: Any) -> str:
+    return type(value).__name__ if not isinstance(value, (float, str)) else repr(value)[:40]
+
+
 def _depth(text: str) -> int:
     """How deep brackets are nested: a bound before anything is built."""
     letters = np.frombuffer(_STRINGS.sub("", text).encode("ascii", "replace"), np.uint8)

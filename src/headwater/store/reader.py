@@ -41,6 +41,11 @@ class Curve:
     times: NDArray[np.float64]
     values: NDArray[np.float64]
 
+    def by_step(self) -> Curve:
+        """In the order of steps."""
+        order = np.argsort(self.steps, kind="stable")
+        return Curve(self.steps[order], self.times[order], self.values[order])
+
     @staticmethod
     def joined(parts: Sequence[Curve]) -> Curve:
         """One after the other."""
@@ -200,19 +205,43 @@ class Recording:
         rows = self._chosen("parameters", parameters)
         return self._read(Wanted("parameters", statistic, rows, start, stop, max_points, reduce), axis)
 
+    def read_single(self, group: Group, statistic: str, start: int, stop: int) -> tuple[NDArray[np.int64], Table]:
+        """One statistic of all sites or parameters, of those steps alone that are there one by one.
+
+        Args:
+            group: Of sites or of parameters.
+            statistic: Which.
+            start: The first step of interest.
+            stop: The step behind the last one.
+
+        Returns:
+            The numbers of the recorded steps, as in :meth:`sequence`, and the values, rows by steps. A step is not
+            among them if its file is damaged, or has gone to make room.
+        """
+        clock, values = read_points(
+            self.starts, Wanted(group, statistic, self._chosen(group, None), start, stop, single=True)
+        )
+        return clock.ordinal, values
+
+    def lost_steps(self) -> int:
+        """Recorded steps of which something cannot be read in any form, because a file is damaged or gone."""
+        return sum(start.recorded(piece) for start in self.starts for piece in start.pieces if start.has_lost(piece))
+
     def scalars(self) -> dict[str, Curve]:
-        """Losses and whatever else was logged, by name; ``loss`` is that of the recorded steps."""
+        """Losses and whatever else was logged, by name; ``loss`` is that of the recorded steps and of some between."""
         found: dict[str, list[Curve]] = {}
         for start in self.starts:
             for piece in start.pieces:
+                here: dict[str, list[Curve]] = {}
                 clock, (losses, told) = start.clock(piece), start.losses(piece)
                 if len(told) == len(clock) and told.any():
-                    found.setdefault("loss", []).append(Curve(clock.step[told], clock.time[told], losses[told]))
+                    here["loss"] = [Curve(clock.step[told], clock.time[told], losses[told])]
                 logged = start.scalars(piece)
                 for code, name in enumerate(logged.names):
                     own = logged.codes == code
-                    curve = Curve(logged.steps[own], logged.times[own], logged.values[own])
-                    found.setdefault(name, []).append(curve)
+                    here.setdefault(name, []).append(Curve(logged.steps[own], logged.times[own], logged.values[own]))
+                for name, parts in here.items():
+                    found.setdefault(name, []).append(parts[0] if len(parts) == 1 else Curve.joined(parts).by_step())
         return {name: Curve.joined(parts) for name, parts in found.items()}
 
     def sequence(self) -> NDArray[np.int64]:

@@ -33,6 +33,7 @@ class Wanted:
         stop: The step behind the last one.
         max_points: How many points are enough.
         reduce: What a point says that stands for several steps.
+        single: Whether points that stand for several steps are left out, where nothing else is left of them.
 
     Raises:
         InputError: If there is no such statistic or reduction, or no point is wanted.
@@ -45,6 +46,7 @@ class Wanted:
     stop: int | None = None
     max_points: int | None = None
     reduce: Reduce = "max"
+    single: bool = False
 
     def __post_init__(self) -> None:
         known = GROUPS[self.group]
@@ -135,6 +137,8 @@ def _of_piece(start: Start, piece: Piece, level: int, wanted: Wanted) -> tuple[C
     there = start.level_there(piece, group, level)
     if there is None:
         return None
+    if wanted.single and there > 1:
+        return _pinned_alone(start, piece, wanted)
     clock = start.clock(piece, there, group)
     if not _between(clock, wanted, there).any():
         return None
@@ -146,6 +150,16 @@ def _of_piece(start: Start, piece: Piece, level: int, wanted: Wanted) -> tuple[C
         clock, column = _with_pinned(clock, column, there, start.pinned(piece, group, statistic))
     within = _between(clock, wanted, max(level, there))
     return clock.taken(within), column[:, within]
+
+
+def _pinned_alone(start: Start, piece: Piece, wanted: Wanted) -> tuple[Clock, Table] | None:
+    """The single steps that were kept around alarms."""
+    pinned = start.pinned(piece, wanted.group, wanted.statistic)
+    if pinned is None:
+        return None
+    clock, column = pinned
+    within = _between(clock, wanted, 1)
+    return (clock.taken(within), column[:, within]) if within.any() else None
 
 
 def _between(clock: Clock, wanted: Wanted, level: int) -> NDArray[np.bool_]:

@@ -17,6 +17,7 @@ from headwater.store.columns import COURSE, GROUPS, ROLLED, Group
 from headwater.store.keeper import WATCH_FILE
 from headwater.store.layout import (
     FLOWS_FOLDER,
+    FORMAT,
     GATHERED,
     HEARTBEAT_FILE,
     LEVELS,
@@ -32,7 +33,7 @@ from headwater.store.layout import (
     segment_of,
 )
 from headwater.store.logfile import Damage, LogFile
-from headwater.store.payloads import PayloadError, Table
+from headwater.store.payloads import MAX_ROWS, PayloadError, Table
 from headwater.store.rollup import rolled_up
 from headwater.store.scalars import Scalars, scalars_of
 from headwater.store.sealing import clock_of, end_event
@@ -247,6 +248,20 @@ class Start:
         segment = self.segment(piece, "steps")
         return segment.rows if segment is not None else len(self.clock(piece))
 
+    def has_lost(self, piece: Piece) -> bool:
+        """Whether the steps of a piece, their sites or their parameters are there at no level, by what was met so far.
+
+        Nothing is opened for it: who has read a piece at any level has met what is damaged before.
+        """
+        if piece.log is not None:
+            return bool(piece.log.damage)
+        wanted = [("steps",), *(_levels_of(group) for group in ROLLED if self.rows(group))]
+        return any(all(self._is_gone(piece, table) for table in tables) for tables in wanted)
+
+    def _is_gone(self, piece: Piece, table: str) -> bool:
+        path = piece.files.get(table)
+        return path is None or isinstance(self._segments.get(path), Damage)
+
     def losses(self, piece: Piece) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """The loss of each step, and whether it was told at all: one that was told may be NaN."""
         if piece.log is not None:
@@ -361,8 +376,11 @@ class Start:
             found = checked(read_small(self.folder / name))
         except (OSError, PayloadError):
             return {}
-        if int(found.get("format", 0)) > 1:
-            raise NewerFormatError(f"format {found['format']}")
+        version = found.get("format", 0)
+        if not isinstance(version, int):
+            return {}
+        if version > FORMAT:
+            raise NewerFormatError(f"format {version}")
         return found
 
     def _find_rows(self) -> dict[Group, list[dict[str, Any]]]:
@@ -370,7 +388,7 @@ class Start:
         found: dict[Group, list[dict[str, Any]]] = {group: [] for group in GROUPS}
         kept = self._small(ROWS_FILE).get("rows", {})
         for group in ROLLED:
-            told = kept.get(group, []) if isinstance(kept, dict) else []
+            told = _named_rows(kept.get(group)) if isinstance(kept, dict) else []
             candidates: list[list[dict[str, Any]]] = [told]
             sealed = [piece for piece in self.pieces if piece.log is None]
             candidates += [piece.log.rows[group] for piece in self.pieces if piece.log is not None]
@@ -382,6 +400,17 @@ class Start:
                         break
             found[group] = max(candidates, key=len, default=[])
         return found
+
+
+def _levels_of(group: Group) -> tuple[str, ...]:
+    return tuple(level_folder(group, level) for level in (1, *LEVELS))
+
+
+def _named_rows(told: Any) -> list[dict[str, Any]]:
+    """Rows as a file of anybody has them: all of them have names, or they are none."""
+    if not isinstance(told, list) or len(told) > MAX_ROWS:
+        return []
+    return told if all(isinstance(row, dict) and isinstance(row.get("name"), str) for row in told) else []
 
 
 def _starts(clock: Clock, level: int) -> NDArray[np.int64]:

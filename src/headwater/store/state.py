@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from headwater.store.start import Start
 from headwater.store.starting import boot_id, process_started
@@ -36,8 +36,7 @@ def state_of(start: Start | None) -> State:
     if start is None:
         return State("broken")
     beat = start.heartbeat
-    last = beat.get("time")
-    heartbeat = float(last) if isinstance(last, (int, float)) else None
+    heartbeat = _time_of(beat)
     end = start.end
     if end is not None:
         return State("ended", str(end["values"].get("reason", "")), heartbeat)
@@ -50,6 +49,12 @@ def is_alive(start: Start) -> bool:
     """Whether the process still writes: on this machine the process itself says so, elsewhere its heartbeat."""
     who, beat = start.who, start.heartbeat
     if who.get("host") == socket.gethostname() and who.get("boot") == boot_id() and who.get("pid_started"):
-        return process_started(int(who.get("pid", 0))) == who["pid_started"]
+        pid = who.get("pid")
+        return isinstance(pid, int) and 0 < pid < 2**31 and process_started(pid) == who["pid_started"]
+    last = _time_of(beat)
+    return last is not None and time.time() - last < STALE_S
+
+
+def _time_of(beat: dict[str, Any]) -> float | None:
     last = beat.get("time")
-    return isinstance(last, (int, float)) and time.time() - last < STALE_S
+    return float(last) if isinstance(last, (int, float)) and 0 <= last < 1 << 40 else None

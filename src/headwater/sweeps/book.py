@@ -7,12 +7,10 @@ import os
 from pathlib import Path
 
 from headwater.records import InputError, decode, encode
-from headwater.records.sweep import SweepTrial
+from headwater.records.sweep import TRIAL, SweepTrial
 from headwater.store import Recording, Writer
 from headwater.store.layout import RUN_FILE
 from headwater.sweeps.spec import Job, SweepSpec
-
-TRIAL = "sweep.trial"
 
 
 class Book:

@@ -30,7 +30,7 @@ SOURCE = "a product of matrices is a matrix: the layers together express one"
 
 def _look(observation: Observation) -> Iterable[Finding]:
     flow = observation.flow
-    layers = _seen_layers(flow)
+    layers = _only_handed_on(_seen_layers(flow), flow)
     if len(layers) < MIN_LAYERS or _bends(flow) or _is_bottleneck(flow, layers) or _are_side_by_side(flow, layers):
         return
     yield Finding(
@@ -63,6 +63,14 @@ def _seen_layers(flow: Flow) -> list[SiteFlow]:
         for row, after in zip(layers, following, strict=True)
         if row.activation_grad is not None or (after is not None and _hands_on(row, after))
     ]
+
+
+def _only_handed_on(layers: list[SiteFlow], flow: Flow) -> list[SiteFlow]:
+    """Those but the last whose output the loss does not take in itself: a code that is penalised is one of its own.
+
+    So sparse coding is linear and no single map (Olshausen and Field 1996).
+    """
+    return [row for row in layers if row is layers[-1] or row.site.module not in flow.setup.loss_sites]
 
 
 def _hands_on(row: SiteFlow, after: SiteFlow) -> bool:

@@ -4,12 +4,14 @@ An operation that makes them of finite numbers was asked for a result or a slope
 slope of a root at 0. Where that zero is a probability, rounding has made it: no sigmoid and no softmax gives one.
 """
 
+import math
 from collections.abc import Iterable
 
 from headwater.diagnosis.prescribing_training import for_nonfinite
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.diagnosis.rules import overflow
-from headwater.records import Cause, Evidence, Finding, Flow, Message, Moments, SiteFlow
+from headwater.records import Cause, Evidence, Finding, Flow, Message, Moments, SiteFlow, TrainingStep
+from headwater.records.message import Value
 
 
 def _look(observation: Observation) -> Iterable[Finding]:
@@ -30,11 +32,21 @@ def _look(observation: Observation) -> Iterable[Finding]:
         ),
         causes=(_cause(kind, name, moments, flow),),
         prescriptions=for_nonfinite(kind, flow),
-        message=Message(
-            f"finding.nonfinite_{kind}",
-            {"site": name, "nan": moments.nan_count, "inf": moments.inf_count, "count": moments.count},
-        ),
+        message=_message(kind, name, moments, flow),
     )
+
+
+def _message(kind: str, name: str, moments: Moments, flow: Flow) -> Message:
+    counts: dict[str, Value] = {
+        "site": name,
+        "nan": moments.nan_count,
+        "inf": moments.inf_count,
+        "count": moments.count,
+    }
+    since = _told_since(flow) if kind == "loss" else None
+    if since is not None:  # nothing is known of the outputs before it
+        return Message("finding.nonfinite_loss_since", {**counts, "step": since.step})
+    return Message(f"finding.nonfinite_{kind}", counts)
 
 
 def _places(flow: Flow) -> Iterable[tuple[str, str, Moments]]:
@@ -47,8 +59,9 @@ def _places(flow: Flow) -> Iterable[tuple[str, str, Moments]]:
     for row in flow.sites:
         if row.activation.nonfinite_count:
             yield "activation", row.site.name, row.activation
-    if flow.loss != flow.loss or flow.loss in (float("inf"), float("-inf")):
-        is_nan = flow.loss != flow.loss
+    loss = _last_loss(flow)
+    if loss is not None and not math.isfinite(loss):
+        is_nan = math.isnan(loss)
         yield "loss", "loss", Moments(count=1, nan_count=int(is_nan), inf_count=int(not is_nan))
     for row in reversed(flow.sites):
         if row.activation_grad is not None and row.activation_grad.nonfinite_count:
@@ -59,6 +72,17 @@ def _places(flow: Flow) -> Iterable[tuple[str, str, Moments]]:
     for parameter in flow.parameters:
         if parameter.spoiled:
             yield "update", parameter.name, Moments(count=parameter.value.count, nan_count=parameter.spoiled)
+
+
+def _last_loss(flow: Flow) -> float | None:
+    """The step's own, or the last one that was told since: also steps that are not measured may have one."""
+    since = _told_since(flow)
+    return since.loss if since is not None else flow.loss
+
+
+def _told_since(flow: Flow) -> TrainingStep | None:
+    told = [step for step in flow.training.steps if step.loss is not None] if flow.training is not None else []
+    return told[-1] if told and told[-1].step > flow.step else None
 
 
 def _cause(kind: str, name: str, moments: Moments, flow: Flow) -> Cause:

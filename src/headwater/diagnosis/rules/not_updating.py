@@ -30,6 +30,8 @@ ENOUGH = 0.75  # of a metric that ends at 1: a readout of random features gets t
 FROZEN_SOURCE = "a tenth of the weights, still as an initialiser draws them (docs/thresholds.md)"
 TOO_SHORT = ("learning_rate_low", "numeric_underflow")
 NEGLIGIBLE_SHARE = 0.01  # of all trainable weights: in bfloat16 a step now and then leaves a single bias as it was
+FEW_STEPS = 2  # a factor that begins at zero beside one that does not has a gradient from the first step on
+ZERO_SOURCE = "∂L/∂A of y = BAx is Bᵀ times a gradient, and ∂L/∂B one times A: both are zero where both matrices are"
 UNREGISTERED_SOURCE = "weights under the loss that model.parameters() lacks (docs of torch.nn.ModuleList)"
 SOURCE = "update/weight ratio: about 1e-3 is usual, below 1e-6 is frozen (CS231n notes; docs/thresholds.md)"
 
@@ -79,7 +81,26 @@ def _look(observation: Observation) -> Iterable[Finding]:
     silent = _never_answers(fresh, flow)
     frozen = [_frozen_finding(fresh, share, _frozen_severity(flow))] if share > FROZEN_SHARE or silent else []
     rounded = [_flat_finding(flat, flow)] if flat else []
-    return [*frozen, *rounded, *_left_out(flow), *(_finding(cause, still, flow) for cause, still in by_cause.items())]
+    unmoved = [_finding(cause, still, flow) for cause, still in by_cause.items()]
+    return [*frozen, *rounded, *_left_out(flow), *_never_moves(flow), *unmoved]
+
+
+def _never_moves(flow: Flow) -> Iterator[Finding]:
+    """Zeros that are multiplied with zeros: no step has had a gradient, and none will."""
+    steps = flow.training.steps if flow.training is not None else ()
+    zero = [p for p in flow.parameters if p.trainable and len(p.shape) > 1 and p.value.zero_count == p.value.count]
+    if len(steps) < FEW_STEPS or not zero or any(step.log10_gradient != -math.inf for step in steps):
+        return
+    values: dict[str, Value] = {"site": zero[0].name, "parameters": len(zero), "steps": len(steps)}
+    yield Finding(
+        symptom="not_updating",
+        severity="critical",
+        sites=tuple(parameter.name for parameter in zero),
+        evidence=(Evidence("grad_rms", 0.0, site=zero[0].name, source=ZERO_SOURCE),),
+        causes=(Cause("init_mismatch", None, Message("cause.init_mismatch.zeros", values)),),
+        prescriptions=(),
+        message=Message("finding.never_moves", values),
+    )
 
 
 def _left_out(flow: Flow) -> Iterator[Finding]:

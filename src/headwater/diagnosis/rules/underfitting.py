@@ -199,14 +199,20 @@ def _squeezed(training: Training, narrow: SiteFlow) -> Finding:
 
 
 def _stalls(training: Training) -> bool:
-    """Whether the loss no longer falls with less than half of the metric, where a kernel tells half of the targets."""
+    """Whether the loss no longer falls with less of the metric than a kernel tells, or than half of it.
+
+    The kernel explains a share of the targets' variance on samples it was not made from, which a share of right answers
+    is rarely below.
+    """
     losses = [score.loss for score in training.scores if score.loss is not None]
     known, last = (
         training.validation_pairing or training.pairing,
         training.scores[-1].metric if training.scores else None,
     )
     told = known is not None and known.samples >= ENOUGH_SAMPLES and known.explained >= TOLD
-    return told and last is not None and 0.0 <= last < HALF and len(losses) > 1 and losses[-1] >= min(losses[:-1])
+    if not told or known is None or last is None or len(losses) <= 1:
+        return False
+    return 0.0 <= last < max(HALF, min(ENOUGH, known.explained)) and losses[-1] >= min(losses[:-1])
 
 
 def _is_learnt(training: Training) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from headwater.diagnosis.gradient_scale import Limit, scale_finding
 from headwater.diagnosis.rule import Observation, Rule, needs_path
+from headwater.diagnosis.rules.vanishing_through_time import is_through_time
 from headwater.diagnosis.waterfall import affine_layers, depth_decades, norm_decades
 from headwater.records import Finding
 
@@ -22,6 +23,8 @@ def _look(observation: Observation) -> Iterable[Finding]:
     flow, budget = observation.flow, observation.waterfall
     if budget is None or flow.path is None or budget.decades >= 0:
         return
+    if is_through_time(flow):
+        return  # a cell's weights get the gradient of all its calls; what its first one loses is the memory
     lost = norm_decades(flow.path)
     if lost <= CRITICAL.decades:
         yield scale_finding("vanishing", flow, flow.path, budget, lost, CRITICAL)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from headwater.records import Diagnosis, Event, Flow, RunInfo, Site, Training, WatchInfo
+from headwater.records import Diagnosis, Event, Flow, Message, RunInfo, Site, Training, WatchInfo
 from headwater.report.view.expected import Expected, expected_levels
 from headwater.report.view.levels import Levels, levels_of
 
@@ -48,6 +48,7 @@ class Course:
         watch: How it was watched, ``None`` where that is unknown.
         expected: What theory expects of the gradient at each site, by name.
         state: Whether it has ended, goes on, or has stopped writing without an end.
+        unread: What could not be read of it, as messages.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Course:
     watch: WatchInfo | None = None
     expected: Expected = field(default_factory=dict)
     state: State = "finished"
+    unread: tuple[Message, ...] = ()
 
     @staticmethod
     def of_flows(name: str, flows: Sequence[Flow], thorough: Flow | None = None, **known: object) -> "Course":

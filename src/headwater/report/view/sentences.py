@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from headwater.i18n import LANGUAGES, number
 from headwater.records import Cause, Diagnosis, Evidence, Finding, Message, Prescription, Severity
+from headwater.report.names import clean
 from headwater.report.sections.about import watch_sentence, watch_values
 from headwater.report.view.course import Course
 from headwater.report.words import Words
 
 MOST_CAUSES = 4
 MOST_REMEDIES = 4
+MOST_DAMAGE = 8  # of a run that is in ruins, hundreds of files
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,15 @@ def headline_of(diagnosis: Diagnosis | None) -> Said:
 
 
 def lead_of(course: Course) -> Said:
-    """How much was looked at."""
+    """How much was looked at, and what could not be."""
+    looked_at = _looked_at(course)
+    if not course.unread:
+        return looked_at
+    unread = said(lambda words: words.counted("report.unread", len(course.unread)))
+    return Said(f"{looked_at.en} {unread.en}", f"{looked_at.ko} {unread.ko}")
+
+
+def _looked_at(course: Course) -> Said:
     if course.watch is not None:
         watch = course.watch
         return said(lambda words: words(watch_sentence(watch), **watch_values(watch)))
@@ -169,7 +179,8 @@ def _remedy(prescription: Prescription) -> ViewRemedy:
 
 def facts_of(course: Course) -> tuple[Fact, ...]:
     """Circumstances of the run: model, size, device, versions."""
-    facts = [_fact("report.run_step", number(int(course.steps[-1]) if len(course.steps) else 0))]
+    measured = int(course.steps[-1]) if len(course.steps) else 0
+    facts = [_fact("report.run_step", number(measured if course.watch is None else course.watch.steps))]
     run = course.run
     if run is not None:
         facts = [
@@ -183,7 +194,13 @@ def facts_of(course: Course) -> tuple[Fact, ...]:
             _fact("report.run_python", run.python),
             _fact("report.run_headwater", run.headwater),
         ]
-    return tuple(facts)
+    return (*facts, *map(_damage, course.unread[:MOST_DAMAGE]))
+
+
+def _damage(unread: Message) -> Fact:
+    """A file that could not be read, its name in full."""
+    value = said(lambda words: clean(words(unread.id, **unread.values)))
+    return Fact(said(lambda words: words("report.damage")), value)
 
 
 def _fact(term: str, value: str) -> Fact:
