@@ -13,18 +13,21 @@ from pathlib import Path
 from website.layout import ROOT, THEME, lay_out
 
 CONFIGURATIONS = ("zensical.toml", "zensical.ko.toml")  # English first: Korean goes into a folder of its site
-SITE = ROOT / "build" / "site"
 
 
-def build() -> int:
-    """Lay the pages out and build both languages; the status of the first build that has a warning, else 0."""
-    shutil.rmtree(SITE, ignore_errors=True)
-    for language in lay_out(ROOT / "build" / "docs"):
-        shutil.copytree(THEME / "assets", ROOT / "build" / "docs" / language / "assets")
+def build(project: Path = ROOT) -> int:
+    """Lay the pages out and build both languages; the status of the first build that has a warning, else 0.
+
+    Args:
+        project: Where the configurations and the theme are, and ``build/`` is made.
+    """
+    shutil.rmtree(project / "build" / "site", ignore_errors=True)
+    for language in lay_out(project / "build" / "docs"):
+        shutil.copytree(THEME / "assets", project / "build" / "docs" / language / "assets")
     zensical = Path(sysconfig.get_path("scripts"), "zensical")
     for configuration in CONFIGURATIONS:
         command = [zensical, "build", "--clean", "--strict", "--config-file", configuration]
-        done = subprocess.run(command, cwd=ROOT, env={**os.environ, "NO_COLOR": "1"}, check=False)
+        done = subprocess.run(command, cwd=project, env={**os.environ, "NO_COLOR": "1"}, check=False)
         if done.returncode:
             return done.returncode
     return 0
@@ -35,7 +38,7 @@ def serve(port: int) -> int:
     status = build()
     if status:
         return status
-    handler = partial(SimpleHTTPRequestHandler, directory=str(SITE))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(ROOT / "build" / "site"))
     with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
         sys.stdout.write(f"The documentation: http://127.0.0.1:{server.server_port}/ (Ctrl-C ends)\n")
         try:
