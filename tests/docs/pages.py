@@ -59,7 +59,7 @@ def commands(page: Path) -> list[str]:
         for line in block.code.splitlines()
         if line.removeprefix("$ ").startswith("headwater ")
     ]
-    return [re.split(r" {2,}| > ", command)[0] for command in (*indented, *typed)]
+    return [re.split(r" {2,}| [>|] ", command)[0] for command in (*indented, *typed)]
 
 
 def mentioned(page: Path) -> list[str]:

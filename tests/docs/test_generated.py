@@ -49,7 +49,9 @@ def test_every_definition_is_shown() -> None:
 def test_translation_of_a_statistic_is_of_what_the_code_says(id_: str, entry: dict[str, str]) -> None:
     assert entry["ko"]
     if "field" in entry:
-        assert entry["en"] == said_of_field(entry["field"]), f"{id_}: translate it anew in website/texts/statistics.toml"
+        assert entry["en"] == said_of_field(entry["field"]), (
+            f"{id_}: translate it anew in website/texts/statistics.toml"
+        )
 
 
 @pytest.mark.parametrize("symptom", [rule.symptom for rule in ALL])

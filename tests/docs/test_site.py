@@ -78,9 +78,14 @@ def problems_of(path: Path, page: Page, known: dict[Path, Page], site: Path) -> 
         elif anchor and aim in known and unquote(anchor) not in known[aim].anchors:
             found.append(f"{where} leads to {address}, and there is no such anchor")
     html = path.read_text(encoding="utf-8")
-    article = re.sub(r"<(pre|code)\b.*?</\1>", "", html[html.index("<article") : html.index("</article>")], flags=re.DOTALL)
+    article = re.sub(
+        r"<(pre|code)\b.*?</\1>", "", html[html.index("<article") : html.index("</article>")], flags=re.DOTALL
+    )
     # What a Markdown reader has not understood is left as it was written.
-    found += [f"{where} shows {text!r} as it is written" for text in re.findall(r"<p>\|.{20}|\n- .{20}|\]\([^)]{,40}\)", article)]
+    found += [
+        f"{where} shows {text!r} as it is written"
+        for text in re.findall(r"<p>\|.{20}|\n- .{20}|\]\([^)]{,40}\)", article)
+    ]
     return found
 
 

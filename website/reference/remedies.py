@@ -9,43 +9,10 @@ from headwater.i18n import has_text, text
 from headwater.records import Message
 from headwater.remedies.explained import PARTS, Explanation, explained
 from headwater.remedies.registry import REMEDIES
-from website.reference.documented import GENERATED
+from website.reference.documented import GENERATED, texts
 from website.reference.reach import said_by
 
-WORDS = {
-    "en": {
-        "title": "Remedies",
-        "lead": "Every change that headwater can make to a model, an optimizer, a loss or data: `hw.apply(model, ID)` makes it on a copy, "
-        "`hw.prove(experiment, ID)` and `headwater prove` put it to the proof, and `headwater remedies ID` says what stands here. Those that a "
-        "finding calls for are told with it; which one really helps, only a proof says.",
-        "what": "What it does",
-        "applies": "Where it applies",
-        "wrong_when": "When it is wrong",
-        "cost": "What it costs",
-        "source": "Source",
-        "strength": "Behind a colon",
-        "strength_is": "{meaning}; the id alone means `{id}:{default:g}`",
-        "batch": "It looks at a batch first: `hw.apply(model, \"{id}\", optimizer, batches=[batch], loss=loss)`.",
-        "no_cure": "No cure: it is there to show what makes a network ill, and a proof never draws it.",
-        "for": "Prescribed for",
-    },
-    "ko": {
-        "title": "처방",
-        "lead": "headwater가 모델, 옵티마이저, 손실, 데이터에 할 수 있는 모든 변경입니다. `hw.apply(model, ID)`는 복사본에 변경하고, "
-        "`hw.prove(experiment, ID)`와 `headwater prove`는 증명에 부치며, `headwater remedies ID`는 여기 적힌 것을 말해 줍니다. 발견이 요구하는 처방은 발견과 함께 "
-        "나오지만, 어느 것이 정말 듣는지는 증명만이 말합니다.",
-        "what": "하는 일",
-        "applies": "쓸 수 있는 곳",
-        "wrong_when": "맞지 않을 때",
-        "cost": "드는 값",
-        "source": "출처",
-        "strength": "콜론 뒤",
-        "strength_is": "{meaning}. id만 쓰면 `{id}:{default:g}`입니다",
-        "batch": "먼저 배치를 봅니다: `hw.apply(model, \"{id}\", optimizer, batches=[batch], loss=loss)`.",
-        "no_cure": "치료가 아닙니다. 무엇이 신경망을 병들게 하는지 보여 주기 위한 것이고, 증명은 이것을 뽑지 않습니다.",
-        "for": "처방하는 증상",
-    },
-}
+WORDS: dict[str, dict[str, str]] = texts("words")["remedies"]
 
 
 def page(language: str) -> str:

@@ -18,56 +18,7 @@ from website.reference.documented import GENERATED, anchor, module_of, said_of_r
 from website.reference.reach import Said, said_by
 
 EXAMPLES = ROOT / "tests" / "diagnosis" / "test_symptoms.py"
-WORDS = {
-    "en": {
-        "title": "Rules",
-        "lead": "Every symptom that headwater looks for, in the order in which it is looked for. A rule is one file of "
-        "`src/headwater/diagnosis/rules/` (`ranks/` for what only several processes reveal); what is written here is its docstring, its "
-        "constants and what its functions can say. How each limit is applied, with all its exceptions and figures, stands in "
-        "[thresholds](../thresholds.md); the numbers are defined in [statistics](statistics.md), the remedies in [remedies](remedies.md).",
-        "examples_lead": "The examples are those of `tests/diagnosis/test_symptoms.py`, where each failing one is found with its cause and each "
-        "healthy one left alone, over several seeds.",
-        "one": "Seen by one process",
-        "ranks": "Seen only beside other ranks",
-        "says": "What it says",
-        "limits": "Limits",
-        "name": "constant",
-        "value": "value",
-        "from": "where it comes from",
-        "source": "Sources",
-        "numbers": "Numbers it shows",
-        "causes": "Causes it can name",
-        "fixes": "What it can prescribe",
-        "failing": "Found in",
-        "healthy": "Not found in",
-        "none": "Nothing: no remedy is known.",
-        "by_hand": "by hand",
-    },
-    "ko": {
-        "title": "규칙",
-        "lead": "headwater가 찾는 모든 증상을, 찾는 순서대로 적었습니다. 규칙 하나가 `src/headwater/diagnosis/rules/`의 파일 하나이고(여러 프로세스를 "
-        "함께 보아야 드러나는 것은 `ranks/`), 여기 적힌 것은 그 파일의 설명과 상수, 그리고 그 함수가 말할 수 있는 것입니다. 각 한계를 어떻게 적용하는지와 "
-        "예외, 측정값은 모두 [한계값](../thresholds.md)에 있습니다(영어). 수의 정의는 [통계](statistics.md), 처방은 [처방](remedies.md)에 있습니다. 상수의 "
-        "설명과 출처는 코드에 적힌 영어 그대로입니다.",
-        "examples_lead": "예는 `tests/diagnosis/test_symptoms.py`의 것입니다. 문제가 있는 예는 여러 시드에서 원인과 함께 찾아야 하고, 건강한 예는 건드리지 않아야 "
-        "합니다.",
-        "one": "한 프로세스에서 보이는 것",
-        "ranks": "다른 랭크와 견주어야 보이는 것",
-        "says": "하는 말",
-        "limits": "한계",
-        "name": "상수",
-        "value": "값",
-        "from": "근거",
-        "source": "출처",
-        "numbers": "보여 주는 수",
-        "causes": "말할 수 있는 원인",
-        "fixes": "처방할 수 있는 것",
-        "failing": "찾는 예",
-        "healthy": "찾지 않는 예",
-        "none": "없습니다. 알려진 처방이 없습니다.",
-        "by_hand": "직접 고칠 것",
-    },
-}
+WORDS: dict[str, dict[str, str]] = texts("words")["rules"]
 
 
 def page(language: str) -> str:
@@ -135,7 +86,11 @@ def _limits(symptom: str, language: str) -> str:
             rows.append((name, _number(float(value)), comments[name]))
     if not rows:
         return ""
-    lines = [(words["name"], words["value"], words["from"]), ("---", "---", "---"), *((f"`{n}`", v, w) for n, v, w in rows)]
+    lines = [
+        (words["name"], words["value"], words["from"]),
+        ("---", "---", "---"),
+        *((f"`{n}`", v, w) for n, v, w in rows),
+    ]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
