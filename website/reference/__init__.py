@@ -5,12 +5,12 @@ from functools import partial
 from pathlib import Path
 
 from website.layout import DOCS, LANGUAGES
-from website.reference import remedies, rules, statistics
+from website.reference import remedies, rules, shared, statistics
 
 FOLDER = DOCS / "reference"
 PAGES: dict[Path, Callable[[], str]] = {
     FOLDER / f"{name}{'' if language == 'en' else '.ko'}.md": partial(page, language)
     for name, page in (("statistics", statistics.page), ("rules", rules.page), ("remedies", remedies.page))
     for language in LANGUAGES
-}
+} | shared.pages()
 """What makes each page; ``python -m website pages`` writes them, ``tests/docs`` compares."""
