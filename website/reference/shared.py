@@ -66,7 +66,9 @@ def _in_korean(text: str) -> str:
 
 def _row(line: str, known: dict[str, str]) -> str:
     cells = re.split(r"(?<!\\)\|", line)
-    return "|".join(cell.replace(cell.strip(), known.get(cell.strip(), cell.strip())) if cell.strip() else cell for cell in cells)
+    return "|".join(
+        cell.replace(cell.strip(), known.get(cell.strip(), cell.strip())) if cell.strip() else cell for cell in cells
+    )
 
 
 def _korean_link(link: re.Match[str]) -> str:
