@@ -34,7 +34,7 @@ def english(entry: dict[str, Any]) -> str:
 
 def _table(entries: dict[str, dict[str, Any]], language: str) -> str:
     words = WORDS[language]
-    heads = [words[key] for key in ("what", "name", "is", "formula", "unit", "defined")]
+    heads = [words[key] for key in ("what", "is", "formula", "defined")]
     rows = [heads, ["---"] * len(heads), *(_row(id_, entry, language) for id_, entry in entries.items())]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
@@ -42,12 +42,11 @@ def _table(entries: dict[str, dict[str, Any]], language: str) -> str:
 def _row(id_: str, entry: dict[str, Any], language: str) -> list[str]:
     is_korean = language == "ko"
     formula, function = entry.get("formula", ""), entry.get("reference", "")
+    unit = texts("statistics")["unit"][entry["unit"]][is_korean]
     return [
-        f"`{id_}`",
-        _cell(text(f"statistic.{id_}", language=language)),
+        f"`{id_}`<br>{_cell(text(f'statistic.{id_}', language=language))}",
         _cell(entry["ko"] if is_korean else english(entry)),
-        f"`{_cell(formula)}`" if formula else "",
-        texts("statistics")["unit"][entry["unit"]][is_korean],
+        f"`{_cell(formula)}`<br>{unit}" if formula else unit,
         f"[`{function}`](#{function})" if function else "",
     ]
 
