@@ -26,7 +26,7 @@ def build(project: Path = ROOT) -> int:
         shutil.copytree(THEME / "assets", project / "build" / "docs" / language / "assets")
     zensical = Path(sysconfig.get_path("scripts"), "zensical")
     for configuration in CONFIGURATIONS:
-        command = [zensical, "build", "--clean", "--strict", "--config-file", configuration]
+        command = [str(zensical), "build", "--clean", "--strict", "--config-file", configuration]
         done = subprocess.run(command, cwd=project, env={**os.environ, "NO_COLOR": "1"}, check=False)
         if done.returncode:
             return done.returncode

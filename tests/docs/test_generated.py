@@ -7,7 +7,8 @@ from types import FunctionType
 
 import pytest
 
-from headwater.diagnosis.ranks import RANK_RULES
+from headwater.diagnosis.ranks import RANK_RULES, RankRule
+from headwater.diagnosis.rule import Rule
 from headwater.diagnosis.rules import RULES
 from headwater.i18n.catalog import catalog
 from headwater.kernels import reference
@@ -17,7 +18,7 @@ from website.reference.documented import said_of_field, said_of_rule, texts
 from website.reference.reach import said_by
 from website.reference.statistics import referenced
 
-ALL = (*RULES, *RANK_RULES)
+ALL: tuple[Rule | RankRule, ...] = (*RULES, *RANK_RULES)
 # Numbers that reports show beside findings: columns of a table, and those of other commands.
 NO_NUMBERS = {"site", "op", "order"}
 
