@@ -89,3 +89,12 @@ def test_every_rule_has_a_cause_and_says_something() -> None:
 def looking(look: object) -> FunctionType:
     assert isinstance(look, FunctionType)
     return look
+
+
+def test_every_rule_of_one_process_has_a_program_to_look_at() -> None:
+    """Each is printed by a program of the guide or stands in the table of failing examples."""
+    text = (ROOT / "docs" / "reference" / "rules.md").read_text(encoding="utf-8")
+    chapters = {chapter.partition("\n")[0]: chapter for chapter in text.split("\n### ")[1:]}
+    shown = ("To run and see: ", "Found in: ")
+    without = [rule.symptom for rule in RULES if not any(label in chapters[rule.symptom] for label in shown)]
+    assert without == []

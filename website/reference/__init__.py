@@ -6,10 +6,11 @@ from pathlib import Path
 
 from website.layout import DOCS, LANGUAGES
 from website.reference import remedies, rules, shared, statistics
+from website.reference.documented import ending
 
 FOLDER = DOCS / "reference"
 PAGES: dict[Path, Callable[[], str]] = {
-    FOLDER / f"{name}{'' if language == 'en' else '.ko'}.md": partial(page, language)
+    FOLDER / f"{name}{ending(language)}.md": partial(page, language)
     for name, page in (("statistics", statistics.page), ("rules", rules.page), ("remedies", remedies.page))
     for language in LANGUAGES
 } | shared.pages()

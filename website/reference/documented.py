@@ -80,3 +80,8 @@ def said_source(function: Callable[..., Any]) -> str:
 def anchor(heading: str) -> str:
     """What a heading of one word is called in a link, on the site and on GitHub."""
     return re.sub(r"[^\w-]", "", heading.lower())
+
+
+def ending(language: str) -> str:
+    """What stands between a page's name and ``.md``."""
+    return "" if language == "en" else f".{language}"

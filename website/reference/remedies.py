@@ -9,7 +9,7 @@ from headwater.i18n import has_text, text
 from headwater.records import Message
 from headwater.remedies.explained import PARTS, Explanation, explained
 from headwater.remedies.registry import REMEDIES
-from website.reference.documented import GENERATED, texts
+from website.reference.documented import GENERATED, ending, texts
 from website.reference.reach import said_by
 
 WORDS: dict[str, dict[str, str]] = texts("words")["remedies"]
@@ -40,7 +40,7 @@ def _remedy(remedy: Explanation, language: str) -> str:
         said.append(f"- {words['batch'].format(id=remedy.id)}")
     if not remedy.is_cure:
         said.append(f"- {words['no_cure']}")
-    symptoms = [f"[`{symptom}`](rules.md#{symptom})" for symptom in _prescribing(remedy.id)]
+    symptoms = [f"[`{symptom}`](rules{ending(language)}.md#{symptom})" for symptom in _prescribing(remedy.id)]
     if symptoms:
         said.append(f"- **{words['for']}**: {', '.join(symptoms)}.")
     return "\n\n".join([f"### {remedy.id}", f"**{_sentence(remedy.name, language)}**", "\n".join(said)])

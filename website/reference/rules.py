@@ -13,8 +13,8 @@ from headwater.diagnosis.ranks import RANK_RULES
 from headwater.diagnosis.rules import RULES
 from headwater.i18n import text
 from headwater.i18n.catalog import catalog
-from website.layout import ROOT
-from website.reference.documented import GENERATED, anchor, module_of, said_of_rule, texts
+from website.layout import DOCS, ROOT
+from website.reference.documented import GENERATED, anchor, ending, module_of, said_of_rule, texts
 from website.reference.reach import Said, said_by
 
 EXAMPLES = ROOT / "tests" / "diagnosis" / "test_symptoms.py"
@@ -42,11 +42,11 @@ def _rule(symptom: str, look: object, language: str) -> str:
     sources = list(_sources(symptom))
     parts += [f"{words['source']}: {'; '.join(sources)}."] if sources else []
     if said.statistics:
-        named = (f"[`{id_}`](statistics.md)" for id_ in said.statistics)
+        named = (f"[`{id_}`](statistics{ending(language)}.md)" for id_ in said.statistics)
         parts.append(f"**{words['numbers']}**: {', '.join(named)}.")
     parts += [f"**{words['causes']}**", _list(_cause(cause, language) for cause in said.causes)]
     parts += [f"**{words['fixes']}**", _list(_fixes(said, language)) or words["none"]]
-    parts += list(_examples(symptom, words))
+    parts += list(_examples(symptom, language))
     return "\n\n".join(parts)
 
 
@@ -69,7 +69,7 @@ def _fixes(said: Said, language: str) -> Iterator[str]:
         if ids[0].startswith("advice_"):
             yield f"{WORDS[language]['by_hand']}: {_template(f'prescription.{ids[0]}.why', language)}"
         else:
-            yield " + ".join(f"[`{id_}`](remedies.md#{anchor(id_)})" for id_ in ids)
+            yield " + ".join(f"[`{id_}`](remedies{ending(language)}.md#{anchor(id_)})" for id_ in ids)
 
 
 def _limits(symptom: str, language: str) -> str:
@@ -81,7 +81,7 @@ def _limits(symptom: str, language: str) -> str:
         if name not in comments:
             continue
         if isinstance(value, Limit):
-            rows.append((name, f"{_number(10.0**value.decades)} ({value.severity})", value.source))
+            rows.append((name, f"{_number(10.0**value.decades)} ({value.severity})", _plain(value.source)))
         elif isinstance(value, (int, float)) and not isinstance(value, bool):
             rows.append((name, _number(float(value)), comments[name]))
     if not rows:
@@ -113,19 +113,40 @@ def _number(value: float) -> str:
     return f"{'' if mantissa == '1' else mantissa + '·'}10^{exponent}"
 
 
+def _plain(source: str) -> str:
+    """A source without the page that this one links anyway."""
+    return source.removesuffix(" (docs/thresholds.md)").replace("; docs/thresholds.md", "")
+
+
 def _sources(symptom: str) -> Iterator[str]:
     module = module_of(symptom)
     own = _comments(inspect.getsource(module))
     for name, value in vars(module).items():
         if name in own and name.endswith("SOURCE") and isinstance(value, str):
-            yield value.removesuffix(" (docs/thresholds.md)").replace("; docs/thresholds.md", "").replace("|", "\\|")
+            yield _plain(value).replace("|", "\\|")
 
 
-def _examples(symptom: str, words: dict[str, str]) -> Iterator[str]:
+def _examples(symptom: str, language: str) -> Iterator[str]:
+    words = WORDS[language]
+    sections = [f"[{head}](../guide{ending(language)}.md#{slug})" for head, slug in _in_guide(symptom, language)]
+    if sections:
+        yield f"{words['guide']}: {', '.join(sections)}."
     for table, label in (("FAILING", words["failing"]), ("HEALTHY", words["healthy"])):
         code = _table(table).get(symptom)
         if code:
             yield f"{label}: `{code}`"
+
+
+def _in_guide(symptom: str, language: str) -> list[tuple[str, str]]:
+    """The chapters of the guide whose programs print the symptom, as they are headed and linked."""
+    text = (DOCS / f"guide{ending(language)}.md").read_text(encoding="utf-8")
+    printed = re.compile(rf"^```text\n(?:(?!```).*\n)*?.*\b{symptom}\b", re.MULTILINE)
+    chapters = [chapter.partition("\n") for chapter in text.split("\n## ")[1:]]
+    return [(head, _slug(head)) for head, _, body in chapters if printed.search(body)]
+
+
+def _slug(head: str) -> str:
+    return re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-")
 
 
 @cache
