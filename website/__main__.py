@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -39,12 +40,9 @@ def serve(port: int) -> int:
     if status:
         return status
     handler = partial(SimpleHTTPRequestHandler, directory=str(ROOT / "build" / "site"))
-    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
-        sys.stdout.write(f"The documentation: http://127.0.0.1:{server.server_port}/ (Ctrl-C ends)\n")
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            return 0
+    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server, suppress(KeyboardInterrupt):
+        print(f"The documentation: http://127.0.0.1:{server.server_port}/ (Ctrl-C ends)", flush=True)
+        server.serve_forever()
     return 0
 
 
@@ -57,7 +55,7 @@ def pages() -> int:
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
-            sys.stdout.write(f"wrote {path.relative_to(ROOT)}\n")
+            print(f"wrote {path.relative_to(ROOT)}")
     return 0
 
 

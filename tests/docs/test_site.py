@@ -4,6 +4,7 @@ import re
 import shutil
 import tomllib
 from html.parser import HTMLParser
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -11,7 +12,7 @@ from urllib.parse import unquote
 import pytest
 
 from tests.helpers import ROOT
-from website.__main__ import CONFIGURATIONS, build
+from website.__main__ import CONFIGURATIONS, build, serve
 from website.layout import DOCS, ENGLISH_ONLY, LANGUAGES, LayoutError, lay_out, pages, source_of
 
 ENGLISH_FOR_DEVELOPERS = {
@@ -143,3 +144,20 @@ def test_a_link_to_a_file_that_is_not_there_is_named(tmp_path: Path, monkeypatch
     (tmp_path / "page.md").write_text("# Page\n\n```text\n[in code](nowhere.md)\n```\n\n[dead](nowhere.md)\n")
     with pytest.raises(LayoutError, match=r"page\.md links to nowhere\.md"):
         lay_out(tmp_path / "out")
+
+
+def test_site_is_shown_until_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def until_ctrl_c(server: ThreadingHTTPServer) -> None:
+        assert server.server_address[0] == "127.0.0.1"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ThreadingHTTPServer, "serve_forever", until_ctrl_c)
+    monkeypatch.setattr("website.__main__.build", lambda: 0)
+    assert serve(0) == 0
+    assert "http://127.0.0.1:" in capsys.readouterr().out
+
+
+def test_site_with_a_warning_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ThreadingHTTPServer, "serve_forever", lambda server: pytest.fail("it is shown"))
+    monkeypatch.setattr("website.__main__.build", lambda: 1)
+    assert serve(0) == 1
