@@ -90,7 +90,12 @@ def _linked(link: re.Match[str], source: Path, page: Path, tree: Path) -> str:
         copy = tree / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(there, copy)
-    return f"{mark}[{words}]({_relative(name, page.relative_to(tree))}{sharp}{anchor})"
+    if anchor and tree.name == "ko" and not there.name.endswith(".ko.md") and source_of(name, "ko") != there:
+        # The chapter has an English name, and the page in Korean has it under another: the English page is meant.
+        address = f"../{name.removesuffix('.md')}.html"
+    else:
+        address = name
+    return f"{mark}[{words}]({_relative(address, page.relative_to(tree))}{sharp}{anchor})"
 
 
 def _name_on_site(there: Path, source: Path, target: str) -> str:

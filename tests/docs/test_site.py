@@ -161,3 +161,17 @@ def test_site_with_a_warning_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(ThreadingHTTPServer, "serve_forever", lambda server: pytest.fail("it is shown"))
     monkeypatch.setattr("website.__main__.build", lambda: 1)
     assert serve(0) == 1
+
+
+def test_a_chapter_of_the_english_page_is_looked_for_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("website.layout.DOCS", tmp_path)
+    monkeypatch.setattr("website.layout.ROOT", tmp_path)
+    monkeypatch.setattr("website.layout.FROM_THE_ROOT", {})
+    (tmp_path / "a.md").write_text("# A\n")
+    (tmp_path / "a.ko.md").write_text("# 가\n\n[b](b.md#chapter) [b](b.ko.md#장) [b](b.ko.md) [c](c.md#chapter)\n")
+    (tmp_path / "b.md").write_text("# B\n\n## Chapter\n")
+    (tmp_path / "b.ko.md").write_text("# 나\n\n## 장\n")
+    (tmp_path / "c.md").write_text("# C\n\n## Chapter\n")
+    lay_out(tmp_path / "out")
+    page = (tmp_path / "out" / "ko" / "a.md").read_text()
+    assert re.findall(r"\((.*?)\)", page) == ["../b.html#chapter", "b.md#장", "b.md", "c.md#chapter"]
