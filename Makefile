@@ -4,7 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint format bench wheel web web-check clean
+.PHONY: demo test lint format bench docs docs-serve docs-pages wheel web web-check clean
 
 demo: $(VENV)/.installed-demo
 	@$(BIN)/headwater demo
@@ -39,11 +39,22 @@ web/node_modules/.installed: web/package-lock.json
 bench: $(VENV)/.installed-bench
 	@$(BIN)/python -m benchmarks --out docs/benchmarks
 
+# The documentation, English and Korean, into build/site; a warning is an error.
+docs: $(VENV)/.installed-docs
+	@$(BIN)/python -m website build
+
+docs-serve: $(VENV)/.installed-docs
+	@$(BIN)/python -m website serve
+
+# The pages that are made from the code: statistics, rules, remedies, and tables that Korean pages share.
+docs-pages: $(VENV)/.installed-dev
+	@$(BIN)/python -m website pages
+
 wheel: $(VENV)/.installed-dev
 	@$(BIN)/python -m build --wheel --no-isolation
 
 clean:
-	@rm -rf $(VENV) web/node_modules dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis headwater-demo.html
+	@rm -rf $(VENV) web/node_modules dist build .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis headwater-demo.html
 	@find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp per extra: installed again only when what it is installed from has changed.
