@@ -13,6 +13,7 @@ from rich.cells import cell_len
 
 from headwater.recorded import open_run
 from headwater.records import InputError
+from headwater.server.shelf import Shelf
 from headwater.store import Writer
 from headwater.store.columns import SITES
 from headwater.sweeps.spec import spec_of
@@ -265,10 +266,11 @@ def test_a_sweep_is_listed_as_one_and_is_no_training(runs: Path, tmp_path: Path)
         row = next(r for r in headwater("runs", "--lang", language, cwd=tmp_path).stdout.splitlines() if "edge" in r)
         assert words in row
         assert "?" not in row
-    for command in ("why runs/edge", "report runs/edge", "compare runs/good runs/edge"):
+    for command in ("why runs/edge", "report runs/edge", "compare runs/good runs/edge", "watch runs/edge"):
         done = headwater(*command.split(), cwd=tmp_path)
         assert done.returncode == 2
         assert "runs/edge is a sweep of 4 trainings" in done.stderr
+    assert "edge" not in {run.name for run in Shelf(tmp_path / "runs").runs()}
 
 
 def test_runs_counts_the_steps_that_were_taken_and_not_those_that_were_measured(tmp_path: Path) -> None:

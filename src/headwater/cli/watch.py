@@ -52,7 +52,7 @@ def watch(
 
     Exit status: 0 ended, 2 RUN or the port cannot be used, 3 internal error.
     """
-    from headwater.recorded import open_run
+    from headwater.cli.recorded import opened
     from headwater.server.address import PORT, address, listening, require_packages, require_this_machine
     from headwater.server.app import serve
     from headwater.server.guard import Session
@@ -67,7 +67,7 @@ def watch(
     with use_language(language):
         shelf = Shelf(run)  # before a port is taken
         if shelf.is_one:
-            open_run(run, rank)  # or it says which ranks there are, or that a newer version has written it
+            opened(run, rank)  # or it says which ranks there are, or that a newer version or a sweep has written it
         session = Session()
         if socket_path is not None:
             _serve_at(socket_path.expanduser(), run, session, as_json, language, rank)

@@ -7,8 +7,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from headwater.records import InputError
-from headwater.store.layout import RUN_FILE, start_of
+from headwater.records import HeadwaterError, InputError
+from headwater.store.layout import RUN_FILE, checked, read_small, start_of
 
 MOST_RUNS = 200
 
@@ -58,7 +58,7 @@ class Shelf:
             found = [entry for entry in os.scandir(self._root) if entry.is_dir(follow_symlinks=False)]
         except OSError:
             return []
-        paths = [Path(entry.path) for entry in found if _is_run(Path(entry.path))]
+        paths = [Path(entry.path) for entry in found if _is_run(Path(entry.path)) and not _is_sweep(Path(entry.path))]
         newest = sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)
         return [self._shelved(path) for path in newest[:MOST_RUNS]]
 
@@ -74,4 +74,12 @@ def _is_run(path: Path) -> bool:
     try:
         return path.is_dir() and any(name == RUN_FILE or start_of(name) is not None for name in os.listdir(path))
     except OSError:
+        return False
+
+
+def _is_sweep(path: Path) -> bool:
+    """Whether it holds the results of many trainings, and no step of any: there is nothing to watch."""
+    try:
+        return isinstance(checked(read_small(path / RUN_FILE)).get("sweep"), dict)
+    except (OSError, ValueError, HeadwaterError):
         return False
