@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from headwater.lab.export import script_of
 from headwater.lab.folding import with_remedies
 from headwater.lab.frames import Reader, network_of
 from headwater.lab.goals import goal_of
-from headwater.lab.landscape import landscape_of
+from headwater.lab.landscape import Landscape, landscape_of
 from headwater.lab.refusal import RefusedError
 from headwater.lab.rehearsal import risk_of
 from headwater.lab.said import diagnosis_of, in_both, offered_first, tell
@@ -41,6 +41,8 @@ _JUDGED_SHARE = 8.0
 _MATCHED = ("seed", "data", "csv", "samples", "batch_size")  # what two networks that are compared have in common
 
 Emit = Callable[[str, dict[str, Any]], None]
+Work = Generator[None, None, dict[str, Any]]
+"""Something that is done piece by piece, so that others have their turn in between."""
 
 
 class Lab:
@@ -110,6 +112,16 @@ class Lab:
     # What is asked for
 
     def do(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out a command at once, as :meth:`doing` does in pieces."""
+        work = self.doing(command)
+        while True:
+            try:
+                next(work)
+            except StopIteration as done:
+                answer: dict[str, Any] = done.value
+                return answer
+
+    def doing(self, command: Mapping[str, Any]) -> Work:
         """Carry out a command.
 
         Args:
@@ -125,6 +137,8 @@ class Lab:
         if not isinstance(name, str) or name not in _COMMANDS:
             raise RefusedError("command", {"got": repr(name)[:60], "known": ", ".join(_COMMANDS)})
         result = _COMMANDS[name](self, command)
+        if isinstance(result, Generator):
+            result = yield from result
         if name not in _LOOKS_ONLY:
             self._emit("lab", self.state())
         return {"lab": self.state(), "result": result}
@@ -244,7 +258,7 @@ class Lab:
     def _trace(self, command: Mapping[str, Any]) -> dict[str, Any]:
         return trace_of(self._named(command)[1], command.get("parameter"))
 
-    def _landscape(self, command: Mapping[str, Any]) -> dict[str, Any]:
+    def _landscape(self, command: Mapping[str, Any]) -> Landscape:
         return landscape_of(self._named(command)[1], command.get("size", 21))
 
     def _export(self, command: Mapping[str, Any]) -> dict[str, Any]:
@@ -402,7 +416,7 @@ def _matched(spec: Spec, other: Spec) -> Spec:
     return spec.changed(common)
 
 
-_COMMANDS: dict[str, Callable[[Lab, Mapping[str, Any]], dict[str, Any] | None]] = {
+_COMMANDS: dict[str, Callable[[Lab, Mapping[str, Any]], dict[str, Any] | Work | None]] = {
     "play": Lab._play,
     "pause": Lab._pause,
     "step": Lab._step,
