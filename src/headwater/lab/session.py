@@ -9,6 +9,7 @@ from typing import Any
 
 from headwater.judging import diagnosed
 from headwater.lab.backward import backward_of
+from headwater.lab.blown_up import blow_up_of
 from headwater.lab.csv_data import Uploaded
 from headwater.lab.differences import differences
 from headwater.lab.export import script_of
@@ -23,6 +24,7 @@ from headwater.lab.slot import MOST_STEPS, Slot
 from headwater.lab.spec import Spec
 from headwater.lab.tracing import trace_of
 from headwater.lab.views import VIEWS, details_of
+from headwater.records import Finding
 from headwater.report import Report
 from headwater.report.view.sentences import said
 from headwater.report.words import Words
@@ -400,14 +402,21 @@ class Lab:
 
 
 def report_of(slot: Slot) -> Report:
-    """What ``hw.check`` would say of the network; before its first step also whether its rate would wreck it."""
+    """What ``hw.check`` would say of the network; and whether the steps of its rate would wreck it, or have done it."""
     start = slot.start if slot.step and slot.broke is not slot.start else None
     report = diagnosed(slot.network.model, slot.judged_flow(), slot.spec.seed, start=start, broke=slot.broke)
-    risk = risk_of(slot.first_step) if slot.step == 0 and slot.broke is None else None
-    if risk is None:
+    risk = _risk_of(slot)
+    if risk is None or any(finding.symptom == risk.symptom for finding in report.findings):
         return report
     findings = (risk, *report.findings) if risk.severity == "critical" else (*report.findings, risk)
     return replace(report, diagnosis=replace(report.diagnosis, verdict="findings", findings=findings))
+
+
+def _risk_of(slot: Slot) -> Finding | None:
+    """What the learning rate would do to a network, or has done to it."""
+    if slot.course:
+        return blow_up_of(slot.start, slot.flow, slot.course[-1][1], slot.step, slot.first_step)
+    return risk_of(slot.first_step) if slot.broke is None else None
 
 
 def _matched(spec: Spec, other: Spec) -> Spec:
