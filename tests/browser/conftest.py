@@ -10,14 +10,14 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from headwater.report.view import Course, offline_page
 from tests.browser.laboratory import Laboratory, laboratory
-from tests.helpers import ROOT
 from tests.runs import large_course, recorded_course
 
 if TYPE_CHECKING:
@@ -33,10 +33,9 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
 
-def passed_over(why: str) -> None:
+def passed_over(why: str) -> NoReturn:
     """Skip, or fail where a browser is required."""
     if os.environ.get("HEADWATER_BROWSER") == "required":
         pytest.fail(why)
@@ -142,12 +141,11 @@ def large(pages: Callable[..., str]) -> str:
 
 @pytest.fixture(scope="session")
 def axe() -> str:
-    """The accessibility checker's script."""
-    if not AXE.exists() and shutil.which("npm") is None:
-        pytest.skip("no axe-core, and no npm to install it with")
-    if not AXE.exists():
-        passed_over("no axe-core: make web/node_modules/.installed")
-    return AXE.read_text(encoding="utf-8")
+    """The accessibility checker's script; a Python package ships it, so that it is where Playwright is."""
+    found = find_spec("axe_playwright_python")
+    if found is None or found.origin is None:
+        passed_over('no axe-core: pip install -e ".[dev]"')
+    return Path(found.origin).with_name("axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -223,3 +223,23 @@ def test_all_small_gradients_are_lost() -> None:
     report = hw.check(in_half(1e-5), steps=10, seed=0)
     assert symptoms(report)[0] == "underflow"
     assert report.findings[0].severity != "info"
+
+
+@pytest.mark.parametrize("inputs", [1, 2, 5])
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
+def test_inputs_centred_over_the_whole_batch_do_not_make_units_copies(inputs: int, activation: type[nn.Module]) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(48, inputs)
+    x = (x - x.mean(0)) / x.std(0)  # of all samples, and the batch is all of them
+    model = nn.Sequential(nn.Linear(inputs, 64), activation(), nn.Linear(64, 64), activation(), nn.Linear(64, 2))
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_normal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+    report = hw.check(model, (x, torch.arange(48) % 2), nn.functional.cross_entropy)
+    assert "symmetric_init" not in [finding.symptom for finding in report.findings]
+    with torch.no_grad():  # whereas these are copies, trained apart from one number or not
+        model[0].weight.copy_(model[0].weight[:1].expand_as(model[0].weight))
+        model[0].bias.fill_(0.3)
+    report = hw.check(model, (x, torch.arange(48) % 2), nn.functional.cross_entropy)
+    assert "symmetric_init" in [finding.symptom for finding in report.findings]

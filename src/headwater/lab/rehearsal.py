@@ -108,12 +108,12 @@ def risk_of(step: FirstStep | None) -> Finding | None:
             Evidence("learning_rate", step.rate),
         ),
         causes=(Cause("learning_rate_high", None, Message("lab.engine.rehearsed.why", values)),),
-        prescriptions=(change(f"optimisation.learning_rate_to:{_usual(step):g}", text="shorter_steps"),),
+        prescriptions=(change(f"optimisation.learning_rate_to:{usual_rate(step):g}", text="shorter_steps"),),
         message=Message("lab.engine.rehearsed.expert", values),
     )
 
 
-def _usual(step: FirstStep) -> float:
+def usual_rate(step: FirstStep) -> float:
     """The power of ten of the learning rate that takes steps of the usual length."""
-    wanted = step.rate * USUAL_RATIO / step.largest
+    wanted = step.rate * USUAL_RATIO / step.largest if step.largest else 0.0
     return 10.0 ** math.floor(math.log10(wanted)) if math.isfinite(step.largest) and wanted > 0 else 1e-3

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from headwater.judging import diagnosed
 from headwater.lab.backward import backward_of
+from headwater.lab.blown_up import blow_up_of
 from headwater.lab.csv_data import Uploaded
 from headwater.lab.differences import differences
 from headwater.lab.export import script_of
 from headwater.lab.folding import with_remedies
 from headwater.lab.frames import Reader, network_of
 from headwater.lab.goals import goal_of
-from headwater.lab.landscape import landscape_of
+from headwater.lab.landscape import Landscape, landscape_of
 from headwater.lab.refusal import RefusedError
 from headwater.lab.rehearsal import risk_of
 from headwater.lab.said import diagnosis_of, in_both, offered_first, tell
@@ -23,6 +24,7 @@ from headwater.lab.slot import MOST_STEPS, Slot
 from headwater.lab.spec import Spec
 from headwater.lab.tracing import trace_of
 from headwater.lab.views import VIEWS, details_of
+from headwater.records import Finding
 from headwater.report import Report
 from headwater.report.view.sentences import said
 from headwater.report.words import Words
@@ -41,6 +43,8 @@ _JUDGED_SHARE = 8.0
 _MATCHED = ("seed", "data", "csv", "samples", "batch_size")  # what two networks that are compared have in common
 
 Emit = Callable[[str, dict[str, Any]], None]
+Work = Generator[None, None, dict[str, Any]]
+"""Something that is done piece by piece, so that others have their turn in between."""
 
 
 class Lab:
@@ -110,6 +114,16 @@ class Lab:
     # What is asked for
 
     def do(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out a command at once, as :meth:`doing` does in pieces."""
+        work = self.doing(command)
+        while True:
+            try:
+                next(work)
+            except StopIteration as done:
+                answer: dict[str, Any] = done.value
+                return answer
+
+    def doing(self, command: Mapping[str, Any]) -> Work:
         """Carry out a command.
 
         Args:
@@ -125,6 +139,8 @@ class Lab:
         if not isinstance(name, str) or name not in _COMMANDS:
             raise RefusedError("command", {"got": repr(name)[:60], "known": ", ".join(_COMMANDS)})
         result = _COMMANDS[name](self, command)
+        if isinstance(result, Generator):
+            result = yield from result
         if name not in _LOOKS_ONLY:
             self._emit("lab", self.state())
         return {"lab": self.state(), "result": result}
@@ -244,7 +260,7 @@ class Lab:
     def _trace(self, command: Mapping[str, Any]) -> dict[str, Any]:
         return trace_of(self._named(command)[1], command.get("parameter"))
 
-    def _landscape(self, command: Mapping[str, Any]) -> dict[str, Any]:
+    def _landscape(self, command: Mapping[str, Any]) -> Landscape:
         return landscape_of(self._named(command)[1], command.get("size", 21))
 
     def _export(self, command: Mapping[str, Any]) -> dict[str, Any]:
@@ -386,14 +402,21 @@ class Lab:
 
 
 def report_of(slot: Slot) -> Report:
-    """What ``hw.check`` would say of the network; before its first step also whether its rate would wreck it."""
+    """What ``hw.check`` would say of the network; and whether the steps of its rate would wreck it, or have done it."""
     start = slot.start if slot.step and slot.broke is not slot.start else None
     report = diagnosed(slot.network.model, slot.judged_flow(), slot.spec.seed, start=start, broke=slot.broke)
-    risk = risk_of(slot.first_step) if slot.step == 0 and slot.broke is None else None
-    if risk is None:
+    risk = _risk_of(slot)
+    if risk is None or any(finding.symptom == risk.symptom for finding in report.findings):
         return report
     findings = (risk, *report.findings) if risk.severity == "critical" else (*report.findings, risk)
     return replace(report, diagnosis=replace(report.diagnosis, verdict="findings", findings=findings))
+
+
+def _risk_of(slot: Slot) -> Finding | None:
+    """What the learning rate would do to a network, or has done to it."""
+    if slot.course:
+        return blow_up_of(slot.start, slot.flow, slot.course[-1][1], slot.step, slot.first_step)
+    return risk_of(slot.first_step) if slot.broke is None else None
 
 
 def _matched(spec: Spec, other: Spec) -> Spec:
@@ -402,7 +425,7 @@ def _matched(spec: Spec, other: Spec) -> Spec:
     return spec.changed(common)
 
 
-_COMMANDS: dict[str, Callable[[Lab, Mapping[str, Any]], dict[str, Any] | None]] = {
+_COMMANDS: dict[str, Callable[[Lab, Mapping[str, Any]], dict[str, Any] | Work | None]] = {
     "play": Lab._play,
     "pause": Lab._pause,
     "step": Lab._step,

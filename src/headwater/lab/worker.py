@@ -15,11 +15,12 @@ from headwater.records import InputError, Message
 from headwater.report.files import strict_json
 
 if TYPE_CHECKING:
-    from headwater.lab.session import Lab
+    from headwater.lab.session import Lab, Work
     from headwater.lab.slot import Slot
 
 
 _COMPILES_S = 120.0
+_PIECE_S = 0.03  # of long work, after which others have their turn
 
 
 def serve(connection: Connection, compiled: Event, leads: bool) -> None:
@@ -66,9 +67,12 @@ class Room:
         self._labs: dict[str, Lab] = {}
         self._spent_s: dict[str, float] = {}
         self._heard: set[str] = set()  # of whom somebody listens
+        self._unfinished: dict[tuple[str, int], Work] = {}  # by lab and the ticket that waits for an answer
 
     def idle_s(self) -> float | None:
         """How long to wait for a message: until a lab is due, for ever if none is."""
+        if self._unfinished:
+            return 0.0
         now_s = time.monotonic()
         due = [due for id in self._heard if id in self._labs and (due := self._labs[id].due_in_s(now_s)) is not None]
         return min(due) if due else None
@@ -77,6 +81,9 @@ class Room:
         """Do what a message asks for, and answer if it waits for that."""
         word, id, *rest = message
         if word == "close":
+            for ticket in [ticket for lab, ticket in self._unfinished if lab == id]:
+                del self._unfinished[id, ticket]
+                self._send(id, ticket, 404, RefusedError("lab", status=404).to_dict())
             self._labs.pop(id, None)
             self._spent_s.pop(id, None)
             self._heard.discard(id)
@@ -89,12 +96,20 @@ class Room:
             self._answer(word, id, *rest)
 
     def turn(self) -> None:
-        """Let the lab train that has had least time so far, of those that are due."""
+        """Let the lab train, or go on with what it was asked for, that is due and has had least time so far."""
         now_s = time.monotonic()
-        due = [id for id in self._heard if id in self._labs and self._labs[id].due_in_s(now_s) == 0.0]
-        if not due:
+        due = {id for id in self._heard if id in self._labs and self._labs[id].due_in_s(now_s) == 0.0}
+        asked = dict(reversed(self._unfinished))  # the first of each
+        if not due and not asked:
             return
-        id = min(due, key=lambda id: self._spent_s[id])
+        id = min(due | asked.keys(), key=lambda id: self._spent_s[id])
+        if id in asked:
+            self._go_on(id, asked[id], self._unfinished.pop((id, asked[id])))
+            now_s = time.monotonic()
+        if id in due:
+            self._train(id, now_s)
+
+    def _train(self, id: str, now_s: float) -> None:
         try:
             self._labs[id].turn()
         except Exception as error:
@@ -123,9 +138,20 @@ class Room:
             self._emit(id, "trouble", {"said": _internal(error)["error"]["text"]})
 
     def _answer(self, word: str, id: str, ticket: int, *rest: Any) -> None:
+        self._go_on(id, ticket, self._done(word, id, *rest))
+
+    def _go_on(self, id: str, ticket: int, work: Work) -> None:
+        """Work for a moment on what was asked for, and answer when it is done."""
         began_s = time.monotonic()
         try:
-            status, data = 200, self._done(word, id, *rest)
+            next(work)
+            while time.monotonic() - began_s < _PIECE_S:
+                next(work)
+            self._unfinished[id, ticket] = work
+            self._charge(id, began_s)
+            return
+        except StopIteration as done:
+            status, data = 200, done.value
         except RefusedError as error:
             status, data = error.status, error.to_dict()
         except InputError as error:
@@ -136,9 +162,12 @@ class Room:
         self._charge(id, began_s)
         if id not in self._labs:
             self._spent_s.pop(id, None)
+        self._send(id, ticket, status, data)
+
+    def _send(self, id: str, ticket: int, status: int, data: dict[str, Any]) -> None:
         self._connection.send(("answer", id, (ticket, status, strict_json(data))))
 
-    def _done(self, word: str, id: str, *rest: Any) -> dict[str, Any]:
+    def _done(self, word: str, id: str, *rest: Any) -> Work:
         from headwater.lab.session import Lab
 
         if word == "open":
@@ -154,7 +183,7 @@ class Room:
             self._labs[id].upload(rest[0])
             return {}
         command: Mapping[str, Any] = rest[0]
-        return self._labs[id].do(command)
+        return (yield from self._labs[id].doing(command))
 
     def _emit(self, id: str, name: str, data: dict[str, Any]) -> None:
         self._connection.send(("event", id, (name, data.get("slot", ""), strict_json(data))))

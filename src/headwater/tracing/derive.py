@@ -49,13 +49,17 @@ from headwater.tracing.subject import Subject
 MOST_SIZE_FOR_DIFFERENCES = 2_000_000  # weights of a model whose loss is computed twenty times more
 
 
-def derive(subject: Subject, parameter: str | None = None, rate: float = RATE) -> Derivation:
+def derive(
+    subject: Subject, parameter: str | None = None, rate: float = RATE, with_jacobians: bool = True
+) -> Derivation:
     """The chain rule of one gradient.
 
     Args:
         subject: Model, data and what is differentiated.
         parameter: Name of the weight, such as ``0.weight`` or ``0.weight[0,1]``; the first one by default.
         rate: α of the step of gradient descent that a small network shows.
+        with_jacobians: Whether each operation of a larger network is also asked what it could do to any gradient,
+            its gain and its largest singular value. Of convolutions that takes seconds.
 
     Raises:
         InputError: If model and data do not fit, there is no such parameter, or numbers are not finite.
@@ -76,7 +80,7 @@ def derive(subject: Subject, parameter: str | None = None, rate: float = RATE) -
             return _chain(single, subject, steps, name, rate)
         if is_small(sizes, steps):
             return _network(single, subject, steps, name, index, rate)
-    return _layers(whole, subject, name, index)
+    return _layers(whole, subject, name, index, with_jacobians)
 
 
 def _used(done: Pass) -> set[str]:
@@ -198,11 +202,11 @@ def _shared(weights: tuple[WeightGradient, ...]) -> tuple[Message, ...]:
     return tuple(Message("trace.note.shared", {"name": name, "uses": n}) for name, n in uses.items() if n > 1)
 
 
-def _layers(done: Pass, subject: Subject, name: str, index: tuple[int, ...] | None) -> Derivation:
+def _layers(done: Pass, subject: Subject, name: str, index: tuple[int, ...] | None, with_jacobians: bool) -> Derivation:
     found = by_autograd(done, name, index or ())
     notes: list[Message] = []
     made: list[Comparison | None] = []
-    rows, gradients = layer_gains(done) if done.segments else ((), [])
+    rows, gradients = layer_gains(done, with_jacobians) if done.segments else ((), [])
     if gradients:
         made += layer_checks(done, gradients, rows, checks.tolerance(checks.WALK, done.dtype))
     else:

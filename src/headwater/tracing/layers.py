@@ -19,8 +19,12 @@ _BOUND = 1e-9  # an eigenvalue against a ratio of norms
 SEED = 0  # of the random vectors: a trace of the same model reads the same twice
 
 
-def layer_gains(done: Pass) -> tuple[tuple[LayerGain, ...], list[Gradient]]:
+def layer_gains(done: Pass, with_jacobians: bool = True) -> tuple[tuple[LayerGain, ...], list[Gradient]]:
     """One row per operation from the loss back to the input, and the gradient between them.
+
+    Args:
+        done: The pass.
+        with_jacobians: Whether gain and largest singular value of each are looked for.
 
     Raises:
         InputError: If the gradient turns into NaN or Inf on its way.
@@ -38,7 +42,7 @@ def layer_gains(done: Pass) -> tuple[tuple[LayerGain, ...], list[Gradient]]:
                 "hw.check(model, batch, loss) counts where else it happens."
             )
         shared = samples if _is_batch(before.tensor, samples) and _is_batch(after.tensor, samples) else 1
-        found = _jacobian(done, segment.end, segment.start, after, generator)
+        found = _jacobian(done, segment.end, segment.start, after, generator) if with_jacobians else Jacobian("none")
         rows.append(
             LayerGain(
                 name=operation.name,

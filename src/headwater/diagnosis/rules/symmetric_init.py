@@ -38,10 +38,12 @@ def _in_step(flow: Flow) -> list[str]:
 
 
 def _is_in_step(row: SiteFlow) -> bool:
-    rms = row.activation.rms
     # Where nothing comes in, as behind units that are all dead, biases are all that a layer gives.
     silent = row.input is not None and row.input.zero_count == row.input.count
-    return not silent and row.unit_spread is not None and bool(rms) and row.unit_spread <= ROUNDING * (rms or 0.0)
+    # What is measured is how far the units' means lie apart. Where all of them are 0, as with inputs that are centred
+    # over the very batch and biases of 0, they agree however different the units are.
+    mean = abs(row.activation.mean or 0.0)
+    return not silent and row.unit_spread is not None and mean > 0.0 and row.unit_spread <= ROUNDING * mean
 
 
 def _alike(flow: Flow) -> list[str]:
