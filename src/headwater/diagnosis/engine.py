@@ -10,6 +10,7 @@ from headwater.diagnosis.waterfall import waterfall
 from headwater.records import Diagnosis, Finding, Flow, Message, Verdict
 
 _BREAKING = frozenset({"nonfinite", "overflow"})
+_LATER = ("finding.nonfinite_loss_since",)  # what only the training tells is no state that it began from
 _MAY_WAKE = frozenset({"dead_units"})  # where sparse units are wanted half of them may begin so, and cost nothing
 FOLLOWED_SHARE = 0.5  # of the trained weights; below, what was seen does not speak for the network
 
@@ -75,7 +76,8 @@ def _found_before(start: Flow | None, flow: Flow, rules: tuple[Rule, ...]) -> li
     observation = Observation(start, waterfall(start))
     able = [rule for rule in rules if rule.blocked(observation) is None]
     later = replace(observation, flow=replace(start, training=flow.training))
-    return [finding for rule in able for finding in _looked(rule, later)]
+    found = [finding for rule in able for finding in _looked(rule, later)]
+    return [finding for finding in found if finding.message.id not in _LATER]
 
 
 def _as_it_began(finding: Finding, before: list[Finding]) -> Finding:
