@@ -83,15 +83,15 @@ def _cut_calls(rows: list[SiteFlow]) -> int:
 
 
 def _cut_in_part(rows: list[SiteFlow], stuck: bool) -> Finding:
-    """A warning where the training gets nowhere, or the last call alone is left.
+    """A warning where the training gets nowhere: to cut what came before is a known trick.
 
-    To cut what is long ago is a known trick (truncated backpropagation, Williams and Peng 1990).
+    So do truncated backpropagation (Williams and Peng 1990) and the last step to a fixed point (Fung et al. 2022).
     """
     cut = _cut_calls(rows)
     values: dict[str, Value] = {"site": rows[0].site.module, "steps": len(rows), "cut": cut}
     return Finding(
         symptom="vanishing_through_time",
-        severity="warning" if stuck or cut == len(rows) - 1 else "info",
+        severity="warning" if stuck else "info",
         sites=(rows[0].site.module,),
         evidence=(Evidence("time_steps", len(rows) - cut, len(rows), rows[0].site.module, CUT_SOURCE),),
         causes=(Cause("detached_graph", None, Message("cause.detached_graph.state_part", values)),),
