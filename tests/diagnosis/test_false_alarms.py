@@ -225,6 +225,10 @@ def test_all_small_gradients_are_lost() -> None:
     assert report.findings[0].severity != "info"
 
 
+def by_class(model: nn.Module, batch: Any) -> torch.Tensor:
+    return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+
 @pytest.mark.parametrize("inputs", [1, 2, 5])
 @pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
 def test_inputs_centred_over_the_whole_batch_do_not_make_units_copies(inputs: int, activation: type[nn.Module]) -> None:
@@ -236,10 +240,11 @@ def test_inputs_centred_over_the_whole_batch_do_not_make_units_copies(inputs: in
         if isinstance(layer, nn.Linear):
             nn.init.kaiming_normal_(layer.weight)
             nn.init.zeros_(layer.bias)
-    report = hw.check(model, (x, torch.arange(48) % 2), nn.functional.cross_entropy)
+    batch = (x, torch.arange(48) % 2)
+    report = hw.check(model, batch, by_class)
     assert "symmetric_init" not in [finding.symptom for finding in report.findings]
     with torch.no_grad():  # whereas these are copies, trained apart from one number or not
         model[0].weight.copy_(model[0].weight[:1].expand_as(model[0].weight))
         model[0].bias.fill_(0.3)
-    report = hw.check(model, (x, torch.arange(48) % 2), nn.functional.cross_entropy)
+    report = hw.check(model, batch, by_class)
     assert "symmetric_init" in [finding.symptom for finding in report.findings]
