@@ -44,10 +44,10 @@ export function integer(value: number): string {
   return Math.round(value).toLocaleString("en-US");
 }
 
-/** A name in at most so many characters, its middle left out: both ends of a dotted name tell most. */
+/** A name in at most so many characters, its middle left out: both ends of a dotted name tell most, the last one most of all. */
 export function shorten(name: string, cells: number): string {
   if (name.length <= cells) return name;
-  const head = Math.floor((cells - 1) / 2);
+  const head = cells < 16 ? 0 : Math.floor((cells - 1) / 2);
   return `${name.slice(0, head)}…${name.slice(name.length - (cells - 1 - head))}`;
 }
 

@@ -210,12 +210,16 @@ function groundNow(): Ground {
   return { zero: parse("--zero"), hatch: parse("--hatch"), missing: parse("--missing"), gapFrom: 13 * Math.min(window.devicePixelRatio || 1, 2) };
 }
 
+const LETTER = 6.8; // pixels, of the labels' type
+
 /** Names beside the rows: as many as there is room for, and always the one under the cursor. */
 export function RowLabels({ height }: { height: number }) {
   const [top, bottom] = shownRows.value;
   const count = Math.max(bottom - top, 1);
   const every = Math.max(Math.ceil((15 * count) / height), 1);
   const here = at.value.row;
+  const [box, width] = useWidth<HTMLDivElement>();
+  const cells = Math.min(Math.max(Math.floor((width - 16) / LETTER), 6), 22);
   const labels: number[] = [];
   for (let row = top; row < bottom; row++) {
     const index = row - top;
@@ -223,13 +227,13 @@ export function RowLabels({ height }: { height: number }) {
     if (row === here || (index % every === 0 && near >= 15)) labels.push(row);
   }
   return (
-    <div class="row-labels" style={{ height: `${height}px` }} aria-hidden="true">
+    <div class="row-labels" ref={box} style={{ height: `${height}px` }} aria-hidden="true">
       {labels.map((row) => (
         <button
           type="button" tabIndex={-1} key={row} class={row === here ? "here" : ""} title={rows.value[row]?.name}
           style={{ top: `${((row - top + 0.5) * height) / count}px` }} onClick={() => selectRow(row)}
         >
-          {shorten(rows.value[row]?.name || "(model)", 22)}
+          {shorten(rows.value[row]?.name || "(model)", cells)}
         </button>
       ))}
     </div>

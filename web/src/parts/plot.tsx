@@ -5,7 +5,7 @@ import { effect } from "@preact/signals";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { columnAt } from "../data";
-import { hovered, at, printing, selectStep, setSteps, shownSteps, theme } from "../state";
+import { hovered, at, printing, selectStep, setSteps, shownSteps, stepWindow, theme } from "../state";
 import { integer } from "../numbers";
 import { language } from "../text";
 import { cssValue, useWidth } from "./size";
@@ -46,12 +46,12 @@ export function Plot({ series, height, log, summary, format }: Props) {
           bind: { dblclick: () => () => { setSteps(null); return null; } },
         },
         scales: {
-          x: { time: false, range: () => shownSteps.peek() },
+          x: { time: false, range: () => stepsOf(shown.current) },
           y: log ? { distr: 3, log: 10 } : {},
         },
         axes: [
           { ...axis, size: 26, gap: 4, space: 70, values: (_, marks) => marks.map((mark) => (Number.isInteger(mark) ? integer(mark) : "")) },
-          { ...axis, size: gutter, gap: 6, space: 26, values: (_, marks) => marks.map((mark) => (mark === null ? "" : format(mark))) },
+          { ...axis, size: gutter, gap: 6, space: 26, ...(log ? { splits: powers, filter: (_, marks) => marks } as uPlot.Axis : {}), values: (_, marks) => marks.map((mark) => (mark === null ? "" : format(mark))) },
         ],
         series: [
           {},
@@ -80,8 +80,8 @@ export function Plot({ series, height, log, summary, format }: Props) {
     made.over.addEventListener("mouseleave", () => { hovered.value = null; });
     plot.current = made;
     const stop = effect(() => {
-      const [from, to] = shownSteps.value;
-      made.setScale("x", { min: from, max: to });
+      const [min, max] = stepsOf(shown.current);
+      made.setScale("x", { min, max });
     });
     const follow = effect(() => {
       const { step } = at.value;
@@ -100,6 +100,25 @@ export function Plot({ series, height, log, summary, format }: Props) {
   }, [series]);
 
   return <div class="plot" role="img" aria-label={summary}><div ref={box} style={{ minHeight: `${height}px` }} /></div>;
+}
+
+/** The page's steps; as long as nobody has zoomed also those that were logged after the last measured one. */
+function stepsOf(series: Series[]): [number, number] {
+  const [from, to] = shownSteps.value;
+  if (stepWindow.value) return [from, to];
+  const ends = series.filter((one) => one.x.length).map((one) => one.x[one.x.length - 1] + 1);
+  return [from, Math.max(to, ...ends)];
+}
+
+const MOST_POWERS = 6;
+
+/** Marks of a logarithmic axis: powers of ten, as many as there is room for; within a decade 1, 2 and 5 as well. */
+function powers(_u: uPlot, _axis: number, low: number, high: number): number[] {
+  const [from, to] = [Math.ceil(Math.log10(low) - 1e-9), Math.floor(Math.log10(high) + 1e-9)];
+  if (to - from < 1)
+    return [from - 1, from, from + 1].flatMap((power) => [1, 2, 5].map((part) => part * 10 ** power)).filter((mark) => mark >= low && mark <= high);
+  const stride = Math.ceil((to - from + 1) / MOST_POWERS);
+  return Array.from({ length: Math.floor((to - from) / stride) + 1 }, (_, i) => 10 ** (from + i * stride));
 }
 
 function colourOf(value: string): string {
