@@ -23,6 +23,12 @@ from tests.runs import large_course, recorded_course
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+
+def shared_among() -> float:
+    """How many there are for each processor: on a machine that others use a second is that many seconds."""
+    return max(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0)
+
+
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",  # CI is root, for whom there is none
@@ -53,7 +59,7 @@ class Opened:
     def cursor(self) -> str:
         return self.page.inner_text("#cursor-line")
 
-    def until(self, condition: str, timeout_s: float = 30.0) -> None:
+    def until(self, condition: str, timeout_s: float = 60.0) -> None:
         """Wait for a JavaScript condition; Playwright's own way is an eval, which the page's policy forbids."""
         deadline = time.monotonic() + timeout_s
         while not self.page.evaluate(condition):
@@ -161,7 +167,7 @@ def enter(visit: Open, lab: Laboratory) -> Open:
 
     def entered(fragment: str = "", **settings: Any) -> Opened:
         opened = visit(lab.url(fragment), wait=False, **settings)
-        opened.page.wait_for_selector("html[data-live]", timeout=60_000)
+        opened.page.wait_for_selector("html[data-live] .river", timeout=120_000)
         return opened
 
     return entered

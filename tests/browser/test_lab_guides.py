@@ -23,7 +23,7 @@ PIXELS = """() => {
 
 def entered(visit: Open, lab: Laboratory, fragment: str, **settings: Any) -> Opened:
     opened = visit(lab.url(fragment), wait=False, **settings)
-    opened.page.wait_for_selector("html[data-live]", timeout=60_000)
+    opened.page.wait_for_selector("html[data-live] .river", timeout=120_000)
     return opened
 
 
@@ -74,7 +74,7 @@ def test_numbers_over_a_plane_are_drawn_and_learnt(visit: Open, lab: Laboratory)
     assert "blue for high ones" in page.inner_text("#plane-a")
     before = page.evaluate("() => document.querySelector('#plane-a canvas').toDataURL()")
     page.get_by_role("button", name="Play").click()
-    opened.until(f"({STEP})() > 200", timeout_s=60)
+    opened.until(f"({STEP})() > 200", timeout_s=120)
     assert page.evaluate("() => document.querySelector('#plane-a canvas').toDataURL()") != before
     assert opened.complaints == []
 
@@ -93,13 +93,13 @@ def test_experiment_without_steps_trains_nothing(visit: Open, lab: Laboratory) -
     page, guide = opened.page, GUIDES["backprop"]
     assert guide.experiment.steps == 0
     for scene in guide.story:
-        opened.until(f"({STEP})() >= {scene.steps}", timeout_s=60)
+        opened.until(f"({STEP})() >= {scene.steps}", timeout_s=120)
         page.get_by_role("button", name="Next", exact=True).click()
     page.locator(".question input").nth(guide.answer).check()
     page.get_by_role("button", name="Next", exact=True).click()
     assert text("lab.page.experiment_look", language="en") in page.inner_text(".lesson")
     page.get_by_role("button", name="Run the experiment").click()
-    page.wait_for_selector(".reveal.healthy", timeout=60_000)
+    page.wait_for_selector(".reveal.healthy", timeout=120_000)
     page.wait_for_timeout(1000)
     assert page.evaluate(STEP) == 0
     assert page.evaluate("() => document.querySelectorAll('#flow .arrives')[0].dataset.log10") in ("-inf", "-Infinity")

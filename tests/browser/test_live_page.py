@@ -73,12 +73,12 @@ def test_page_grows_with_the_training_and_tells_when_it_dies(visit: Open, tmp_pa
         assert re.search(r"step \d", opened.cursor())
         page.reload()  # late or again, nothing is lost
         page.wait_for_selector("canvas[data-drawn-ms]")
-        assert page.evaluate(MEASURED) > seen + 5
+        opened.until(f"({MEASURED})() > {seen + 5}")
         training.kill()
         page.wait_for_selector(".state.silent", timeout=30_000)
         known = page.evaluate(MEASURED)
         again = visit(served.url)
-        assert again.page.evaluate(MEASURED) >= known
+        again.until(f"({MEASURED})() >= {known}")
         assert opened.complaints == []
 
 

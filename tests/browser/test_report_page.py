@@ -13,7 +13,7 @@ import pytest
 from headwater.records import Site
 from headwater.report.view import Course, Line, offline_page
 from headwater.report.view.page import texts
-from tests.browser.conftest import Open
+from tests.browser.conftest import Open, shared_among
 from tests.report.view.test_page import hostile_course
 from tests.runs import large_course
 
@@ -87,7 +87,7 @@ def test_map_of_sixty_by_two_thousand_is_redrawn_within_33_ms(visit: Open, large
         times.append(float(opened.page.get_attribute("canvas[data-drawn-ms]", "data-drawn-ms")))
         opened.page.keyboard.press("1")
         times.append(float(opened.page.get_attribute("canvas[data-drawn-ms]", "data-drawn-ms")))
-    assert min(times) <= 33
+    assert min(times) <= 33 * shared_among()
 
 
 def course_with_losses(x: list[int], y: list[float]) -> Course:
@@ -97,13 +97,12 @@ def course_with_losses(x: list[int], y: list[float]) -> Course:
 
 def test_losses_after_the_last_measured_step_are_shown(visit: Open, pages: Callable[..., str]) -> None:
     steps = list(range(300))
-    page = visit(pages(course_with_losses(steps, [2.0 - step / 300 for step in steps])), width=1280).page
+    opened = visit(pages(course_with_losses(steps, [2.0 - step / 300 for step in steps])), width=1280)
+    page = opened.page
     box = page.locator("#lines .u-over").bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 20)
-    page.wait_for_timeout(100)
-    shown = page.inner_text("#lines .plot-key li")
-    assert float(shown.split()[-1]) == pytest.approx(1.5, abs=0.02)
+    opened.until("Math.abs(document.querySelector('#lines .plot-key li').innerText.split(/\\s+/).at(-1) - 1.5) < 0.02")
 
 
 def test_an_axis_of_many_decades_has_a_line_here_and_there(visit: Open, pages: Callable[..., str]) -> None:

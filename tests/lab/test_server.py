@@ -1,12 +1,15 @@
 """The lab over HTTP: who may ask, what is answered, and what one student does to another."""
 
+import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +292,40 @@ def test_command_serves_at_once_and_ends_with_its_children(tmp_path: Path) -> No
         process.terminate()
     assert process.wait(timeout=20) == 130
     assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+def test_command_ends_without_a_traceback_while_a_student_waits_for_an_answer(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "headwater", "lab", "--no-open", "--json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert process.stdout is not None
+    client = Client.at(json.loads(process.stdout.readline())["url"])
+    lab = client.open(**SMALL)
+    lab.wait("torch", lambda data: data["state"] == "loading")
+    children = psutil.Process(process.pid).children(recursive=True)
+    for child in children:
+        child.suspend()  # nobody will answer
+
+    def ask() -> None:
+        with suppress(OSError, http.client.HTTPException, ValueError):
+            lab.do("step")
+
+    threading.Thread(target=ask, daemon=True).start()
+    while len(psutil.Process(process.pid).net_connections()) < 3:  # it listens, sends events, and is asked something
+        time.sleep(0.02)
+    time.sleep(0.2)  # read as well as accepted
+    process.send_signal(signal.SIGINT)
+    try:
+        assert process.wait(timeout=20) == 130
+    finally:
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+    assert "Traceback" not in process.communicate()[1]
 
 
 STUBBORN = """

@@ -20,6 +20,7 @@ MOST_ROWS = 5000
 MOST_COLUMNS = 64
 MOST_CLASSES = 20
 FEWEST_ROWS = 20
+_LARGEST = 1e30  # float32 ends at 3.4e38, and a number of the network's is some times as large
 _HOLES = {"", "na", "n/a", "nan", "null", "none", "?", "-"}
 
 
@@ -133,8 +134,10 @@ def _number(cell: str, line: int, name: str) -> float:
         value = float(cell)
     except ValueError:
         value = math.nan
-    if not math.isfinite(value) or abs(value) > 1e30:
+    if not math.isfinite(value):
         raise RefusedError("csv_number", {"line": line, "column": name, "got": cell.strip()[:40]}, "csv")
+    if abs(value) > _LARGEST:
+        raise RefusedError("csv_large", {"line": line, "column": name, "got": value, "most": _LARGEST}, "csv")
     return value
 
 
@@ -149,6 +152,7 @@ def _targets(written: list[str]) -> tuple[Task, tuple[str, ...], tuple[float, ..
         values = tuple(float(value) for value in written)
     except ValueError:
         raise RefusedError("csv_classes", {"classes": len(distinct), "most": MOST_CLASSES}, "csv") from None
-    if not all(math.isfinite(value) and abs(value) < 1e30 for value in values):
-        raise RefusedError("csv_classes", {"classes": len(distinct), "most": MOST_CLASSES}, "csv")
+    bad = next((value for value in values if not abs(value) <= _LARGEST), None)
+    if bad is not None:
+        raise RefusedError("csv_target", {"got": bad, "most": _LARGEST}, "csv")
     return "curve", (), values

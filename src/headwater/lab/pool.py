@@ -135,6 +135,19 @@ class Pool:
         for worker in self._workers:
             worker.process.terminate()
 
+    def let_go(self) -> None:
+        """Keep nobody waiting any more, neither for an answer nor for what happens; from any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._end_all)
+
+    def _end_all(self) -> None:
+        for future, _ in self._answers.values():
+            if not future.done():
+                future.set_exception(RefusedError("closing", status=503))
+        for entry in self._labs.values():
+            entry.listener += 1
+            entry.wake.set()
+
     @property
     def ready(self) -> bool:
         """Whether the engine has been loaded somewhere."""

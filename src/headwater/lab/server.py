@@ -290,19 +290,21 @@ def serve(sock: socket.socket, session: Session, setting: Setting) -> None:
         session: Whose token opens the page.
         setting: How it is served.
     """
-    running = server(application(session, setting), lifespan="on")
+    pool = Pool()
+    running = server(application(session, setting, pool), lifespan="on")
     # On this one server: uvicorn hands signals to what the instance has, and the live page serves by its class too.
-    running.handle_exit = _in_time(running.handle_exit)  # type: ignore[method-assign,assignment]
+    running.handle_exit = _in_time(running.handle_exit, pool)  # type: ignore[method-assign,assignment]
     running.run(sockets=[sock])
 
 
-def _in_time(handle: Callable[[int, FrameType | None], None]) -> Callable[[int, FrameType | None], None]:
-    """A signal handler that does not wait for what loads a library from a slow disk."""
+def _in_time(handle: Callable[[int, FrameType | None], None], pool: Pool) -> Callable[[int, FrameType | None], None]:
+    """A signal handler that does not wait for what loads a library from a slow disk, nor for those who listen."""
 
     def handled(number: int, frame: FrameType | None) -> None:
         last = threading.Timer(ENDS_S, _end_now)
         last.daemon = True
         last.start()
+        pool.let_go()
         handle(number, frame)
 
     return handled

@@ -129,8 +129,11 @@ function nameOf(index: number): string {
 }
 
 function FlowTheory() {
-  const told = shownSlots.value.flatMap((slot) => predictions.value[slot]?.said ?? []);
-  return <>{told.map((said, i) => <p class="caption theory-said" key={i}>{say(said)}</p>)}</>;
+  const told = shownSlots.value.flatMap((slot) => {
+    const said = predictions.value[slot]?.said;
+    return said ? [{ slot, said }] : [];
+  });
+  return <>{told.map(({ slot, said }) => <p class="caption theory-said" key={slot}>{paired.value && <b>{slotName(slot)} · </b>}{say(said)}</p>)}</>;
 }
 
 /** What a picture shows, for those who do not see it. */

@@ -1,6 +1,6 @@
 // What stands below the picture: the budget of the gradient, and a slice of the loss landscape.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { PALETTES, SHADES } from "../../colours";
 import { decades, integer, number } from "../../numbers";
 import { Figure } from "../../parts/figure";
@@ -53,10 +53,15 @@ function Budget({ slots }: { slots: Slot[] }) {
 function LandscapeCard() {
   const found = landscape.value;
   const slot = shownSlots.value[0];
+  const [busy, setBusy] = useState(false);
   if (!slot) return null;
+  const draw = async () => {
+    setBusy(true);
+    await drawLandscape(slot).finally(() => setBusy(false));
+  };
   return (
     <Figure
-      id="landscape" title={w("landscape_head")} caption={found ? say(found.said) : w("landscape_about")} tools={<button type="button" class="quiet" onClick={() => void drawLandscape(slot)}>{w("landscape_do")}</button>}
+      id="landscape" title={w("landscape_head")} caption={found ? say(found.said) : w("landscape_about")} tools={<button type="button" class="quiet" disabled={busy} onClick={() => void draw()}>{w(busy ? "trace_busy" : "landscape_do")}</button>}
       table={() => ({ head: ["", ...(found?.x ?? []).map(number)], rows: (found?.losses ?? []).map((row, i) => [number(found!.y[i]), ...row.map((loss) => number(numberOf(loss)))]) })}
     >
       {found && <Contours found={found} />}
