@@ -81,6 +81,9 @@ def _last_loss(flow: Flow) -> float | None:
 
 
 def _told_since(flow: Flow) -> TrainingStep | None:
+    """The last step with a loss after the measured one; none where that one's own was no number already."""
+    if flow.loss is not None and not math.isfinite(flow.loss):
+        return None
     told = [step for step in flow.training.steps if step.loss is not None] if flow.training is not None else []
     return told[-1] if told and told[-1].step > flow.step else None
 
