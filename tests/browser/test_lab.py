@@ -354,6 +354,9 @@ def test_two_networks_stand_side_by_side_on_the_same_seed(enter: Open) -> None:
     until(opened, lambda: page.locator(".river").count() == 2, "two rivers")
     until(opened, lambda: first_gradient(opened, 0) < -8 and first_gradient(opened, 1) > -6, "one dies, one lives")
     until(opened, lambda: page.locator(".differences li").count() > 0, "the difference in words")
+    theory = page.locator("#flow .theory-said")
+    until(opened, lambda: theory.count() == 2, "theory is asked about both", 150)
+    assert [one[:4] for one in theory.all_inner_texts()] == ["A · ", "B · "]  # else nobody knows which is whose
     opened.until("location.hash.includes('b=activation.relu')")
     again = enter(page.url.split("#")[1])
     until(again, lambda: again.page.locator(".river").count() == 2, "the address holds both")
@@ -491,7 +494,7 @@ def test_lesson_opens_in_both_languages_without_complaint(visit: Open, lab: Labo
         page.get_by_role("button", name=language, exact=True).click()
         page.wait_for_selector(".lesson .story")
         title = text(f"lesson.{lesson}.title", language="ko" if language != "EN" else "en")
-        page.wait_for_selector(f'#lesson-title:text-is("{title}")')
+        until(opened, lambda title=title: page.inner_text("#lesson-title") == title, "it is in this language")
         shown = page.inner_text(".lesson")
         assert not re.search(r"\blab\.(page|guide)|undefined|\{", shown)
     page.wait_for_selector("html[data-live] .river", timeout=120_000)

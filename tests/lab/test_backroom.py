@@ -33,3 +33,27 @@ def test_theory_is_told_also_after_its_process_was_killed() -> None:
     asyncio.run(course())
     assert [name for name, _ in told] == ["prediction", "prediction"]
     assert json.loads(told[-1][1])["version"] == 3
+
+
+def test_nothing_is_worked_out_for_a_lab_that_has_been_left() -> None:
+    told: list[str] = []
+
+    async def course() -> None:
+        behind = Backroom()
+        behind.deliver = lambda id, _name, _slot, _data: told.append(id)
+        behind.is_heard = lambda id: id == "there"
+        behind.start()
+        try:
+            for number in range(5):
+                behind.predict(f"left{number}", "a", 1, Spec(depth=2 + number, width=8), None)
+                behind.try_out(f"left{number}", "a", 1, Spec(depth=2 + number, width=8), None, (("init.he",),))
+            behind.predict("there", "a", 1, Spec(depth=7, width=8), None)
+            while not told:
+                await asyncio.sleep(0.05)
+            await asyncio.gather(*behind._tasks)  # the trials too have had their turn
+        finally:
+            behind.close()
+        assert len(behind._made) == 1
+
+    asyncio.run(asyncio.wait_for(course(), 120))
+    assert told == ["there"]

@@ -33,10 +33,13 @@ class Backroom:
 
     Attributes:
         deliver: Called with lab, ``"prediction"`` or ``"trials"``, network and JSON.
+        is_heard: Whether somebody listens to a lab. For one that has been left nothing is worked out, as others wait
+            for their turn; who comes back to it is told everything anew, and asks again by that.
     """
 
     def __init__(self) -> None:
         self.deliver: Callable[[str, str, str, str], None] = lambda *_: None
+        self.is_heard: Callable[[str], bool] = lambda _: True
         self._stack = ExitStack()
         self._workers: Workers | None = None
         self._made: dict[tuple[Any, ...], str] = {}
@@ -81,6 +84,8 @@ class Backroom:
             if (id, slot) not in self._wanted:
                 return  # another has answered it already
             version, spec, uploaded = self._wanted.pop((id, slot))
+            if not self.is_heard(id):
+                return
             plain = spec.changed({name: getattr(Spec(), name) for name in _TRAINING_ONLY})
             found = await self._kept("prediction", _prediction, plain, uploaded)
         self._deliver(id, "prediction", slot, version, found)
@@ -107,6 +112,8 @@ class Backroom:
             if (id, slot) not in self._offered or self._offered[id, slot][0] != version:
                 return  # the network is another by now
             _, spec, uploaded, offered = self._offered.pop((id, slot))
+            if not self.is_heard(id):
+                return
             plain = spec.changed({name: getattr(Spec(), name) for name in _TOLD_ONLY})
             found = await self._kept("trials", _trials, plain, uploaded, offered)
         self._deliver(id, "trials", slot, version, found)

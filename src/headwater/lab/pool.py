@@ -206,6 +206,10 @@ class Pool:
             entry.listener += 1
             entry.wake.set()
 
+    def is_heard(self, id: str) -> bool:
+        """Whether there is such a lab, and somebody who listens to it."""
+        return id in self._labs and self._labs[id].quiet_since_s is None
+
     async def do(self, id: str, command: dict[str, Any]) -> tuple[int, str]:
         """Have a lab carry out a command; gives a status and JSON.
 

@@ -103,7 +103,7 @@ class _Laboratory:
         self._classroom = Classroom.of(session, setting.host, setting.port) if setting.is_class else None
         labs.on_built = self._behind.predict
         labs.on_offered = self._behind.try_out
-        self._behind.deliver = labs.deliver
+        self._behind.deliver, self._behind.is_heard = labs.deliver, labs.is_heard
 
     def routes(self) -> Iterator[Place]:
         """Method, path and handler of everything that is answered."""
