@@ -214,7 +214,24 @@ def test_nothing_seems_to_play_while_a_lost_process_is_replaced(visit: Open) -> 
             "nothing seems to play",
         )
         page.keyboard.press("Space")  # what is asked for meanwhile is done once it can be
-        until(opened, lambda: page.evaluate(STEP) > 0 and "Pause" in page.inner_text(".play"), "it plays again", 120)
+        until(opened, lambda: page.evaluate(STEP) > 0 and "Pause" in page.inner_text(".play"), "it plays again", 240)
+
+
+def test_server_that_has_gone_is_told_and_so_is_another_in_its_place(visit: Open) -> None:
+    with laboratory() as own:
+        opened = visit(own.url(), wait=False)
+        page = opened.page
+        page.wait_for_selector("html[data-live] .river", timeout=120_000)
+        page.keyboard.press("Space")
+        until(opened, lambda: page.evaluate(STEP) > 0 and "Pause" in page.inner_text(".play"), "it plays")
+    until(opened, lambda: "Play" in page.inner_text(".play"), "nothing seems to play")
+    page.keyboard.press("Space")
+    until(opened, lambda: "the command has ended" in page.inner_text(".problem").lower(), "it is told why")
+    port = re.search(r":(\d+)/", own.address)
+    assert port is not None
+    with laboratory("--port", port[1]):  # whose token is another
+        page.keyboard.press("Space")
+        until(opened, lambda: "the whole address" in page.inner_text(".problem"), "it is told what to open")
 
 
 def test_what_a_relu_does_on_its_flat_side_is_called_off(enter: Open) -> None:

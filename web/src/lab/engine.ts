@@ -111,6 +111,7 @@ function listen(): void {
   events.onerror = () => {
     if (contact.value !== "lost") announcement.value = t("view.state_lost");
     contact.value = "lost";
+    if (lab.value) lab.value = { ...lab.value, playing: false }; // of which nobody knows until there is word again
   };
 }
 
@@ -210,7 +211,7 @@ export async function command<T = null>(what: string, fields: Record<string, unk
     return answer.result;
   } catch (error) {
     if (asked !== session || opening) return null;
-    trouble.value = error instanceof Refused && error.said ? error.said : t(error instanceof Refused ? "lab.page.refused" : "view.no_server");
+    trouble.value = error instanceof Refused && error.said ? error.said : t(!(error instanceof Refused) ? "view.no_server" : error.status === 403 ? "view.not_admitted" : "lab.page.refused");
     return null;
   }
 }
