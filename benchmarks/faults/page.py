@@ -77,6 +77,11 @@ def write_first_run(held_out: HeldOutSet, first: Result, now: Result) -> None:
     rewrite({held_out.group: held_out_table(held_out, first, now)})
 
 
+def write_drawn(result: Result) -> None:
+    """Rewrite the part about the programs that were drawn alone."""
+    rewrite({"drawn": drawn_table(result)})
+
+
 def write_verified(verified: Result) -> None:
     """Rewrite the part about what the verification found alone."""
     rewrite({"verified": verified_table(verified)})
@@ -100,6 +105,13 @@ def table_of(result: Result) -> str:
     for group, scores in result["groups"].items():
         parts += [f"**{GROUPS[group]}**: {runs_of(scores)}.", table(HEADS, starmap(score_row, scores.items()))]
     return "\n\n".join(parts)
+
+
+def drawn_table(result: Result) -> str:
+    """Everybody about the programs that were drawn, all families together."""
+    line = f"{result['programs']} programs drawn from all families alike, {result['seeds']} seeds of each, "
+    line += f"in {result['minutes']:.0f} minutes: {runs_of(result['scores'])}."
+    return "\n\n".join([machine_line(result), line, table(HEADS, starmap(score_row, result["scores"].items()))])
 
 
 def runs_of(scores: Result) -> str:

@@ -1,13 +1,15 @@
 """Ask every diagnoser about every program, and bring docs/faults.md up to date.
 
     python -m benchmarks.faults [--quick] [--families mlp,cnn] [--seeds 3] [--out docs/benchmarks]
-    python -m benchmarks.faults --first-run fifth
+    python -m benchmarks.faults --every [--renew] [--out docs/benchmarks]
+    python -m benchmarks.faults --first-run sixth
 
 Every diagnoser sees the same weights, the same data and the same number of steps, one after the other in one process;
 two processes work side by side. Prints the table; with ``--out`` the answers are written there too, and with
-``--out docs/benchmarks`` the page is made anew. The second line asks headwater alone after its rules have changed, and
-takes what the others said from their last run. The third asks about a set of held-out families for the first time,
-which is possible once, and keeps the answers there.
+``--out docs/benchmarks`` the page is made anew. The first line takes programs drawn from all families alike, and three
+seeds of each; the second takes every program, one seed of each, and with ``--renew`` asks headwater alone after its
+rules have changed, and takes what the others said from their last run. The third asks about a set of held-out families
+for the first time, which is possible once, and keeps the answers there.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from benchmarks import machine
 from benchmarks.faults import first_run, page
 from benchmarks.faults.answers import ANSWERS, load_answers, save_answers
 from benchmarks.faults.diagnosers import DIAGNOSERS, USUAL
+from benchmarks.faults.draw import drawn
 from benchmarks.faults.families import FAMILIES, programs
 from benchmarks.faults.judging import judge, warm_up
 from benchmarks.faults.metrics import Row, by, left_out, score, threshold_below
@@ -29,7 +32,8 @@ from benchmarks.options import RESULTS, load, one_of, parser, save, say
 from benchmarks.worker import CrashError
 
 NAME = "faults"
-SEEDS = 1  # of some 1,400 programs: all there is to say in 20 minutes on two cores
+DRAWN = "faults_drawn"
+SEEDS = 3  # of each program that is drawn
 FITTED = "grad_flow_fitted"
 RENEWED = ("headwater", "optimist")  # the second says the same of everything, and nobody stores it
 
@@ -40,16 +44,17 @@ def main(arguments: list[str] | None = None) -> None:
     given = options.parse_args(arguments)
     started = time.monotonic()
     part = bool(given.quick or given.families or given.diagnosers or given.only)
-    if part and given.first_run:
-        options.error("--first-run keeps the answers of everybody about everything: leave the choice out.")
-    if given.renew and (part or given.first_run):
-        options.error("--renew asks headwater about everything again: leave the choice out.")
-    seeds = given.seeds or (1 if given.quick else SEEDS)
+    if problem := _contradiction(given, part):
+        options.error(problem)
+    given.every |= given.renew
+    draws = not (given.every or given.families or given.only or given.first_run)
+    seeds = given.seeds or (SEEDS if draws and not given.quick else 1)
     asked = RENEWED if given.renew else tuple(given.diagnosers or USUAL)
     _require(asked, options)
     held_out = first_run.SETS[given.first_run] if given.first_run else None
     families = held_out.families if held_out else _met(given.families, options)
-    wanted = [id_ for id_ in programs(families) if given.only is None or id_.startswith(given.only)]
+    among = drawn(families) if draws else programs(families)
+    wanted = [id_ for id_ in among if given.only is None or id_.startswith(given.only)]
     jobs = [(id_, seed) for id_ in wanted for seed in range(seeds)]
     met: list[Row] = []
     rules: dict[str, str] = {}
@@ -70,7 +75,20 @@ def main(arguments: list[str] | None = None) -> None:
         result["kept"] = list(dict.fromkeys(row.diagnoser for row in kept))
     if held_out:
         result["rules"] = ", ".join(dict.fromkeys(rules.values()))
-    _write(given, part, result, rows)
+    _write(given, part, draws, result, rows)
+
+
+def _contradiction(given: argparse.Namespace, part: bool) -> str | None:
+    """What is wrong with these options together."""
+    if part and given.first_run:
+        return "--first-run keeps the answers of everybody about everything: leave the choice out."
+    if part and given.renew:
+        return "--renew asks headwater about everything again: leave the choice out."
+    if part and given.every:
+        return "--every asks everybody about every program: leave the choice out."
+    if given.first_run and (given.every or given.renew):
+        return "--first-run asks about one set of held-out families alone: leave --every and --renew out."
+    return None
 
 
 def _options() -> argparse.ArgumentParser:
@@ -81,8 +99,11 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument(
         "--diagnosers", type=lambda text: one_of(DIAGNOSERS, text), help="some only: headwater,torchmortem"
     )
-    options.add_argument("--seeds", type=int, help=f"runs of each program (default: {SEEDS}; 1 with --quick)")
-    options.add_argument("--renew", action="store_true", help="ask headwater alone, and keep what others said last")
+    options.add_argument("--seeds", type=int, help=f"runs of each program (default: {SEEDS} of those drawn, else 1)")
+    options.add_argument("--every", action="store_true", help="every program, not some drawn from all families alike")
+    options.add_argument(
+        "--renew", action="store_true", help="every program, of headwater alone: others' last answers stay"
+    )
     options.add_argument("--only", help="programs whose id starts so, as mlp/relu")
     options.add_argument("--processes", type=int, default=PROCESSES, help="at work side by side")
     options.add_argument(
@@ -138,17 +159,19 @@ def answers_of_others(jobs: set[tuple[str, int]]) -> list[Row]:
     return [row for row in latest.values() if (row.program, row.seed) in jobs]
 
 
-def _write(given: argparse.Namespace, part: bool, result: dict[str, Any], rows: list[Row]) -> None:
+def _write(given: argparse.Namespace, part: bool, draws: bool, result: dict[str, Any], rows: list[Row]) -> None:
     """Print the table; save the answers and bring the page up to date where that was asked for."""
     held_out = first_run.SETS[given.first_run] if given.first_run else None
-    name, answers = (held_out.name, held_out.name) if held_out else (NAME, ANSWERS)
+    name, answers = (held_out.name, held_out.name) if held_out else (DRAWN, DRAWN) if draws else (NAME, ANSWERS)
     save(given.out, name, result)
     save_answers(given.out, rows, answers)
-    print(page.table_of(result))
+    print(page.drawn_table(result) if draws else page.table_of(result))
     published = given.out and given.out.resolve() == RESULTS
     if published and held_out:
         page.write_first_run(held_out, result, load(RESULTS, NAME))
-    if published and not part and not held_out:
+    if published and draws and not part:
+        page.write_drawn(result)
+    if published and given.every:
         firsts = {key: load(RESULTS, held_out.name) for key, held_out in first_run.SETS.items()}
         page.write(result, rows, load(RESULTS, VERIFIED), firsts)
 

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ pytest.importorskip("sklearn")
 from benchmarks.faults import build, first_run, kinds, run, verify
 from benchmarks.faults.answers import ANSWERS, load_answers, save_answers
 from benchmarks.faults.diagnosers import DIAGNOSERS, USUAL, USUAL_CAUSE, Opinion, autotrainer, grad_flow, sagemaker
+from benchmarks.faults.draw import drawn
 from benchmarks.faults.families import (
     FAMILIES,
     HELD_OUT,
@@ -151,6 +153,17 @@ def test_a_batch_is_packed_as_a_program_wants_it() -> None:
     train, validation = next(iter(made.batches())), next(iter(made.validation()))
     assert set(train) == set(validation) == {"codes", "rating"}
     assert len(train["codes"]) == len(train["rating"]) == 256
+
+
+def test_programs_are_drawn_from_all_families_alike() -> None:
+    chosen = [PROGRAMS[id_] for id_ in drawn(tuple(FAMILIES))]
+    for kind in ([p for p in chosen if p.fault], [p for p in chosen if not p.fault]):
+        counts = Counter(program.family for program in kind)
+        assert len(kind) == 120
+        assert set(counts) == set(FAMILIES)
+        assert max(counts.values()) - min(counts.values()) <= 1
+    assert drawn(("mlp", "cnn"), of_each=4) == drawn(("mlp", "cnn"), of_each=4)
+    assert len(drawn(("mlp",), of_each=4)) == 8
 
 
 # Verification
@@ -395,6 +408,10 @@ def test_only_a_first_run_asks_about_families_that_no_rules_have_met(
         run.main(["--diagnosers", "optimist"])
     assert set(asked) == {*MADE_WITH, *HELD_OUT}
     asked.clear()
+    with pytest.raises(InterruptedError):
+        run.main(["--every"])
+    assert set(asked) == {*MADE_WITH, *HELD_OUT}
+    asked.clear()
     for held_out in ("second", "third", "fourth", "fifth"):
         (nothing_met / f"{first_run.SETS[held_out].name}.csv").touch()
     with pytest.raises(InterruptedError):
@@ -579,7 +596,7 @@ def test_the_page_has_a_row_per_diagnoser(answers: list[Row]) -> None:
 def test_the_page_has_the_markers() -> None:
     text = PAGE.read_text(encoding="utf-8")
     groups = [held_out.group for held_out in first_run.SETS.values()]
-    for name in ("faults", *groups, "families", "kinds", "misses", "verified"):
+    for name in ("drawn", "faults", *groups, "families", "kinds", "misses", "verified"):
         assert f"<!-- {name}: generated -->" in text
         assert f"<!-- {name}: end -->" in text
 
@@ -610,10 +627,33 @@ def test_the_command_hands_on_options_and_status() -> None:
     assert headwater("bench", "nonsense", cwd=ROOT).returncode == 2
 
 
-def test_the_command_makes_no_first_run_of_a_part() -> None:
-    done = headwater("bench", "faults", "--first-run", "--only", "mixer", cwd=ROOT)
-    assert done.returncode == 2
-    assert "leave the choice out" in done.stderr
+@pytest.mark.parametrize("whole", ["--first-run", "--every", "--renew"])
+def test_the_command_makes_nothing_whole_of_a_part(whole: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run.main(["--only", "mixer", whole])
+    assert ended.value.code == 2
+    assert "leave the choice out" in capsys.readouterr().err
+
+
+def test_the_command_draws_where_nothing_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def said(wanted: list[tuple[str, int]], names: tuple[str, ...], *_: object) -> list[Row]:
+        asked.extend(wanted)
+        return [
+            row(name, PROGRAMS[id_].fault is not None, program=id_, seed=seed) for id_, seed in wanted for name in names
+        ]
+
+    monkeypatch.setattr(run, "judged", said)
+    run.main(["--diagnosers", "headwater,optimist"])
+    assert asked == [
+        (id_, seed)
+        for id_ in drawn(tuple(f for f in FAMILIES if f not in first_run.not_yet_met()))
+        for seed in range(3)
+    ]
+    assert "240 programs drawn from all families alike, 3 seeds of each" in capsys.readouterr().out
 
 
 def test_help_loads_no_torch() -> None:
