@@ -1,7 +1,10 @@
 """Weights start so large that the first outputs are far from anything the loss asks for.
 
 Until the outputs have come back from there nothing else is learnt: a loss many times that of a guess, outputs many
-times as large as their targets, or an attention that looks at one place only, whatever the input.
+times as large as their targets, or an attention that looks at one place only, whatever the input. Steps of a thousandth
+of the weights do not heal that, so it counts also where the loss falls. Where most layers start so, nothing else need
+show it; and where no layer by itself does (a table that is the last layer too, shortcuts that add up), the loss has to
+be that far away and to be above that of a guess to the end.
 """
 
 import math
@@ -9,9 +12,9 @@ from collections.abc import Iterable
 
 from headwater.diagnosis.dependence import learnt_nothing
 from headwater.diagnosis.prescribing import for_gradient_scale
-from headwater.diagnosis.progress import chance_loss, progress
+from headwater.diagnosis.progress import ABOVE_CHANCE, chance_loss, progress
 from headwater.diagnosis.rule import Observation, Rule
-from headwater.diagnosis.weight_scale import SOURCE, LayerScale, large_layers
+from headwater.diagnosis.weight_scale import SOURCE, LayerScale, are_drawn, large_layers, scales, table_scales
 from headwater.records import Cause, Evidence, Finding, Flow, Message, SiteFlow
 from headwater.records.message import Value
 
@@ -19,6 +22,9 @@ TIMES_CHANCE = 4.0
 TIMES_TARGETS = 10.0
 ONE_HOT = 0.1  # of the entropy of looking at all places alike
 HALVED = 0.5
+MOST = 0.5  # of the layers whose scale is known
+MIN_LAYERS = 2
+MOST_SOURCE = "half of the layers that no normalisation follows (docs/thresholds.md)"
 FALL_SOURCE = "a loss that halves without anything learnt of its targets (docs/thresholds.md)"
 LOSS_SOURCE = "four times the loss of a guess that all classes are as likely (docs/thresholds.md)"
 TARGET_SOURCE = "ten times the largest target (docs/thresholds.md)"
@@ -27,12 +33,13 @@ ATTENTION_SOURCE = "a tenth of the entropy of looking everywhere alike (docs/thr
 
 def _look(observation: Observation) -> Iterable[Finding]:
     flow = observation.flow
-    course = progress(flow)
-    nothing = flow.training is not None and learnt_nothing(flow.training) is not None
-    if flow.step > 0 or (course is not None and course.learns and not nothing):
+    if flow.step > 0:
         return
     large = large_layers(flow)
-    consequence = (_far_off(flow) or _without_slope(flow) or _only_came_back(flow)) if large else None
+    if not large:
+        yield from _never_back(flow)
+        return
+    consequence = _far_off(flow) or _without_slope(flow) or _only_came_back(flow)
     if consequence is not None:
         yield _finding(flow, large, *consequence)
         return
@@ -43,6 +50,53 @@ def _look(observation: Observation) -> Iterable[Finding]:
             evidence = Evidence("attention_entropy", row.attention_entropy, limit, row.site.name, ATTENTION_SOURCE)
             yield _finding(flow, inside, "finding.bad_init_large_attention", evidence)
             return
+    most, known = _most_of_a_network(scales(flow), large)
+    if most:
+        evidence = Evidence("layers", len(most), MOST * known, source=MOST_SOURCE)
+        yield _finding(flow, most, "finding.bad_init_large_most", evidence)
+
+
+def _most_of_a_network(layers: list[LayerScale], large: list[LayerScale]) -> tuple[list[LayerScale], int]:
+    """The large ones, where they are most of all layers, or of one of several networks side by side; and of how many.
+
+    The two networks of a GAN are each whole.
+    """
+    parts = [layers] + [[layer for layer in layers if _part(layer) == name] for name in {*map(_part, layers)}]
+    for part in parts:
+        inside = [layer for layer in large if layer in part]
+        if len(inside) >= MIN_LAYERS and len(inside) > MOST * len(part):
+            return inside, len(part)
+    return [], 0
+
+
+def _part(layer: LayerScale) -> str:
+    """Which of the networks that a model is made of: the first word of the name."""
+    return layer.site.partition(".")[0]
+
+
+def _never_back(flow: Flow) -> Iterable[Finding]:
+    """A loss far above that of a guess that no step has brought below it, though no layer by itself starts too large."""
+    course, chance = progress(flow), chance_loss(flow)
+    if course is None or chance is None or flow.loss is None or flow.loss <= TIMES_CHANCE * chance:
+        return
+    # Where a table is looked up in, and what it gives is multiplied with it again, no layer has weights of its own.
+    layers = [*table_scales(flow), *scales(flow, every=True)]
+    layers = [layer for layer in layers if layer.sigma_w > layer.limit] or layers
+    if course.broke or course.last <= ABOVE_CHANCE * chance or not layers or not are_drawn(flow):
+        return
+    evidence = Evidence("last_loss", course.last, chance, None, LOSS_SOURCE)
+    first = Evidence("first_loss", flow.loss, TIMES_CHANCE * chance, None, LOSS_SOURCE)
+    worst = max(layers, key=lambda layer: layer.sigma_w / layer.limit)
+    values = _values(flow, [worst], worst, first) | {"last": course.last}
+    yield Finding(
+        symptom="bad_init_large",
+        severity="warning",
+        sites=tuple(layer.site for layer in layers),
+        evidence=(first, evidence, Evidence("weight_scale", worst.sigma_w, None, worst.site)),
+        causes=(Cause("weights_too_large", None, Message("cause.weights_too_large.start", values)),),
+        prescriptions=for_gradient_scale(flow),
+        message=Message("finding.bad_init_large_outputs", values),
+    )
 
 
 def _far_off(flow: Flow) -> tuple[str, Evidence] | None:
@@ -96,14 +150,7 @@ def _log_places(row: SiteFlow) -> float:
 
 def _finding(flow: Flow, large: list[LayerScale], message: str, evidence: Evidence) -> Finding:
     worst = max(large, key=lambda layer: layer.sigma_w / layer.limit)
-    values: dict[str, Value] = {
-        "site": worst.site,
-        "layers": len(large),
-        "sigma": worst.sigma_w,
-        "gain": worst.gain,
-        "value": evidence.value,
-        "guess": _guess(flow),
-    }
+    values = _values(flow, large, worst, evidence)
     return Finding(
         symptom="bad_init_large",
         severity="warning",
@@ -113,6 +160,17 @@ def _finding(flow: Flow, large: list[LayerScale], message: str, evidence: Eviden
         prescriptions=for_gradient_scale(flow),
         message=Message(message, values),
     )
+
+
+def _values(flow: Flow, large: list[LayerScale], worst: LayerScale, evidence: Evidence) -> dict[str, Value]:
+    return {
+        "site": worst.site,
+        "layers": len(large),
+        "sigma": worst.sigma_w,
+        "gain": worst.gain,
+        "value": evidence.value,
+        "guess": _guess(flow),
+    }
 
 
 RULE = Rule("bad_init_large", _look)
