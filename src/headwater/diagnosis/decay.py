@@ -13,7 +13,7 @@ DECAYING = 0.5  # of a step: beyond, the weights go to zero faster than anywhere
 
 
 def hides_size(flow: Flow) -> bool:
-    """Whether steps are as long whatever the gradient's size: the optimizer divides it out, also where decay is apart."""
+    """Whether steps are as long whatever the gradient's size, because the optimizer divides it out."""
     return (flow.optimizer or "").removesuffix("W") in NORMALISING
 
 

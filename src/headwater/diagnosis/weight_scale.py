@@ -61,12 +61,13 @@ def scales(flow: Flow, every: bool = False) -> list[LayerScale]:
 
 
 def table_scales(flow: Flow) -> list[LayerScale]:
-    """How large the vectors of each embedding are, were they a layer's weights as they are where it is shared."""
+    """How large the vectors of each embedding are, next to the N(0, 1) that PyTorch draws them from."""
     tables = {p.name: p for p in flow.parameters if p.trainable and len(p.shape) > 1}
     rows = [(row, tables[name]) for row in flow.sites for name in row.site.parameters if name in tables]
     return [
-        LayerScale(row.site.name, math.sqrt(table.shape[-1]) * (table.value.std or 0.0), FACTOR, 1.0)
+        LayerScale(row.site.name, size * (table.value.std or 0.0), FACTOR * size, size)
         for row, table in rows
+        for size in (math.sqrt(table.shape[-1]),)
         if row.site.kind == "embedding"
     ]
 

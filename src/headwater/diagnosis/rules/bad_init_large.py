@@ -14,19 +14,23 @@ from headwater.diagnosis.dependence import learnt_nothing
 from headwater.diagnosis.prescribing import for_gradient_scale
 from headwater.diagnosis.progress import ABOVE_CHANCE, chance_loss, progress
 from headwater.diagnosis.rule import Observation, Rule
-from headwater.diagnosis.weight_scale import SOURCE, LayerScale, are_drawn, large_layers, scales, table_scales
+from headwater.diagnosis.weight_scale import FACTOR, SOURCE, LayerScale, are_drawn, large_layers, scales, table_scales
 from headwater.records import Cause, Evidence, Finding, Flow, Message, SiteFlow
 from headwater.records.message import Value
 
 TIMES_CHANCE = 4.0
+TIMES_GUESS = (
+    10.0  # where no layer is too large: PyTorch's own N(0, 1) in a table of 48 that is the last layer too gives 9
+)
 TIMES_TARGETS = 10.0
 ONE_HOT = 0.1  # of the entropy of looking at all places alike
 HALVED = 0.5
 MOST = 0.5  # of the layers whose scale is known
 MIN_LAYERS = 2
-MOST_SOURCE = "half of the layers that no normalisation follows (docs/thresholds.md)"
+MOST_SOURCE = "more than half of the layers, and outputs beyond three (docs/thresholds.md)"
 FALL_SOURCE = "a loss that halves without anything learnt of its targets (docs/thresholds.md)"
 LOSS_SOURCE = "four times the loss of a guess that all classes are as likely (docs/thresholds.md)"
+GUESS_SOURCE = "ten times the loss of a guess, and never below that of a guess (docs/thresholds.md)"
 TARGET_SOURCE = "ten times the largest target (docs/thresholds.md)"
 ATTENTION_SOURCE = "a tenth of the entropy of looking everywhere alike (docs/thresholds.md)"
 
@@ -50,23 +54,28 @@ def _look(observation: Observation) -> Iterable[Finding]:
             evidence = Evidence("attention_entropy", row.attention_entropy, limit, row.site.name, ATTENTION_SOURCE)
             yield _finding(flow, inside, "finding.bad_init_large_attention", evidence)
             return
-    most, known = _most_of_a_network(scales(flow), large)
+    most = _most_of_a_network(flow, large)
     if most:
-        evidence = Evidence("layers", len(most), MOST * known, source=MOST_SOURCE)
+        rms = flow.site(most[-1].site).activation.rms
+        evidence = Evidence("output_rms", rms, FACTOR, most[-1].site, MOST_SOURCE)
         yield _finding(flow, most, "finding.bad_init_large_most", evidence)
 
 
-def _most_of_a_network(layers: list[LayerScale], large: list[LayerScale]) -> tuple[list[LayerScale], int]:
-    """The large ones, where they are most of all layers, or of one of several networks side by side; and of how many.
+def _most_of_a_network(flow: Flow, large: list[LayerScale]) -> list[LayerScale]:
+    """The large ones, where they are more than half of all layers, or of one of several networks side by side.
 
-    The two networks of a GAN are each whole.
+    The two networks of a GAN are each whole. What such a network gives at last has to be large too: weights that are
+    standardised on the way (Qiao et al. 2019) are of any size, and so are those whose results are normalised by hand.
     """
+    layers = scales(flow)
     parts = [layers] + [[layer for layer in layers if _part(layer) == name] for name in {*map(_part, layers)}]
     for part in parts:
         inside = [layer for layer in large if layer in part]
-        if len(inside) >= MIN_LAYERS and len(inside) > MOST * len(part):
-            return inside, len(part)
-    return [], 0
+        if len(inside) < MIN_LAYERS or len(inside) <= MOST * len(part) or part[-1] not in large:
+            continue
+        if (flow.site(part[-1].site).activation.rms or 0.0) > FACTOR:
+            return inside
+    return []
 
 
 def _part(layer: LayerScale) -> str:
@@ -75,17 +84,17 @@ def _part(layer: LayerScale) -> str:
 
 
 def _never_back(flow: Flow) -> Iterable[Finding]:
-    """A loss far above that of a guess that no step has brought below it, though no layer by itself starts too large."""
+    """A loss far above that of a guess, and never brought below it, though no layer by itself starts too large."""
     course, chance = progress(flow), chance_loss(flow)
-    if course is None or chance is None or flow.loss is None or flow.loss <= TIMES_CHANCE * chance:
+    if course is None or chance is None or flow.loss is None or flow.loss <= TIMES_GUESS * chance:
         return
-    # Where a table is looked up in, and what it gives is multiplied with it again, no layer has weights of its own.
-    layers = [*table_scales(flow), *scales(flow, every=True)]
-    layers = [layer for layer in layers if layer.sigma_w > layer.limit] or layers
+    # A table may be the last layer too: then it is its size that counts, and PyTorch's own is not called too large.
+    tables = table_scales(flow)
+    layers = [table for table in tables if table.sigma_w > table.limit] if tables else scales(flow, every=True)
     if course.broke or course.last <= ABOVE_CHANCE * chance or not layers or not are_drawn(flow):
         return
-    evidence = Evidence("last_loss", course.last, chance, None, LOSS_SOURCE)
-    first = Evidence("first_loss", flow.loss, TIMES_CHANCE * chance, None, LOSS_SOURCE)
+    evidence = Evidence("last_loss", course.last, ABOVE_CHANCE * chance, None, GUESS_SOURCE)
+    first = Evidence("first_loss", flow.loss, TIMES_GUESS * chance, None, GUESS_SOURCE)
     worst = max(layers, key=lambda layer: layer.sigma_w / layer.limit)
     values = _values(flow, [worst], worst, first) | {"last": course.last}
     yield Finding(
