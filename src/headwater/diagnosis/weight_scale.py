@@ -72,6 +72,14 @@ def table_scales(flow: Flow) -> list[LayerScale]:
     ]
 
 
+def projections(flow: Flow, row: SiteFlow) -> list[LayerScale]:
+    """What an attention that is one operation multiplies its inputs with, where it starts too large."""
+    own = [p for p in flow.parameters if p.name in row.site.parameters and len(p.shape) > 1 and p.trainable]
+    into = [p for p in own if row.site.kind == "attention" and "out_proj" not in p.name and _is_centred(p)]
+    found = [LayerScale(row.site.name, math.sqrt(p.shape[1]) * (p.value.std or 0.0), FACTOR, 1.0) for p in into]
+    return [layer for layer in found if layer.sigma_w > layer.limit]
+
+
 def are_drawn(flow: Flow) -> bool:
     """Whether the weights of all affine layers look as they were drawn."""
     return all(_is_centred(weight) for _, weight in _layers(flow, every=True))

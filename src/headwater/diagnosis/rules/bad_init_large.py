@@ -14,7 +14,16 @@ from headwater.diagnosis.dependence import learnt_nothing
 from headwater.diagnosis.prescribing import for_gradient_scale
 from headwater.diagnosis.progress import ABOVE_CHANCE, chance_loss, progress
 from headwater.diagnosis.rule import Observation, Rule
-from headwater.diagnosis.weight_scale import FACTOR, SOURCE, LayerScale, are_drawn, large_layers, scales, table_scales
+from headwater.diagnosis.weight_scale import (
+    FACTOR,
+    SOURCE,
+    LayerScale,
+    are_drawn,
+    large_layers,
+    projections,
+    scales,
+    table_scales,
+)
 from headwater.records import Cause, Evidence, Finding, Flow, Message, SiteFlow
 from headwater.records.message import Value
 
@@ -40,20 +49,20 @@ def _look(observation: Observation) -> Iterable[Finding]:
     if flow.step > 0:
         return
     large = large_layers(flow)
-    if not large:
-        yield from _never_back(flow)
-        return
-    consequence = _far_off(flow) or _without_slope(flow) or _only_came_back(flow)
+    consequence = (_far_off(flow) or _without_slope(flow) or _only_came_back(flow)) if large else None
     if consequence is not None:
         yield _finding(flow, large, *consequence)
         return
     for row in flow.sites:
-        inside = [layer for layer in large if layer.site.startswith(f"{row.site.module}.")]
+        inside = [layer for layer in large if layer.site.startswith(f"{row.site.module}.")] + projections(flow, row)
         if inside and _is_one_hot(row):
             limit = ONE_HOT * _log_places(row)
             evidence = Evidence("attention_entropy", row.attention_entropy, limit, row.site.name, ATTENTION_SOURCE)
             yield _finding(flow, inside, "finding.bad_init_large_attention", evidence)
             return
+    if not large:
+        yield from _never_back(flow)
+        return
     most = _most_of_a_network(flow, large)
     if most:
         rms = flow.site(most[-1].site).activation.rms
