@@ -2,9 +2,9 @@
 
 Until the outputs have come back from there nothing else is learnt: a loss many times that of a guess, outputs many
 times as large as their targets, or an attention that looks at one place only, whatever the input. Steps of a thousandth
-of the weights do not heal that, so it counts also where the loss falls. Where most layers start so, nothing else need
-show it; and where no layer by itself does (a table that is the last layer too, shortcuts that add up), the loss has to
-be that far away and to be above that of a guess to the end.
+of the weights do not heal that, so it counts also where the loss falls. Where most layers start so, it is enough that
+what they give at last is large too; and where no layer by itself does (a table that is the last layer too, shortcuts
+that add up), the loss has to be further away still, and above that of a guess to the end.
 """
 
 import math
