@@ -170,8 +170,10 @@ def test_what_threw_the_weights_away_is_not_what_pulls_them_back(first: float, r
 
 def test_coming_back_from_where_a_step_threw_it_is_no_learning() -> None:
     back = [8.0, 600.0, 100.0, *37 * [2.2]]
-    for metrics, found in (((0.15, 0.16, 0.15), True), ((0.15, 0.3, 0.5), False)):
-        assert bool(causes(lr_too_high.RULE, trained(back, [40.0, *39 * [0.009]], metrics))) == found
+    for metrics in ((0.15, 0.16, 0.15), (0.15, 0.3, 0.5)):
+        # A step of half the weights leaves something of the start, and what comes back from there may well learn.
+        for longest, found in ((40.0, True), (0.5, False)):
+            assert bool(causes(lr_too_high.RULE, trained(back, [longest, *39 * [0.009]], metrics))) == found
 
 
 RISING = [0.93 + 0.01 * step for step in range(40)]
@@ -284,13 +286,14 @@ def test_loss_that_is_flat_out_there_comes_of_the_weights() -> None:
         assert [f.message.id for f in bad_init_large.RULE.look(Observation(flow, None))] == found
 
 
-@pytest.mark.parametrize(("exchanged", "found"), [(100.01, ["finding.bad_init_large_fall"]), (140.0, [])])
-def test_loss_that_only_comes_back_has_learnt_nothing(exchanged: float, found: list[str]) -> None:
+@pytest.mark.parametrize(("exchanged", "found"), [(100.01, "fall"), (140.0, "most")])
+def test_loss_that_only_comes_back_has_learnt_nothing(exchanged: float, found: str) -> None:
     course = trained([1000.0 * 0.93**step for step in range(40)], 40 * [0.002], ())
     assert course.training is not None
     known = Dependence(100.0, exchanged, 0.01)
     training = replace(course.training, dependence=known, validation_dependence=known)
     flow = measured(large(2.0), absolute)
     flow = replace(flow, setup=replace(flow.setup, targets=None), training=training)
-    assert [f.message.id for f in bad_init_large.RULE.look(Observation(flow, None))] == found
+    told = [f.message.id for f in bad_init_large.RULE.look(Observation(flow, None))]
+    assert told == [f"finding.bad_init_large_{found}"]
     assert not causes(bad_init_large.RULE, replace(measured(large(0.1), absolute), training=training))

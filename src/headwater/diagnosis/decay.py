@@ -7,9 +7,14 @@ from headwater.diagnosis.progress import progress
 from headwater.records import Cause, Flow, Message, Training
 
 # Whose steps are as long whatever the gradient's size, which the weights' pull is added to before (torch.optim).
-_NORMALISING = ("Adam", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam")
+NORMALISING = ("Adam", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam")
 REPLACED = 1.0  # a step as large as the weights: not one of them is what it was
 DECAYING = 0.5  # of a step: beyond, the weights go to zero faster than anywhere else
+
+
+def hides_size(flow: Flow) -> bool:
+    """Whether steps are as long whatever the gradient's size, because the optimizer divides it out."""
+    return (flow.optimizer or "").removesuffix("W") in NORMALISING
 
 
 def decay_share(flow: Flow) -> float | None:
@@ -25,7 +30,7 @@ def decay_share(flow: Flow) -> float | None:
         return None
     if _was_thrown(flow, training, float(rate) * float(decay)):
         return 0.0
-    if flow.optimizer in _NORMALISING and not settings.get("decoupled_weight_decay"):
+    if flow.optimizer in NORMALISING and not settings.get("decoupled_weight_decay"):
         return _coupled_share(flow, float(decay))
     usual = statistics.median(training.update_ratios())
     return float(rate) * float(decay) * _momentum_gain(flow) / usual if usual else None

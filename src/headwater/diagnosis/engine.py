@@ -12,6 +12,7 @@ from headwater.records import Diagnosis, Finding, Flow, Message, Verdict
 _BREAKING = frozenset({"nonfinite", "overflow"})
 _LATER = ("finding.nonfinite_loss_since",)  # what only the training tells is no state that it began from
 _MAY_WAKE = frozenset({"dead_units"})  # where sparse units are wanted half of them may begin so, and cost nothing
+_AT_THE_START = frozenset({"bad_init_large"})  # looked for there alone; that it is not found later heals nothing
 FOLLOWED_SHARE = 0.5  # of the trained weights; below, what was seen does not speak for the network
 
 
@@ -50,6 +51,8 @@ def diagnose(
         found += healed
     elif lost_time(flow):
         found += [finding for finding in healed if finding.symptom not in _MAY_WAKE]
+    else:
+        found += [finding for finding in healed if finding.symptom in _AT_THE_START]
     findings = folded(found, began)
     return Diagnosis(
         verdict=_verdict(findings, observation),

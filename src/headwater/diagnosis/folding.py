@@ -27,7 +27,7 @@ _EXPLAINS = {
     "normalization_misuse": f"lr_too_high exploding vanishing underflow {_BROKEN_TRAINING}",
     "dropout_too_high": f"lr_too_high double_regularization {_BROKEN_TRAINING}",
     "lr_too_high": f"nonfinite overflow exploding vanishing underflow zigzag {_BROKEN_TRAINING}",
-    "unscaled_input": f"nonfinite overflow lr_too_high exploding {_BROKEN_TRAINING}",
+    "unscaled_input": f"nonfinite overflow lr_too_high exploding bad_init_large {_BROKEN_TRAINING}",
     "exploding": f"nonfinite overflow lr_too_high {_BROKEN_TRAINING} bad_init_large",
     "saturation": f"vanishing underflow lr_too_high zigzag {_BROKEN_TRAINING} {_BAD_INIT}",
     "dead_units": f"vanishing underflow lr_too_high zigzag {_BROKEN_TRAINING} {_BAD_INIT}",

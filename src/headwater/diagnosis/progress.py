@@ -18,7 +18,7 @@ FALLEN = 0.8  # of the loss at the start, at every later look at the same sample
 MIN_LOOKS = 3
 HALF_WAY = 0.5
 QUARTER_WAY = 0.25
-TENTH = 0.1
+SHORT_RATIO = 1e-4  # of the weights, a step: a tenth of what is usual (CS231n notes; docs/thresholds.md)
 MIN_PAIRS = 2  # scores, one before the first step
 
 
@@ -131,14 +131,6 @@ def is_at_its_best(training: Training) -> bool:
     return all(last > max(before) and _way(before[0], last) >= QUARTER_WAY for *before, last in looks)
 
 
-def gained_nothing(training: Training) -> bool:
-    """Whether the metric is known, of held-out data too, and has not gone a tenth of its way to 1 on either."""
-    pairs = _metrics(training)
-    return len(pairs) >= MIN_PAIRS and all(
-        _way(first, last) < TENTH for first, last in zip(pairs[0], pairs[-1], strict=True)
-    )
-
-
 def _way(first: float, last: float) -> float:
     """What a metric has gone of its way to 1; below 0 begins at 0, where what is told is worth nothing."""
     start = max(0.0, first)
@@ -149,6 +141,12 @@ def _metrics(training: Training) -> list[tuple[float, float]]:
     """Of data trained on and held out, at each look that has both."""
     known = [(score.metric, score.validation_metric) for score in training.scores]
     return [(seen, unseen) for seen, unseen in known if seen is not None and unseen is not None]
+
+
+def takes_short_steps(flow: Flow) -> bool:
+    """Whether the steps taken were so short that nothing could be learnt by them, whatever else is wrong."""
+    ratios = flow.training.update_ratios() if flow.training is not None else []
+    return bool(ratios) and statistics.median(ratios) < SHORT_RATIO
 
 
 def lost_time(flow: Flow) -> bool:

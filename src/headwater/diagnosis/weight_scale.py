@@ -50,6 +50,41 @@ def large_layers(flow: Flow) -> list[LayerScale]:
     return [layer for layer in found if layer.sigma_w > layer.limit]
 
 
+def scales(flow: Flow, every: bool = False) -> list[LayerScale]:
+    """How large the weights of each affine layer are for what comes in, in execution order.
+
+    Args:
+        flow: One measured step.
+        every: Also of layers that a normalisation follows, and of those that share their weights with an embedding.
+    """
+    return [_scale(flow, row, weight, large=True) for row, weight in _layers(flow, every)]
+
+
+def table_scales(flow: Flow) -> list[LayerScale]:
+    """How large the vectors of each embedding are, next to the N(0, 1) that PyTorch draws them from."""
+    tables = {p.name: p for p in flow.parameters if p.trainable and len(p.shape) > 1}
+    rows = [(row, tables[name]) for row in flow.sites for name in row.site.parameters if name in tables]
+    return [
+        LayerScale(row.site.name, size * (table.value.std or 0.0), FACTOR * size, size)
+        for row, table in rows
+        for size in (math.sqrt(table.shape[-1]),)
+        if row.site.kind == "embedding"
+    ]
+
+
+def projections(flow: Flow, row: SiteFlow) -> list[LayerScale]:
+    """What an attention that is one operation multiplies its inputs with, where it starts too large."""
+    own = [p for p in flow.parameters if p.name in row.site.parameters and len(p.shape) > 1 and p.trainable]
+    into = [p for p in own if row.site.kind == "attention" and "out_proj" not in p.name and _is_centred(p)]
+    found = [LayerScale(row.site.name, math.sqrt(p.shape[1]) * (p.value.std or 0.0), FACTOR, 1.0) for p in into]
+    return [layer for layer in found if layer.sigma_w > layer.limit]
+
+
+def are_drawn(flow: Flow) -> bool:
+    """Whether the weights of all affine layers look as they were drawn."""
+    return all(_is_centred(weight) for _, weight in _layers(flow, every=True))
+
+
 def output_unit(flow: Flow) -> float | None:
     """The size that a network's outputs are to have, ``None`` where the loss does not say.
 
@@ -93,16 +128,17 @@ def _fans(row: SiteFlow, weight: ParameterFlow) -> tuple[int, int]:
     return fans[::-1] if "Transpose" in row.site.op or row.site.op == "Conv1D" else fans
 
 
-def _layers(flow: Flow) -> list[tuple[SiteFlow, ParameterFlow]]:
-    """Affine layers with weights whose scale no normalisation takes out again, and that no embedding shares."""
+def _layers(flow: Flow, every: bool = False) -> list[tuple[SiteFlow, ParameterFlow]]:
+    """Affine layers with weights whose scale no normalisation takes out again, and that no embedding shares; or all."""
     weights = {p.name: p for p in flow.parameters if len(p.shape) > 1 and p.trainable and p.name.endswith("weight")}
     shared = {name for row in flow.sites if row.site.kind == "embedding" for name in row.site.parameters}
     found = []
     for index, row in enumerate(flow.sites):
         own = [weights[name] for name in row.site.parameters if name in weights]
-        if row.site.kind != "affine" or len(own) != 1 or shared & {own[0].name, *own[0].aliases}:
+        if row.site.kind != "affine" or len(own) != 1:
             continue
-        if not _is_normalised(flow.sites[index + 1 :]):
+        is_free = not shared & {own[0].name, *own[0].aliases} and not _is_normalised(flow.sites[index + 1 :])
+        if every or is_free:
             found.append((row, own[0]))
     return found
 

@@ -1,7 +1,10 @@
 """Weights start so large that the first outputs are far from anything the loss asks for.
 
 Until the outputs have come back from there nothing else is learnt: a loss many times that of a guess, outputs many
-times as large as their targets, or an attention that looks at one place only, whatever the input.
+times as large as their targets, or an attention that looks at one place only, whatever the input. Steps of a thousandth
+of the weights do not heal that, so it counts also where the loss falls. Where most layers start so, it is enough that
+what they give at last is large too; and where no layer by itself does (a table that is the last layer too, shortcuts
+that add up), the loss has to be further away still, and above that of a guess to the end.
 """
 
 import math
@@ -9,27 +12,41 @@ from collections.abc import Iterable
 
 from headwater.diagnosis.dependence import learnt_nothing
 from headwater.diagnosis.prescribing import for_gradient_scale
-from headwater.diagnosis.progress import chance_loss, progress
+from headwater.diagnosis.progress import ABOVE_CHANCE, chance_loss, progress
 from headwater.diagnosis.rule import Observation, Rule
-from headwater.diagnosis.weight_scale import SOURCE, LayerScale, large_layers
+from headwater.diagnosis.weight_scale import (
+    FACTOR,
+    SOURCE,
+    LayerScale,
+    are_drawn,
+    large_layers,
+    projections,
+    scales,
+    table_scales,
+)
 from headwater.records import Cause, Evidence, Finding, Flow, Message, SiteFlow
 from headwater.records.message import Value
 
 TIMES_CHANCE = 4.0
+TIMES_GUESS = (
+    10.0  # where no layer is too large: PyTorch's own N(0, 1) in a table of 48 that is the last layer too gives 9
+)
 TIMES_TARGETS = 10.0
 ONE_HOT = 0.1  # of the entropy of looking at all places alike
 HALVED = 0.5
+MOST = 0.5  # of the layers whose scale is known
+MIN_LAYERS = 2
+MOST_SOURCE = "more than half of the layers, and outputs beyond three (docs/thresholds.md)"
 FALL_SOURCE = "a loss that halves without anything learnt of its targets (docs/thresholds.md)"
 LOSS_SOURCE = "four times the loss of a guess that all classes are as likely (docs/thresholds.md)"
+GUESS_SOURCE = "ten times the loss of a guess, and never below that of a guess (docs/thresholds.md)"
 TARGET_SOURCE = "ten times the largest target (docs/thresholds.md)"
 ATTENTION_SOURCE = "a tenth of the entropy of looking everywhere alike (docs/thresholds.md)"
 
 
 def _look(observation: Observation) -> Iterable[Finding]:
     flow = observation.flow
-    course = progress(flow)
-    nothing = flow.training is not None and learnt_nothing(flow.training) is not None
-    if flow.step > 0 or (course is not None and course.learns and not nothing):
+    if flow.step > 0:
         return
     large = large_layers(flow)
     consequence = (_far_off(flow) or _without_slope(flow) or _only_came_back(flow)) if large else None
@@ -37,12 +54,67 @@ def _look(observation: Observation) -> Iterable[Finding]:
         yield _finding(flow, large, *consequence)
         return
     for row in flow.sites:
-        inside = [layer for layer in large if layer.site.startswith(f"{row.site.module}.")]
+        inside = [layer for layer in large if layer.site.startswith(f"{row.site.module}.")] + projections(flow, row)
         if inside and _is_one_hot(row):
             limit = ONE_HOT * _log_places(row)
             evidence = Evidence("attention_entropy", row.attention_entropy, limit, row.site.name, ATTENTION_SOURCE)
             yield _finding(flow, inside, "finding.bad_init_large_attention", evidence)
             return
+    if not large:
+        yield from _never_back(flow)
+        return
+    most = _most_of_a_network(flow, large)
+    if most:
+        rms = flow.site(most[-1].site).activation.rms
+        evidence = Evidence("output_rms", rms, FACTOR, most[-1].site, MOST_SOURCE)
+        yield _finding(flow, most, "finding.bad_init_large_most", evidence)
+
+
+def _most_of_a_network(flow: Flow, large: list[LayerScale]) -> list[LayerScale]:
+    """The large ones, where they are more than half of all layers, or of one of several networks side by side.
+
+    The two networks of a GAN are each whole. What such a network gives at last has to be large too: weights that are
+    standardised on the way (Qiao et al. 2019) are of any size, and so are those whose results are normalised by hand.
+    """
+    layers = scales(flow)
+    parts = [layers] + [[layer for layer in layers if _part(layer) == name] for name in {*map(_part, layers)}]
+    for part in parts:
+        inside = [layer for layer in large if layer in part]
+        if len(inside) < MIN_LAYERS or len(inside) <= MOST * len(part) or part[-1] not in large:
+            continue
+        if (flow.site(part[-1].site).activation.rms or 0.0) > FACTOR:
+            return inside
+    return []
+
+
+def _part(layer: LayerScale) -> str:
+    """Which of the networks that a model is made of: the first word of the name."""
+    return layer.site.partition(".")[0]
+
+
+def _never_back(flow: Flow) -> Iterable[Finding]:
+    """A loss far above that of a guess, and never brought below it, though no layer by itself starts too large."""
+    course, chance = progress(flow), chance_loss(flow)
+    if course is None or chance is None or flow.loss is None or flow.loss <= TIMES_GUESS * chance:
+        return
+    # A table may be the last layer too: then it is its size that counts, and PyTorch's own is not called too large.
+    tables = table_scales(flow)
+    layers = [table for table in tables if table.sigma_w > table.limit] if tables else scales(flow, every=True)
+    if course.broke or course.last <= ABOVE_CHANCE * chance or not layers or not are_drawn(flow):
+        return
+    evidence = Evidence("last_loss", course.last, ABOVE_CHANCE * chance, None, GUESS_SOURCE)
+    first = Evidence("first_loss", flow.loss, TIMES_GUESS * chance, None, GUESS_SOURCE)
+    worst = max(layers, key=lambda layer: layer.sigma_w / layer.limit)
+    values = _values(flow, [worst], worst, first) | {"last": course.last}
+    yield Finding(
+        symptom="bad_init_large",
+        severity="warning",
+        sites=tuple(layer.site for layer in layers),
+        evidence=(first, evidence, Evidence("weight_scale", worst.sigma_w, None, worst.site)),
+        causes=(Cause("weights_too_large", None, Message("cause.weights_too_large.start", values)),),
+        prescriptions=for_gradient_scale(flow),
+        message=Message("finding.bad_init_large_outputs", values),
+    )
 
 
 def _far_off(flow: Flow) -> tuple[str, Evidence] | None:
@@ -96,14 +168,7 @@ def _log_places(row: SiteFlow) -> float:
 
 def _finding(flow: Flow, large: list[LayerScale], message: str, evidence: Evidence) -> Finding:
     worst = max(large, key=lambda layer: layer.sigma_w / layer.limit)
-    values: dict[str, Value] = {
-        "site": worst.site,
-        "layers": len(large),
-        "sigma": worst.sigma_w,
-        "gain": worst.gain,
-        "value": evidence.value,
-        "guess": _guess(flow),
-    }
+    values = _values(flow, large, worst, evidence)
     return Finding(
         symptom="bad_init_large",
         severity="warning",
@@ -113,6 +178,17 @@ def _finding(flow: Flow, large: list[LayerScale], message: str, evidence: Eviden
         prescriptions=for_gradient_scale(flow),
         message=Message(message, values),
     )
+
+
+def _values(flow: Flow, large: list[LayerScale], worst: LayerScale, evidence: Evidence) -> dict[str, Value]:
+    return {
+        "site": worst.site,
+        "layers": len(large),
+        "sigma": worst.sigma_w,
+        "gain": worst.gain,
+        "value": evidence.value,
+        "guess": _guess(flow),
+    }
 
 
 RULE = Rule("bad_init_large", _look)

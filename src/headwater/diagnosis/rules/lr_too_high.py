@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from headwater.diagnosis.decay import DECAYING, REPLACED, decay_share
 from headwater.diagnosis.prescribing_training import shorter_steps
-from headwater.diagnosis.progress import gained_nothing, is_at_its_best, is_half_way, needs_steps, progress
+from headwater.diagnosis.progress import is_at_its_best, is_half_way, needs_steps, progress
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.records import Cause, Evidence, Finding, Flow, Message, Training
 from headwater.records.message import Value
@@ -33,7 +33,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
     largest, usual = max(ratios), statistics.median(ratios)
     thrown_up = flung or usual > WRECKING_RATIO
     # A loss that falls until an operation makes it NaN is that operation's matter.
-    learns = course.learns and not (flung and largest > REPLACED and gained_nothing(training))
+    learns = course.learns and not (flung and largest > REPLACED)
     wrecked = largest > WRECKING_RATIO and not learns and (thrown_up or not course.broke)
     if not (wrecked or (course.worsens and usual > LONG_RATIO and (thrown_up or not course.broke))):
         return

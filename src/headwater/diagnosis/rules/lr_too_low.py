@@ -5,13 +5,12 @@ import statistics
 from collections.abc import Iterable
 
 from headwater.diagnosis.prescribing_training import longer_steps
-from headwater.diagnosis.progress import progress
+from headwater.diagnosis.progress import SHORT_RATIO, progress, takes_short_steps
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.diagnosis.rules import lr_too_high
 from headwater.records import Cause, Evidence, Finding, Message, Training
 from headwater.records.message import Value
 
-SHORT_RATIO = 1e-4
 SOURCE = "update/weight ratio: about 1e-3 is usual (CS231n notes; docs/thresholds.md)"
 
 
@@ -21,7 +20,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
     if training is None or course is None or course.learns or course.worsens:
         return
     usual = statistics.median(training.update_ratios())
-    if usual >= SHORT_RATIO or not _has_gradient(training):
+    if not takes_short_steps(observation.flow) or not _has_gradient(training):
         return
     values: dict[str, Value] = {
         "ratio": usual,

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from headwater.diagnosis.decay import hides_size
 from headwater.diagnosis.fresh import never_trained, only_reads_out
 from headwater.diagnosis.prescribing_training import change, for_still_weights, register
 from headwater.diagnosis.progress import Progress, progress
@@ -46,12 +47,14 @@ class _Step:
         ran: Names of the parameters whose module was called.
         lost: Names of those whose site's gradient the dtype could not hold.
         largest_gradient: Rms of the largest gradient of a parameter.
+        hides_size: Whether the optimizer divides the gradient's size out, so that it sets no step's length.
         drowns: Whether Adam's ε, and not the gradients, sets the step: no learning rate makes up for that.
     """
 
     ran: frozenset[str]
     lost: frozenset[str]
     largest_gradient: float
+    hides_size: bool
     drowns: bool
 
     @classmethod
@@ -61,6 +64,7 @@ class _Step:
             ran=frozenset(name for row in flow.sites for name in row.site.parameters),
             lost=frozenset(name for row in underflow.lost_sites(flow) for name in row.site.parameters),
             largest_gradient=max((value for value in rms if math.isfinite(value)), default=0.0),
+            hides_size=hides_size(flow),
             drowns="Adam" in (flow.optimizer or "") and bool(rms) and statistics.median(rms) < ADAM_EPSILON,
         )
 
@@ -305,7 +309,8 @@ def _cause_id(parameter: ParameterFlow, step: _Step) -> str:
     if parameter.grad is None:
         return "detached_graph" if _is_cut_off(parameter, step) else "unused"
     # Where its gradient is as large as any, the step is too short; where others are larger by far, it is too small.
-    if step.drowns or (parameter.grad_rms or 0.0) < SMALL_BESIDE * step.largest_gradient:
+    limit = ADAM_EPSILON if step.hides_size else SMALL_BESIDE * step.largest_gradient
+    if step.drowns or (parameter.grad_rms or 0.0) < limit:
         return "numeric_underflow"
     return "learning_rate_low"
 

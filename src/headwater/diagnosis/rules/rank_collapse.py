@@ -8,8 +8,9 @@ sigmoid all point one way, and a trained classifier of two classes ends in one d
 import math
 from collections.abc import Iterable
 
+from headwater.diagnosis.decay import hides_size
 from headwater.diagnosis.prescribing import before_last_affine, for_collapse
-from headwater.diagnosis.progress import progress
+from headwater.diagnosis.progress import progress, takes_short_steps
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.records import Cause, Evidence, Finding, Flow, Message, Severity, SiteFlow
 
@@ -53,9 +54,12 @@ def _look(observation: Observation) -> Iterable[Finding]:
 
 
 def _severity(flow: Flow, last: SiteFlow) -> Severity:
-    """Only noted where the training gets somewhere all the same: an autoencoder learns the mean of its data first."""
+    """Only noted where the training gets somewhere all the same: an autoencoder learns the mean of its data first.
+
+    Nor does it say much where steps are short by the rate alone: those of Adam are as long whatever the gradient.
+    """
     course = progress(flow)
-    if course is not None and course.learns:
+    if course is not None and (course.learns or (takes_short_steps(flow) and hides_size(flow))):
         return "info"
     return "critical" if (last.abs_cosine or 0.0) >= CRITICAL_COSINE else "warning"
 

@@ -28,10 +28,11 @@ from headwater.diagnosis.dependence import (
 )
 from headwater.diagnosis.narrow import few_numbers
 from headwater.diagnosis.prescribing_training import for_decay
-from headwater.diagnosis.progress import Progress, chance_loss, needs_steps, progress
+from headwater.diagnosis.progress import Progress, chance_loss, needs_steps, progress, takes_short_steps
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.diagnosis.rules import lr_too_high
 from headwater.diagnosis.rules.loss_activation_mismatch import held_against
+from headwater.diagnosis.rules.unscaled_input import LARGE
 from headwater.records import Cause, Dependence, Evidence, Finding, Flow, Message, SiteFlow, Training
 from headwater.records.message import Value
 
@@ -66,7 +67,6 @@ def _look(observation: Observation) -> Iterable[Finding]:
     # What has learnt all there is has no gradient left, and each step is decay then.
     if (not stalls and course.learns and (decay < ALL_DECAY or improves)) or (decay <= DECAYING and improves):
         return
-    values: dict[str, Value] = {"first": course.start, "last": course.last, "steps": len(training.steps)}
     yield Finding(
         symptom="underfitting",
         severity="warning" if (moved >= FAR and rises is not None) or decay > DECAYING else "info",
@@ -79,7 +79,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
         ),
         causes=(weight_decay_high(observation.flow, decay) if decay > DECAYING else UNKNOWN,),
         prescriptions=for_decay() if decay > DECAYING else (),
-        message=Message("finding.underfitting", values),
+        message=_message(course, training),
     )
 
 
@@ -94,8 +94,24 @@ def _known_reason(flow: Flow, training: Training, course: Progress, moved: float
     unrelated = learnt_nothing(training)
     if unrelated is not None and (course.learns or moved >= FAR):
         return _unrelated(flow, unrelated, course)
+    if _reaches_no_target(flow, course):
+        return _far_from_targets(_labels(_course(course), _message(course, training)), flow, len(training.steps))
     narrow = few_numbers(flow, _most_too_few(flow, training)) if _is_low(training) else None
     return _squeezed(training, narrow) if narrow is not None else None
+
+
+def _message(course: Progress, training: Training) -> Message:
+    values: dict[str, Value] = {"first": course.start, "last": course.last, "steps": len(training.steps)}
+    return Message("finding.underfitting", values)
+
+
+def _reaches_no_target(flow: Flow, course: Progress) -> bool:
+    """Whether targets lie as far out as inputs must not, and steps of usual length have not brought outputs there."""
+    targets, output = held_against(flow), flow.sites[-1].activation.rms if flow.sites else None
+    if targets is None or output is None or targets[0] * targets[1] <= 0 or takes_short_steps(flow) or course.broke:
+        return False
+    least = min(map(abs, targets))
+    return least > LARGE and output < least and course.gain < HALF
 
 
 def _most_too_few(flow: Flow, training: Training) -> int:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from headwater.diagnosis.prescribing import for_gradient_scale
 from headwater.diagnosis.prescribing_training import attach_graph, for_time
-from headwater.diagnosis.progress import Progress, chance_loss, progress
+from headwater.diagnosis.progress import Progress, chance_loss, progress, takes_short_steps
 from headwater.diagnosis.rule import Observation, Rule
 from headwater.diagnosis.waterfall import power
 from headwater.records import Cause, Evidence, Finding, Flow, Message, SiteFlow
@@ -31,6 +31,7 @@ SOURCE = "a thousandth of the gradient, as for depth (docs/thresholds.md; Pascan
 def _look(observation: Observation) -> Iterable[Finding]:
     course = progress(observation.flow)
     stuck = course is not None and (not course.learns or _is_chance(observation.flow, course))
+    stuck = stuck and not takes_short_steps(observation.flow)
     yield from map(_cut, cut_states(observation.flow))
     yield from (_cut_in_part(rows, stuck) for rows in unrolled(observation.flow) if _begins_later(rows))
     worst = min(ways_through_time(observation.flow), key=lambda way: way[1], default=None)
