@@ -58,7 +58,7 @@ def tags() -> Split:
 def _tags() -> Split:
     from sklearn.datasets import make_multilabel_classification
 
-    x, y = make_multilabel_classification(1500, 24, n_classes=6, n_labels=3, random_state=0)
+    x, y = make_multilabel_classification(1500, 24, n_classes=6, n_labels=3, length=200, random_state=0)
     return split(torch.tensor(x, dtype=torch.float32), torch.tensor(y, dtype=torch.float32))
 
 
