@@ -238,43 +238,6 @@ def reversal() -> Split:
     return split(whole[:, :-1], asked)
 
 
-@cache
-def cloze() -> Split:
-    """2,000 sequences of 12 that go up by 1 to 3 modulo 11, one in six hidden (0); asked for what is. Mark 0.7."""
-    random = generator()
-    start = torch.randint(11, (2000, 1), generator=random)
-    pace = torch.randint(1, 4, (2000, 1), generator=random)
-    whole = 1 + (start + pace * torch.arange(12)) % 11
-    hidden = torch.rand(2000, 12, generator=random) < 1 / 6
-    return split(torch.where(hidden, 0, whole), torch.where(hidden, whole, IGNORED))
-
-
-CONTEXT = 32
-
-
-@cache
-def manual() -> Split:
-    """Pieces of 32 characters of Python's pages about strings and loops; the same one further on. Mark 0.33."""
-    codes, _ = _manual()
-    pieces = codes[: len(codes) // (CONTEXT + 1) * (CONTEXT + 1)].reshape(-1, CONTEXT + 1)
-    return split(pieces[:, :-1], pieces[:, 1:])
-
-
-def letters() -> int:
-    """How many different characters the manual has."""
-    return len(_manual()[1])
-
-
-@cache
-def _manual() -> tuple[Tensor, str]:
-    from pydoc_data.topics import topics
-
-    page = "".join(topics[name] for name in ("strings", "formatstrings", "for", "while", "numeric-types")).lower()
-    known = "".join(sorted(set(page)))
-    place = {letter: index for index, letter in enumerate(known)}
-    return torch.tensor([place[letter] for letter in page]), known
-
-
 # Numbers
 
 
@@ -345,23 +308,3 @@ def scaled_by(given: Split, factor: float, shift: float = 0.0) -> Split:
     """With targets in other units."""
     (x, y), (a, b) = given.train, given.test
     return Split((x, factor * y + shift), (a, factor * b + shift))
-
-
-@cache
-def cross() -> Split:
-    """2,000 points along two crossing lines, for a generator to copy; the targets are not used."""
-    random = generator()
-    along = 3 * torch.rand(2000, 1, generator=random) - 1.5
-    turned = torch.where(torch.rand(2000, 1, generator=random) < 0.5, 1.0, -1.0)
-    points = torch.cat([along, along * turned], 1) + 0.08 * torch.randn(2000, 2, generator=random)
-    return split(points, along[:, 0])
-
-
-@cache
-def arcs() -> Split:
-    """2,000 points of two half moons, for a generator to copy; the targets are not used."""
-    from sklearn.datasets import make_moons
-
-    x, y = make_moons(2000, noise=0.08, random_state=1)
-    points = torch.tensor(x, dtype=torch.float32) - torch.tensor([0.5, 0.25])
-    return split(points, torch.tensor(y))
