@@ -29,7 +29,6 @@ from benchmarks.faults.build import (
     rmsprop,
     sgd,
     squared_error,
-    xavier,
 )
 from benchmarks.faults.program import Fault
 from benchmarks.faults.recipe import healthy_of
@@ -111,7 +110,6 @@ rentals_clipped = healthy(
 rentals_likely = healthy(
     "rentals-gaussian", 0.6, 0.0, network=Gaussian, task=tasks.rentals, loss=likelihood, optimizer=adam(5e-3), steps=300
 )
-ramp = healthy("ramp-tanh-xavier", 0.8, 0.0, act=nn.Tanh, draw=xavier, optimizer=adam(0.02), steps=500, **RAMP)
 ramp_absolute = healthy("ramp-absolute", 0.8, 0.0, loss=absolute, optimizer=nadam(5e-3), steps=300, **RAMP)
 patients = healthy("patients-rmsprop", 0.25, 0.0, optimizer=rmsprop(2e-3), **PATIENTS)
 patients_linear = healthy(
@@ -128,6 +126,7 @@ PROGRAMS = (
     plain.but("shuffled", kinds.SHUFFLED_LABELS, task=lambda: tasks.impedance().shuffled_targets(), watched=150),
     plain.but("spread-out", kinds.WRONG_HEAD, loss=broadcast_error, watched=150),
     momentum,
+    momentum.but("normal-8", kinds.SATURATED.at("body*"), draw=normal(8.0)),
     momentum.but("clipped-to-nothing", STUCK, optimizer=norm_clipped(sgd(0.05, momentum=0.9), 1e-4)),
     momentum.but("never-zeroed", kinds.NEVER_ZEROED, optimizer=forgetful(sgd(0.2))),
     layer_norm,
@@ -142,8 +141,6 @@ PROGRAMS = (
     rentals_clipped,
     rentals_clipped.but("rate-high", kinds.RATE_HIGH, optimizer=sgd(3.0, momentum=0.9)),
     rentals_likely,
-    ramp,
-    ramp.but("unit-normal", kinds.SATURATED.at("body*"), draw=normal(8.0)),
     ramp_absolute,
     patients,
     patients_linear,

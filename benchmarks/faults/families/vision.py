@@ -133,7 +133,7 @@ DEEP = (16, 16, "M", 32, 32, 32, "M", 32, 32, 32)
 
 lenet = healthy("textures-lenet", 0.8, 0.21)
 lenet_tanh = healthy("digits-lenet-tanh", 0.8, 0.12, act="tanh", optimizer=sgd(0.1, momentum=0.9), steps=300, **DIGITS)
-lenet_small = healthy("images-lenet", 0.8, 0.1, optimizer=rmsprop(1e-3), p=0.3, **SMALL)
+lenet_small = healthy("images-lenet", 0.8, 0.1, optimizer=rmsprop(1e-3), p=0.3, steps=400, **SMALL)
 lenet_cycle = healthy(
     "images-lenet-one-cycle", 0.8, 0.1, optimizer=one_cycle(adamw(1e-3), 5e-3, 300), steps=300, **SMALL
 )
@@ -159,7 +159,15 @@ elu = healthy(
 )
 strided = healthy("textures-strided-group-norm", 0.8, 0.21, network=Strided, optimizer=adamw(3e-3))
 strided_digits = healthy(
-    "digits-strided-unnormed", 0.8, 0.12, network=Strided, norm=False, optimizer=adam(3e-3), batch_size=128, **DIGITS
+    "digits-strided-unnormed",
+    0.8,
+    0.12,
+    network=Strided,
+    norm=False,
+    optimizer=adam(3e-3),
+    batch_size=128,
+    steps=300,
+    **DIGITS,
 )
 sound = healthy("tones-conv-1d", 0.8, 0.27, network=Sound, task=tasks.tones, optimizer=adam(2e-3))
 sound_leaky = healthy(
