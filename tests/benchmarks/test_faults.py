@@ -364,9 +364,9 @@ def test_the_fifth_set_is_more_than_half_healthy() -> None:
 
 def test_the_sixth_set_is_more_than_half_healthy() -> None:
     sixth = [program for program in PROGRAMS.values() if program.family in HELD_OUT_SIXTH]
-    assert len(HELD_OUT_SIXTH) >= 10
-    assert sum(program.fault is not None for program in sixth) >= 75
-    assert sum(program.fault is None for program in sixth) >= 105
+    assert len(HELD_OUT_SIXTH) >= 8
+    assert sum(program.fault is not None for program in sixth) >= 70
+    assert sum(program.fault is None for program in sixth) >= 90
 
 
 def test_nobody_was_asked_about_a_family_before_its_first_run() -> None:

@@ -57,7 +57,7 @@ HELD_OUT_FIFTH = (
 Written without sight of the rules, of their thresholds, and of any answer.
 """
 
-HELD_OUT_SIXTH = ("layered", "vision", "sequences", "estimates", "attending", "compressing", "skips")
+HELD_OUT_SIXTH = ("layered", "vision", "sequences", "estimates", "attending", "compressing", "skips", "lowrank")
 """A sixth set: plain networks on other data, most of them healthy, as an examiner from outside would set them.
 
 Written without sight of the rules, of their thresholds, and of any answer.

@@ -116,6 +116,17 @@ patients_linear = healthy(
     "patients-elu-decayed", 0.25, 0.0, act=nn.ELU, optimizer=adamw(3e-3, weight_decay=0.1), **PATIENTS
 )
 
+more = (
+    healthy("impedance-one-hidden", 0.8, 0.0, sizes=(4, 100), optimizer=adam(0.01)),
+    healthy("impedance-elu-sgd", 0.8, 0.0, act=nn.ELU, optimizer=sgd(0.05)),
+    healthy("impedance-absolute", 0.8, 0.0, loss=absolute, optimizer=adam(3e-3)),
+    healthy("roll-gelu", 0.7, 0.0, act=nn.GELU, optimizer=adamw(5e-3), steps=300, **ROLL),
+    healthy("rentals-silu", 0.6, 0.0, act=nn.SiLU, optimizer=adam(5e-3), **RENTALS),
+    healthy("rentals-dropout", 0.6, 0.0, p=0.1, optimizer=adam(5e-3), steps=300, **RENTALS),
+    healthy("rentals-layer-norm", 0.6, 0.0, norm=True, optimizer=rmsprop(1e-3), steps=300, **RENTALS),
+    healthy("patients-tanh", 0.25, 0.0, act=nn.Tanh, optimizer=sgd(0.02, momentum=0.9), **PATIENTS),
+)
+
 STUCK = Fault(("lr_too_low", "not_updating", "underfitting"), ("learning_rate_low",))
 """Steps that are next to nothing, whatever made them so."""
 
@@ -144,4 +155,5 @@ PROGRAMS = (
     ramp_absolute,
     patients,
     patients_linear,
+    *more,
 )

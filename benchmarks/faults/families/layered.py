@@ -156,6 +156,29 @@ loans = healthy(
 loans_nadam = healthy("loans-mish-nadam", 0.7, 0.36, sizes=(12, 96, 3), act=nn.Mish, optimizer=nadam(3e-3), **LOANS)
 tumours = healthy("tumours-sigmoid-one", 0.88, 0.65, sizes=(30, 20, 1), act=nn.Sigmoid, optimizer=adam(0.02), **TUMOURS)
 
+more = (
+    healthy("digits-one-hidden", 0.8, 0.1, sizes=(64, 30, 10), optimizer=sgd(0.2)),
+    healthy("digits-small-batches", 0.8, 0.1, sizes=(64, 64, 10), batch_size=16, optimizer=sgd(0.05)),
+    healthy("digits-large-batches", 0.8, 0.1, sizes=wide(2, 100), batch_size=256, optimizer=adam(3e-3)),
+    healthy("digits-softplus", 0.8, 0.1, sizes=wide(2, 64), act=nn.Softplus, optimizer=adam(3e-3)),
+    healthy("digits-tanh-two", 0.8, 0.1, sizes=wide(2, 80), act=nn.Tanh, optimizer=rmsprop(1e-3)),
+    healthy("digits-hardswish", 0.8, 0.1, sizes=wide(3, 80), act=nn.Hardswish, optimizer=nadam(2e-3)),
+    healthy("digits-decayed", 0.8, 0.1, sizes=wide(2, 128), optimizer=adamw(2e-3, weight_decay=0.05)),
+    healthy("digits-adam-clipped", 0.8, 0.1, sizes=wide(4, 64), optimizer=norm_clipped(adam(2e-3), 1.0)),
+    healthy(
+        "digits-prelu-orthogonal", 0.8, 0.1, sizes=wide(5, 64), act=nn.PReLU, draw=orthogonal, optimizer=adam(1e-3)
+    ),
+    healthy("loans-dropout", 0.7, 0.36, sizes=(12, 100, 100, 3), p=0.3, optimizer=adam(3e-3), **LOANS),
+    healthy("loans-batch-norm", 0.7, 0.36, sizes=(12, 48, 48, 3), norm=nn.BatchNorm1d, optimizer=sgd(0.05), **LOANS),
+    healthy("tumours-relu", 0.88, 0.65, sizes=(30, 32, 16, 1), optimizer=adam(3e-3), **TUMOURS),
+    healthy(
+        "tumours-momentum", 0.88, 0.65, sizes=(30, 24, 1), act=nn.Tanh, optimizer=sgd(0.05, momentum=0.9), **TUMOURS
+    ),
+    healthy("moons-gelu", 0.9, 0.56, task=tasks.moons, sizes=(2, 24, 24, 2), act=nn.GELU, optimizer=adamw(0.01)),
+    healthy("ball-tanh", 0.75, 0.51, sizes=(10, 64, 64, 1), act=nn.Tanh, optimizer=adam(5e-3), **BALL),
+    healthy("tags-dropout", 0.78, 0.56, sizes=(24, 128, 6), p=0.3, optimizer=adam(3e-3), **TAGS),
+)
+
 # What two samples are normalised by is noise, which at a rate for 64 samples moves the weights as well.
 TINY_BATCHES = Fault(
     ("normalization_misuse", "oscillation", "lr_too_high"), ("normalization_misuse", "learning_rate_high")
@@ -207,4 +230,5 @@ PROGRAMS = (
     loans.but("dead", kinds.DEAD_BY_BIAS.at("0*", "1*"), change=biased(-40.0, "1.0")),
     loans_nadam,
     tumours,
+    *more,
 )
