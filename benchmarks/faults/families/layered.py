@@ -175,7 +175,6 @@ more = (
         "tumours-momentum", 0.88, 0.65, sizes=(30, 24, 1), act=nn.Tanh, optimizer=sgd(0.05, momentum=0.9), **TUMOURS
     ),
     healthy("moons-gelu", 0.9, 0.56, task=tasks.moons, sizes=(2, 24, 24, 2), act=nn.GELU, optimizer=adamw(0.01)),
-    healthy("ball-tanh", 0.75, 0.51, sizes=(10, 64, 64, 1), act=nn.Tanh, optimizer=adam(5e-3), **BALL),
     healthy("tags-dropout", 0.78, 0.56, sizes=(24, 128, 6), p=0.3, optimizer=adam(3e-3), **TAGS),
 )
 
