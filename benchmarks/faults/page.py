@@ -27,6 +27,7 @@ GROUPS = {
     "held_out_third": "Third set of held-out families, with the rules as they are now",
     "held_out_fourth": "Fourth set of held-out families, with the rules as they are now",
     "held_out_fifth": "Fifth set of held-out families, with the rules as they are now",
+    "held_out_sixth": "Sixth set of held-out families, with the rules as they are now",
 }
 TITLES = {
     "held_out": "Held-out families",
@@ -34,6 +35,7 @@ TITLES = {
     "held_out_third": "Third set of held-out families",
     "held_out_fourth": "Fourth set of held-out families",
     "held_out_fifth": "Fifth set of held-out families",
+    "held_out_sixth": "Sixth set of held-out families",
 }
 MARKS = {
     "held_out": " (held out)",
@@ -41,6 +43,7 @@ MARKS = {
     "held_out_third": " (held out, third set)",
     "held_out_fourth": " (held out, fourth set)",
     "held_out_fifth": " (held out, fifth set)",
+    "held_out_sixth": " (held out, sixth set)",
 }
 HEADS = ["", "faults detected", "symptom right", "cause right", "place right"]
 HEADS += ["false alarms per 100 healthy runs", "no opinion", "seconds per run"]
