@@ -1,11 +1,15 @@
 """What several tests need."""
 
+import functools
 import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +27,8 @@ def python(code: str) -> str:
     return done.stdout.strip()
 
 
-def headwater(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the ``headwater`` script as a user types it."""
+def typed(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the ``headwater`` script as a user types it, in an interpreter that has loaded nothing yet."""
     script = Path(sysconfig.get_path("scripts"), "headwater")
     return subprocess.run(
         [script, *arguments],
@@ -34,6 +38,40 @@ def headwater(*arguments: str, cwd: Path, **environment: str) -> subprocess.Comp
         text=True,
         timeout=240,
     )
+
+
+def headwater(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The same in a process of its own that was forked where torch is loaded already (``tests/warm.py``)."""
+    if sys.platform != "linux":
+        return typed(*arguments, cwd=cwd, **environment)
+    request = {"arguments": arguments, "folder": str(cwd), "environment": {**os.environ, **environment}}
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        _, channel = _warm()
+        socket.send_fds(channel, [json.dumps(request).encode()], [out.fileno(), err.fileno()])
+        status = _status_of_the_fork(channel, arguments)
+        out.seek(0), err.seek(0)
+        return subprocess.CompletedProcess(arguments, status, out.read().decode(), err.read().decode())
+
+
+@functools.cache
+def _warm() -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """A warm process of this one's own, and the channel to it, with whose end it ends."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with theirs:
+        command = [sys.executable, Path(__file__).with_name("warm.py"), str(theirs.fileno())]
+        null = subprocess.DEVNULL
+        return subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=null, stdout=null), ours
+
+
+def _status_of_the_fork(channel: socket.socket, arguments: tuple[str, ...], timeout_s: float = 240) -> int:
+    child = int(channel.recv(64))
+    answered, _, _ = select.select([channel], [], [], timeout_s)
+    if not answered:
+        os.kill(child, signal.SIGKILL)
+    status = int(channel.recv(64))
+    if not answered:
+        raise subprocess.TimeoutExpired(arguments, timeout_s)
+    return status
 
 
 def heed_ctrl_c() -> None:

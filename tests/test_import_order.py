@@ -32,6 +32,7 @@ ORDER = [
     "intervening",
     "curing",
     "asserting",
+    "checking",
     "api",
     "demo",
     "lessons",

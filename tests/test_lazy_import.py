@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import headwater, python
+from tests.helpers import python, typed
 
 LARGE = {
     "torch",
@@ -55,7 +55,7 @@ def test_help_answers_within_three_tenths_of_a_second(tmp_path: Path) -> None:
     def seconds() -> float:
         """Processor time: what else the machine is doing is not the command's."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = headwater("--help", cwd=tmp_path)
+        done = typed("--help", cwd=tmp_path)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert done.returncode == 0
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.helpers import ROOT, files_under, headwater, heed_ctrl_c
+from tests.helpers import ROOT, files_under, heed_ctrl_c, typed
 
 PAGES = ("README.md", "README.ko.md")
 
@@ -79,7 +79,7 @@ SERVES = ("headwater lab",)  # until somebody stops it
 @pytest.mark.parametrize("command", [command for command in blocks("README.md")[0] if command not in SERVES])
 def test_command_of_the_page_runs(tmp_path: Path, command: str) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    done = headwater(*shlex.split(command)[1:], cwd=tmp_path)
+    done = typed(*shlex.split(command)[1:], cwd=tmp_path)
     assert done.returncode in (0, 1), done.stderr
     assert done.stdout
 

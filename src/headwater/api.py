@@ -5,15 +5,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain, islice
+from dataclasses import replace
+from itertools import islice
 from typing import Any, overload
 
 import torch
 from torch import nn
-from torch.nn.modules.loss import _Loss
 
 from headwater.asserting import Limits, reason_to_fail
+from headwater.checking import (
+    Measured,
+    is_criterion,
+    measured_experiment,
+    measured_model,
+    refuse_extra,
+    refuse_to_intervene,
+    refuse_without_experiment,
+)
 from headwater.cluster import Engine
 from headwater.curing import Wish, cured, has_healed, needs_training, untreated
 from headwater.intervening import intervene as _intervene
@@ -22,10 +30,9 @@ from headwater.prediction import predict as _prediction_of
 from headwater.probes.choose import Sites
 from headwater.probes.first_inputs import first_inputs
 from headwater.probes.measure import check_trainable, measure
-from headwater.probes.preserve import preserved, random_states, restore_random_states, strangers_kept
-from headwater.records import Budget, Experiment, Flow, InputError, Message, Prescription, Proof
+from headwater.probes.preserve import preserved, random_states, restore_random_states
+from headwater.records import Budget, Experiment, InputError, Message, Prescription, Proof
 from headwater.records.trace import RATE
-from headwater.rehearsing import rehearse
 from headwater.remedies import proof as _proof
 from headwater.remedies.data import FIRST, Data
 from headwater.remedies.order import Order, order_of_flow, order_of_model
@@ -33,7 +40,7 @@ from headwater.remedies.proof import Interrupted
 from headwater.remedies.refusals import refuse_unreachable
 from headwater.remedies.seeds import SELECTION
 from headwater.remedies.surgery import apply_remedies
-from headwater.remedies.trial import NO_VALIDATION, copied, endless, made, make_optimizer, seed_everything
+from headwater.remedies.trial import NO_VALIDATION, endless, made, make_optimizer, seed_everything
 from headwater.remedies.tuning import RATES
 from headwater.report import Cure, Prediction, Report, Trace
 from headwater.tracing import Subject, derive, of_experiment, of_model
@@ -86,16 +93,14 @@ def check(
     states = random_states()
     try:
         if isinstance(model, Experiment):
-            _refuse_extra(batch, loss)
-            _refuse_to_intervene(model, intervene)
-            measured = _measure_experiment(model, steps, seed, sites, progress)
+            refuse_extra(batch, loss)
+            refuse_to_intervene(model, intervene)
+            measured = measured_experiment(model, steps, seed, sites, progress)
         else:
-            _refuse_without_experiment(intervene)
-            flow = _measure_model(model, batch, loss, steps, sites)
-            assert loss is not None
-            measured = _Measured(model, flow, Data((batch,), loss))
+            refuse_without_experiment(intervene)
+            measured = measured_model(model, batch, loss, steps, sites)
         report = diagnosed(
-            measured.origin if measured.origin is not None else measured.model,
+            measured.untrained,
             measured.flow,
             seed,
             time.perf_counter() - started,
@@ -117,15 +122,14 @@ def check(
 def _with_interventions(
     report: Report,
     experiment: Experiment,
-    measured: _Measured,
+    measured: Measured,
     budget: Budget,
     steps: int,
     seed: int | None,
     progress: Progress | None,
 ) -> Report:
-    origin = measured.origin if measured.origin is not None else measured.model
-    start = measured.start if measured.start is not None else measured.flow
-    tested = _intervene(experiment, origin, start, report.diagnosis, budget, steps, seed, progress)
+    before, untrained = measured.before, measured.untrained
+    tested = _intervene(experiment, untrained, before, report.diagnosis, budget, steps, seed, progress)
     return replace(report, diagnosis=tested)
 
 
@@ -321,7 +325,7 @@ def _data(batches: Any, loss: Any) -> Data | None:
     if batches is None and loss is None:
         return None
     first = tuple(islice(batches, FIRST)) if isinstance(batches, Iterable) else ()
-    if not first or not callable(loss) or _is_criterion(loss):
+    if not first or not callable(loss) or is_criterion(loss):
         raise InputError(
             "batches and loss go together, at least one batch and a function of model and batch: hw.apply(model, "
             "remedy, optimizer, batches=[batch], loss=lambda model, batch: criterion(model(batch[0]), batch[1]))."
@@ -546,104 +550,6 @@ def _subject(model: Any, x: Any, y: Any, loss: Any, seed: int | None) -> Subject
     traced = made(model, "model")
     check_trainable(traced)
     return of_experiment(traced, next(endless(model, seed)), model)
-
-
-def _refuse_without_experiment(intervene: Any) -> None:
-    if intervene:
-        raise InputError(
-            "intervene=True trains copies, which needs an Experiment: hw.check(hw.Experiment(...), intervene=True)."
-        )
-
-
-def _refuse_to_intervene(experiment: Experiment, intervene: Any) -> None:
-    if not isinstance(intervene, (bool, Budget)):
-        raise InputError(
-            f"intervene is True, False or a budget, got {intervene!r}: "
-            "hw.check(experiment, intervene=hw.Budget(steps=30, repeats=3, seconds=120))."
-        )
-    if intervene and experiment.optimizer is None:
-        raise InputError(
-            "intervene=True trains copies, and this experiment has no optimizer: "
-            "Experiment(..., optimizer=lambda parameters: torch.optim.Adam(parameters, lr=1e-3))."
-        )
-
-
-def _refuse_extra(batch: Any, loss: Any) -> None:
-    if batch is not None or loss is not None:
-        raise InputError("an Experiment brings its own batches and loss: hw.check(experiment), nothing else.")
-
-
-def _measure_model(model: Any, batch: Any, loss: Any, steps: int, sites: Sites | None) -> Flow:
-    if steps:
-        raise InputError(
-            "steps=N trains a copy first, which needs an Experiment: hw.check(hw.Experiment(...), steps=N)."
-        )
-    if batch is None or loss is None:
-        raise InputError("check() needs three things, or an Experiment: hw.check(model, batch, loss).")
-    if not callable(loss) or _is_criterion(loss):
-        raise InputError(
-            f"loss must be a function of model and batch, got {getattr(loss, '__name__', type(loss).__name__)}: "
-            "hw.check(model, batch, lambda model, batch: criterion(model(batch[0]), batch[1]))."
-        )
-    return measure(model, batch, loss, sites=sites)
-
-
-def _is_criterion(loss: Any) -> bool:
-    """Whether it is one of torch's losses, which take an output and a target instead of a model and a batch."""
-    return isinstance(loss, _Loss) or getattr(loss, "__module__", "") == "torch.nn.functional"
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """A model and what was measured of it: last, before it was trained, and at the first step with NaN or Inf.
-
-    ``data`` holds the first batches; ``origin`` is the model as it was before it was trained.
-    """
-
-    model: nn.Module
-    flow: Flow
-    data: Data
-    start: Flow | None = None
-    broke: Flow | None = None
-    origin: nn.Module | None = None
-
-
-def _measure_experiment(
-    experiment: Experiment, steps: int, seed: int | None, sites: Sites | None, progress: Progress | None
-) -> _Measured:
-    if not isinstance(steps, int) or steps < 0:
-        raise InputError(f"steps counts training steps: a whole number from 0, got {steps!r}.")
-    if seed is not None:
-        seed_everything(seed)
-    model = made(experiment, "model")
-    check_trainable(model)
-    origin = model
-    if steps:
-        model = copied(model)
-    stream = endless(experiment, seed)
-    optimizer = make_optimizer(experiment, model) if steps or experiment.optimizer is not None else None
-    first = tuple(islice(stream, min(max(steps, 1), FIRST)))
-    data = Data(first, experiment.loss)
-    if not steps:
-        return _Measured(model, measure(model, first[0], experiment.loss, optimizer, sites=sites), data)
-    assert optimizer is not None
-    start = measure(model, first[0], experiment.loss, sites=sites)
-    _refuse_originals(origin, model, optimizer)
-    with strangers_kept(model, optimizer) as strangers:
-        training, broke = rehearse(experiment, model, optimizer, chain(first, stream), steps, progress, strangers)
-        flow = measure(model, next(stream), experiment.loss, optimizer, steps, sites)
-    return _Measured(model, replace(flow, training=training), data, start, broke, origin)
-
-
-def _refuse_originals(origin: nn.Module, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Refuse an optimizer over the model's own parameters in place of those of the copy that is trained."""
-    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-    if held & {id(p) for p in origin.parameters()} and not held & {id(p) for p in model.parameters()}:
-        name = type(optimizer).__name__
-        raise InputError(
-            "only a copy of the model is trained, and Experiment.optimizer makes its optimizer over the original. "
-            f"Take the parameters it is given: Experiment(optimizer=lambda parameters: {name}(parameters, ...))."
-        )
 
 
 def _ids(remedies: str | Sequence[str] | Prescription) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from headwater.demo import experiment, sigmoid_network
-from tests.helpers import files_under, headwater, schema_violations
+from tests.helpers import files_under, headwater, schema_violations, typed
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def shown(folder: Path) -> subprocess.CompletedProcess[str]:
     """One run of the demo, for all that is read off it."""
-    return headwater("demo", "--seeds", "3", cwd=folder, HEADWATER_LANG="en")
+    return typed("demo", "--seeds", "3", cwd=folder, HEADWATER_LANG="en")
 
 
 def test_demo_shows_verdict_cause_and_proof(shown: subprocess.CompletedProcess[str]) -> None:

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from headwater import __version__
 from headwater.cli.main import COMMANDS, cli
 from headwater.records import InputError
-from tests.helpers import ROOT, headwater, heed_ctrl_c
+from tests.helpers import ROOT, heed_ctrl_c, typed
 
 SLOW_TARGET = """
 import sys, time
@@ -141,7 +141,7 @@ def test_current_folder_brings_no_code_in(tmp_path: Path, command: list[str]) ->
     (tmp_path / "headwater.toml").write_text("plugins = ['model']")
     for arguments, status in ((["--help"], 0), (["check", "train:experiment"], 2)):
         done = (
-            headwater(*arguments, cwd=tmp_path)
+            typed(*arguments, cwd=tmp_path)
             if command == ["headwater"]
             else subprocess.run([*command, *arguments], cwd=tmp_path, capture_output=True, text=True)
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from headwater.report import Prediction
-from tests.helpers import headwater
+from tests.helpers import headwater, typed
 
 TRAIN = """
 import torch
@@ -74,7 +74,7 @@ def test_terminal_and_page_in_both_languages(train: Path, tmp_path: Path) -> Non
 
 
 def test_shape_can_be_given(train: Path) -> None:
-    done = headwater("predict", "train.py:experiment", "--input-shape", "3,5,5", "--json", cwd=train.parent)
+    done = typed("predict", "train.py:experiment", "--input-shape", "3,5,5", "--json", cwd=train.parent)
     assert json.loads(done.stdout)["input_shape"] == [3, 5, 5]
 
 

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from headwater import Trace, tracing
 from headwater.cli.main import cli
 from headwater.report.schema import TRACE_FILE, stored_schema
-from tests.helpers import closed, files_under, headwater
+from tests.helpers import closed, files_under, headwater, typed
 
 TRAIN = """
 import torch
@@ -74,7 +74,7 @@ def data_of(printed: str) -> dict[str, object]:
 
 
 def test_chain_needs_no_file(tmp_path: Path) -> None:
-    done = headwater("trace", cwd=tmp_path)
+    done = typed("trace", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("✓ ∂p₂₀/∂w₁ = ")
     assert "∂p₂₀/∂w₁ = Π ∂aᵢ/∂pᵢ₋₁ · Π wᵢ · x" in done.stdout

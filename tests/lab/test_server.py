@@ -19,7 +19,7 @@ import pytest
 from headwater.lab.csv_data import MOST_BYTES
 from headwater.lab.pool import Pool
 from headwater.lab.server import MOST_BODY
-from tests.helpers import headwater, python
+from tests.helpers import python, typed
 from tests.lab.files import IRIS_LIKE
 from tests.lab.serving import Client, serving, shared_among
 
@@ -267,7 +267,7 @@ def test_there_is_no_link_for_a_class_where_none_is_served(client: Client) -> No
     ],
 )
 def test_command_line_that_cannot_be_used_exits_2(arguments: tuple[str, ...], told: str, tmp_path: Path) -> None:
-    done = headwater("lab", "--no-open", *arguments, cwd=tmp_path)
+    done = typed("lab", "--no-open", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert told in done.stderr
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import headwater, python
+from tests.helpers import headwater, python, typed
 from tests.plugins.test_example_plugin import PROGRAM, with_folder
 
 GOOD = """
@@ -75,7 +75,7 @@ def test_each_is_named_and_left_out_and_the_others_work(tmp_path: Path, folder: 
     report, without = (json.loads(one.stdout)["diagnosis"]["findings"] for one in (done, alone))
     assert [f["symptom"] for f in report if f["symptom"] != "always"] == [f["symptom"] for f in without]
     assert "always" in [f["symptom"] for f in report]
-    listed = headwater("remedies", "--json", cwd=tmp_path, **with_folder(folder))
+    listed = typed("remedies", "--json", cwd=tmp_path, **with_folder(folder))
     assert listed.returncode == 0
     said = done.stderr + listed.stderr
     for name, _, _, why in BROKEN:

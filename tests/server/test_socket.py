@@ -18,7 +18,7 @@ import pytest
 from headwater.records import InputError
 from headwater.server.address import listening_at
 from tests.growing import grow
-from tests.helpers import headwater
+from tests.helpers import typed
 
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs Unix sockets")
 
@@ -96,6 +96,6 @@ def test_socket_of_a_killed_server_is_taken_over_and_nothing_else_is(tmp_path: P
 
 def test_port_beside_a_socket_is_refused(tmp_path: Path) -> None:
     grow(tmp_path / "run", 3)
-    done = headwater("watch", "run", "--socket", "s", "--port", "8000", cwd=tmp_path)
+    done = typed("watch", "run", "--socket", "s", "--port", "8000", cwd=tmp_path)
     assert done.returncode == 2
     assert "leave --port and --open out" in " ".join(done.stderr.split())

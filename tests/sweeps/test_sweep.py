@@ -18,7 +18,7 @@ from headwater.records import InputError
 from headwater.sweeps.spec import SweepSpec, spec_of
 from headwater.sweeps.sweeping import swept
 from headwater.sweeps.trial import Task, run_job
-from tests.helpers import ROOT
+from tests.helpers import ROOT, headwater
 from tests.sweeps import experiments
 
 
@@ -137,21 +137,20 @@ learning_rate = 0.1
 """
 
 
-def headwater(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "headwater", "sweep", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+def swept_by_command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return headwater("sweep", *arguments, cwd=folder)
 
 
 def test_command_draws_the_map_with_theorys_line(tmp_path: Path) -> None:
     (tmp_path / "edge.toml").write_text(EDGE)
-    done = headwater(tmp_path, "edge.toml", "--jobs", "1", "--html", "edge.html")
+    done = swept_by_command(tmp_path, "edge.toml", "--jobs", "1", "--html", "edge.html")
     assert done.returncode == 0, done.stderr
     assert "Sweep edge: 4 trainings" in done.stdout
     assert "6 ξ_c" in done.stdout
     page = (tmp_path / "edge.html").read_text(encoding="utf-8")
     assert "6 ξ_c" in page
     assert "<script" not in page
-    again = headwater(tmp_path, "edge.toml", "--json")
+    again = swept_by_command(tmp_path, "edge.toml", "--json")
     data = json.loads(again.stdout)
     assert data["schema"] == "headwater/sweep/1"
     assert data["missing"] == 0
@@ -160,13 +159,13 @@ def test_command_draws_the_map_with_theorys_line(tmp_path: Path) -> None:
     assert abs(deep[1.5]["gradient_decades"]) < 3
     shallow = [trial["metric"] for trial in data["trials"] if trial["point"] == {"depth": 2, "sigma_w": 1.5}]
     assert shallow[0] > deep[0.3]["metric"]
-    korean = headwater(tmp_path, "edge.toml", "--lang", "ko")
+    korean = swept_by_command(tmp_path, "edge.toml", "--lang", "ko")
     assert "스윕 edge: 학습 4회" in korean.stdout
 
 
 def test_command_names_line_and_key(tmp_path: Path) -> None:
     (tmp_path / "edge.toml").write_text(EDGE.replace("steps", "stepz"))
-    done = headwater(tmp_path, "edge.toml")
+    done = swept_by_command(tmp_path, "edge.toml")
     assert done.returncode == 2
     assert "edge.toml, line 3: there is no key 'stepz'. Did you mean steps?" in done.stderr
     assert not (tmp_path / "runs").exists()
@@ -216,7 +215,7 @@ def test_command_goes_on_after_an_interruption_and_after_a_kill(tmp_path: Path, 
         assert "goes on from there" in err
     kept = done()
     assert 2 <= kept < 12
-    rest = headwater(tmp_path, "own.toml", "--jobs", "1", "--json")
+    rest = swept_by_command(tmp_path, "own.toml", "--jobs", "1", "--json")
     assert rest.returncode == 0, rest.stderr
     data = json.loads(rest.stdout)
     assert len(data["trials"]) == 12

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -19,6 +19,8 @@ from headwater.lessons.data import Split, digits
 from headwater.lessons.lesson import Lesson, Outcome, Texts
 from headwater.lessons.networks import chain
 from headwater.lessons.training import adam, train
+from headwater.records import Message
+from headwater.records.message import Value
 from headwater.records.picture import Panel, Picture, Table
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -43,7 +45,6 @@ def experiment() -> Outcome:
     by_hand = folding()
     with torch.no_grad():
         misses = by_hand(line.double()) - folded(line.double(), FOLDS_BY_HAND)
-    shallow_by_hand = _as_wide_as([1, *[FOLDING_WIDTH] * DEEP, 1])[1]
     sizes = {"deep": [1, *[WIDTH] * DEEP, 1]}
     sizes["shallow"] = _as_wide_as(sizes["deep"])
     trained = {name: [_trained(shape, seed) for seed in SEEDS] for name, shape in sizes.items()}
@@ -60,37 +61,41 @@ def experiment() -> Outcome:
     )
     mean = statistics.fmean
     values = {
-        "depth": DEEP,
-        "parameters_by_hand": _parameters([1, *[FOLDING_WIDTH] * DEEP, 1]),
+        **_sizes_in_words(sizes),
         "regions_by_hand": regions(by_hand, line),
-        "limit": shallow_by_hand + 1,
-        "pieces": 2**FOLDS,
-        "parameters": _parameters(sizes["deep"]),
-        "units_deep": DEEP * WIDTH,
-        "units_shallow": sizes["shallow"][1],
-        "error_deep": mean(errors["deep"]),
-        "error_shallow": mean(errors["shallow"]),
-        "regions_deep": mean(found["deep"]),
-        "regions_shallow": mean(found["shallow"]),
-        "digits_deep": mean(drawn["deep"]),
-        "digits_shallow": mean(drawn["shallow"]),
+        **{f"error_{name}": mean(errors[name]) for name in sizes},
+        **{f"regions_{name}": mean(found[name]) for name in sizes},
+        **{f"digits_{name}": mean(drawn[name]) for name in sizes},
         "per_unit": mean(drawn["deep"]) / (DEEP * DIGITS_WIDTH),
     }
     panels = (_by_hand(t, by_hand, line), _fits(t, {name: nets[SHOWN_SEED][0] for name, nets in trained.items()}))
     rows = (
-        *(
-            (t("row.curve"), t(f"curve.{name}"), _units(sizes[name]), mean(found[name]), mean(errors[name]))
-            for name in sizes
-        ),
-        *(
-            (t("row.digits"), t(f"curve.{name}"), _units(shape), mean(drawn[name]), None)
-            for name, shape in _digit_sizes().items()
-        ),
+        *(_row(t, "curve", name, sizes[name], mean(found[name]), mean(errors[name])) for name in sizes),
+        *(_row(t, "digits", name, shape, mean(drawn[name])) for name, shape in _digit_sizes().items()),
     )
     columns = tuple(t(f"column.{name}") for name in ("where", "net", "units", "regions", "error"))
-    return Outcome(
-        checks, values, (Picture(t("summary", **values), panels),), (Table(t("table"), columns, rows),), SEEDS
-    )
+    table = Table(t("table"), columns, rows)
+    return Outcome(checks, values, (Picture(t("summary", **values), panels),), (table,), SEEDS)
+
+
+def _sizes_in_words(sizes: Mapping[str, list[int]]) -> dict[str, int]:
+    """How large the networks are, by hand and trained, for the sentences about them."""
+    by_hand = [1, *[FOLDING_WIDTH] * DEEP, 1]
+    return {
+        "depth": DEEP,
+        "parameters_by_hand": _parameters(by_hand),
+        "limit": _as_wide_as(by_hand)[1] + 1,
+        "pieces": 2**FOLDS,
+        "parameters": _parameters(sizes["deep"]),
+        "units_deep": DEEP * WIDTH,
+        "units_shallow": sizes["shallow"][1],
+    }
+
+
+def _row(
+    t: Texts, where: str, name: str, shape: list[int], regions: float, error: float | None = None
+) -> tuple[Value | Message, ...]:
+    return (t(f"row.{where}"), t(f"curve.{name}"), _units(shape), regions, error)
 
 
 def folded(x: Tensor, folds: int) -> Tensor:

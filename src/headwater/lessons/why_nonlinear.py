@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -34,22 +35,9 @@ SPAN, CELLS = 2.2, 56
 def experiment() -> Outcome:
     """Both kinds of stack at every number of layers; the deepest is looked at closely."""
     t = Texts("why-nonlinear")
-    deepest = LAYERS[-1]
-    accuracy: dict[tuple[str, int], list[float]] = {}
-    collapse, rasters = [], {}
-    for seed in SEEDS:
-        data = circles(SAMPLES, seed=seed)
-        for name, between in BETWEEN.items():
-            for layers in LAYERS:
-                model = chain([2, *[WIDTH] * (layers - 1), 2], between, seed=seed)
-                trained = train(model, data, steps=STEPS, optimizer=adam(3e-3), seed=seed)
-                accuracy.setdefault((name, layers), []).append(trained.test)
-                if name == "linear":
-                    collapse.append(_largest_difference(model, data.test_x))
-                if layers == deepest and seed == SHOWN_SEED:
-                    rasters[name] = _map(t, model)
-    one_line = [_on_tumours(seed) for seed in SEEDS]
+    accuracy, collapse, rasters = _stacks(t)
     means = {key: statistics.fmean(values) for key, values in accuracy.items()}
+    deepest = LAYERS[-1]
     checks = (
         t.within("collapse", max(collapse), high=EXACT),
         t.over_seeds("linear", accuracy["linear", deepest], high=AT_MOST),
@@ -62,30 +50,48 @@ def experiment() -> Outcome:
         "relu_one": 100 * means["relu", 1],
         "difference": max(collapse),
         "best_line": 100 * _best_line(circles(SAMPLES, seed=SHOWN_SEED)),
-        "tumours": 100 * statistics.fmean(one_line),
+        "tumours": 100 * statistics.fmean(_on_tumours(seed) for seed in SEEDS),
     }
-    points = _points(t, circles(SAMPLES, seed=SHOWN_SEED))
-    maps = [
-        Panel(
-            t(f"panel.{name}", layers=deepest),
-            t.axis("first_input", low=-SPAN, high=SPAN),
-            t.axis("second_input", low=-SPAN, high=SPAN),
-            points,
-            rasters[name],
-        )
-        for name in BETWEEN
-    ]
-    curves = []
-    for name in BETWEEN:
-        spreads = [t_interval(accuracy[name, layers]) for layers in LAYERS]
-        lows, highs = zip(*spreads, strict=True)
-        curves.append(t.curve(name, LAYERS, [means[name, layers] for layers in LAYERS], low=lows, high=highs))
-    panels = (*maps, Panel(t("panel.layers"), t.axis("depth"), t.axis("accuracy", low=0.0, high=1.05), tuple(curves)))
+    picture = Picture(t("summary", **values), (*_maps(t, rasters), _by_layers(t, accuracy)))
     columns = (t("column.stack"), t("column.layers"), t("column.accuracy"))
     rows = tuple((t(f"curve.{name}"), layers, mean) for (name, layers), mean in means.items())
-    return Outcome(
-        checks, values, (Picture(t("summary", **values), panels),), (Table(t("table"), columns, rows),), SEEDS
-    )
+    return Outcome(checks, values, (picture,), (Table(t("table"), columns, rows),), SEEDS)
+
+
+def _stacks(t: Texts) -> tuple[dict[tuple[str, int], list[float]], list[float], dict[str, Raster]]:
+    """Accuracies of every stack, how far linear ones are from one affine map, and maps of the deepest."""
+    accuracy: dict[tuple[str, int], list[float]] = {}
+    collapse, rasters = [], {}
+    for seed in SEEDS:
+        data = circles(SAMPLES, seed=seed)
+        for name, between in BETWEEN.items():
+            for layers in LAYERS:
+                model = chain([2, *[WIDTH] * (layers - 1), 2], between, seed=seed)
+                trained = train(model, data, steps=STEPS, optimizer=adam(3e-3), seed=seed)
+                accuracy.setdefault((name, layers), []).append(trained.test)
+                if name == "linear":
+                    collapse.append(_largest_difference(model, data.test_x))
+                if layers == LAYERS[-1] and seed == SHOWN_SEED:
+                    rasters[name] = _map(t, model)
+    return accuracy, collapse, rasters
+
+
+def _maps(t: Texts, rasters: Mapping[str, Raster]) -> Iterator[Panel]:
+    """What the deepest stacks say of the plane, below the points."""
+    points = _points(t, circles(SAMPLES, seed=SHOWN_SEED))
+    for name in BETWEEN:
+        x, y = (t.axis(f"{which}_input", low=-SPAN, high=SPAN) for which in ("first", "second"))
+        yield Panel(t(f"panel.{name}", layers=LAYERS[-1]), x, y, points, rasters[name])
+
+
+def _by_layers(t: Texts, accuracy: Mapping[tuple[str, int], Sequence[float]]) -> Panel:
+    """Accuracy over the number of layers, with its interval over the seeds."""
+    curves = []
+    for name in BETWEEN:
+        found = [accuracy[name, layers] for layers in LAYERS]
+        lows, highs = zip(*map(t_interval, found), strict=True)
+        curves.append(t.curve(name, LAYERS, list(map(statistics.fmean, found)), low=lows, high=highs))
+    return Panel(t("panel.layers"), t.axis("depth"), t.axis("accuracy", low=0.0, high=1.05), tuple(curves))
 
 
 def collapsed(model: nn.Sequential) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headwater.recorded.origin import PARAMETER_COUNTS, SITE_COUNTS, Found, Numbers, first_broken
 from headwater.records import Message
 from headwater.records.message import Value
 from headwater.records.site import Site
@@ -27,24 +28,7 @@ _JUMP_DECADES = 3.0
 _LOSS_FACTOR = 1e3
 _GROWN = 10.0  # of a site's activation or gradient against its median before: a decade, as an alarm asks for
 _POINTS = 500  # of the first look at a long run
-_FP16_MAX = 65504.0
 _HALF = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
-_SITE_COUNTS: dict[str, TensorKind] = {
-    "input_nan": "input",
-    "input_inf": "input",
-    "activation_nan": "activation",
-    "activation_inf": "activation",
-    "activation_grad_nan": "grad",
-    "activation_grad_inf": "grad",
-}
-_PARAMETER_COUNTS: dict[str, TensorKind] = {
-    "value_nan": "param",
-    "value_inf": "param",
-    "grad_nan": "grad",
-    "grad_inf": "grad",
-}
-
-Numbers = NDArray[np.float64]
 
 
 def why(run: Recording) -> Why:
@@ -142,8 +126,8 @@ class _Search:
     def _first_nonfinite(self) -> int | _Unseen | None:
         """The number of the first recorded step with NaN or Inf anywhere, coarse first."""
         suspects: list[tuple[int, int]] = []
-        for name in (*_SITE_COUNTS, *_PARAMETER_COUNTS):
-            read = self.run.read if name in _SITE_COUNTS else self.run.read_parameters
+        for name in (*SITE_COUNTS, *PARAMETER_COUNTS):
+            read = self.run.read if name in SITE_COUNTS else self.run.read_parameters
             seq, values = read(name, max_points=_POINTS, axis="seq")
             bad = np.flatnonzero((np.nan_to_num(values) > 0).any(axis=0))
             ends = np.append(self._places(seq[1:]), len(self.steps))
@@ -171,7 +155,7 @@ class _Search:
 
     def _bad(self, places: range) -> tuple[set[int], NDArray[np.bool_]]:
         """Which of these steps have NaN or Inf, and which could be looked at."""
-        window = self._window(places, list(_SITE_COUNTS), list(_PARAMETER_COUNTS))
+        window = self._window(places, list(SITE_COUNTS), list(PARAMETER_COUNTS))
         bad = np.zeros(len(places), bool)
         for values in (*window.sites.values(), *window.parameters.values()):
             bad |= (np.nan_to_num(values) > 0).any(axis=0)
@@ -206,8 +190,8 @@ class _Search:
     # Why
 
     def _explain_nonfinite(self, place: int) -> Why:
-        names = [*_SITE_COUNTS, "input_abs_max", "activation_abs_max", "activation_grad_abs_max", "activation_count"]
-        window = self._window(range(place, place + 1), names, [*_PARAMETER_COUNTS, "spoiled", "value_abs_max"])
+        names = [*SITE_COUNTS, "input_abs_max", "activation_abs_max", "activation_grad_abs_max", "activation_count"]
+        window = self._window(range(place, place + 1), names, [*PARAMETER_COUNTS, "spoiled", "value_abs_max"])
         sites = {name: np.nan_to_num(values[:, 0]) for name, values in window.sites.items()}
         params = {name: np.nan_to_num(values[:, 0]) for name, values in window.parameters.items()}
         known = {
@@ -215,12 +199,12 @@ class _Search:
             "finite_until": self._before(place),
             "recovered_at": self._after(place),
         }
-        found = self._of_parameters(params, place) or self._of_signals(sites) or self._of_gradients(sites, params)
+        found = first_broken(self.sites, sites, self.parameters, params, is_first=place == 0)
         if found is None:
             loss = self.losses[place]
             cause: Origin = "overflow" if loss is not None and math.isinf(loss) else "zero_by_zero"
-            found = _Found("loss", None, cause, {"loss": str(loss)})
-        counts = [sites[name] for name in _SITE_COUNTS if not name.startswith("input")]
+            found = Found("loss", None, cause, {"loss": str(loss)})
+        counts = [sites[name] for name in SITE_COUNTS if not name.startswith("input")]
         others = np.sum(counts, axis=0) > 0
         return self._told(found, place, known, int(others.sum()) - int(found.row is not None and others[found.row]))
 
@@ -251,7 +235,7 @@ class _Search:
             kind="loss",
             cause="unknown",
             evidence=evidence,
-            samples=() if last is None else self._samples(last, _Found("loss", None, "unknown", {})),
+            samples=() if last is None else self._samples(last, Found("loss", None, "unknown", {})),
         )
 
     def _explain_unseen(self, unseen: _Unseen) -> Why:
@@ -259,7 +243,7 @@ class _Search:
         first, last = int(self.steps[unseen.first]), int(self.steps[unseen.last])
         loss = self.losses[unseen.last]
         known = {"finite_until": self._before(unseen.first), "cause": "unknown"}
-        samples = self._samples(unseen.last, _Found("loss", None, "unknown", {}))
+        samples = self._samples(unseen.last, Found("loss", None, "unknown", {}))
         if first == last and loss is not None and not math.isfinite(loss):
             message = Message("why.unseen_loss", {"step": last, "loss": str(loss)})
             return self._why("nonfinite", message, step=last, kind="loss", samples=samples, **known)
@@ -274,66 +258,12 @@ class _Search:
     def _suspected_sites(self, first: int, last: int) -> NDArray[np.int64]:
         """Sites that have NaN or Inf between two steps by what sums these up."""
         bad = np.zeros(len(self.sites), bool)
-        for name in _SITE_COUNTS:
+        for name in SITE_COUNTS:
             values = self.run.read(name, start=first, stop=last + 1)[1]
             bad |= (np.nan_to_num(values) > 0).any(axis=1)
         return np.flatnonzero(bad)
 
-    def _of_parameters(self, params: dict[str, Numbers], place: int) -> _Found | None:
-        """Weights that were not finite when the step began: a step before has made them so."""
-        bad = params["value_nan"] + params["value_inf"] > 0
-        if not bad.any():
-            return None
-        row = int(np.flatnonzero(bad)[0])
-        values = {"nan": int(params["value_nan"][row]), "inf": int(params["value_inf"][row])}
-        return _Found("param", self.parameters[row], "spoiled_by_update" if place else "bad_input", values)
-
-    def _of_signals(self, sites: dict[str, Numbers]) -> _Found | None:
-        """The first site in order of execution whose output, or input, is not finite."""
-        out_nan, out_inf = sites["activation_nan"], sites["activation_inf"]
-        in_bad = sites["input_nan"] + sites["input_inf"] > 0
-        bad = (out_nan + out_inf > 0) | in_bad
-        if not bad.any():
-            return None
-        row = int(np.flatnonzero(bad)[0])
-        site = self.sites[row]
-        values: dict[str, Any] = {"nan": int(out_nan[row]), "inf": int(out_inf[row])}
-        if in_bad[row]:
-            values = {"nan": int(sites["input_nan"][row]), "inf": int(sites["input_inf"][row])}
-            if row == 0 or not any(self.sites[r].shape for r in range(row)):
-                return _Found("input", site.name, "bad_input", values, row)
-            return _Found("input", site.name, "between_sites", values, row)
-        values["input_abs_max"] = float(sites["input_abs_max"][row])
-        if out_inf[row]:
-            return _Found("activation", site.name, "overflow", values, row)
-        return _Found("activation", site.name, self._of_nan(site, values["input_abs_max"]), values, row)
-
-    def _of_nan(self, site: Site, input_abs_max: float) -> Origin:
-        """NaN out of finite numbers: ∞ − ∞ inside where they are as large as the type holds, else 0/0 and its like."""
-        limit = _FP16_MAX if site.dtype == "float16" else float(np.finfo(np.float32).max)
-        return (
-            "overflow"
-            if input_abs_max**2 > limit and site.kind in ("normalization", "affine", "attention")
-            else "zero_by_zero"
-        )
-
-    def _of_gradients(self, sites: dict[str, Numbers], params: dict[str, Numbers]) -> _Found | None:
-        """All that went forward was finite: the gradient's own way is searched from the loss on."""
-        nan, inf = sites["activation_grad_nan"], sites["activation_grad_inf"]
-        bad = nan + inf > 0
-        if bad.any():
-            row = int(np.flatnonzero(bad)[-1])
-            values = {"nan": int(nan[row]), "inf": int(inf[row])}
-            return _Found("grad", self.sites[row].name, "overflow" if inf[row] else "zero_by_zero", values, row)
-        nan, inf = params["grad_nan"], params["grad_inf"]
-        bad = nan + inf > 0
-        if not bad.any():
-            return None
-        row = int(np.flatnonzero(bad)[-1])
-        values = {"nan": int(nan[row]), "inf": int(inf[row])}
-        return _Found("grad", self.parameters[row], "overflow" if inf[row] else "zero_by_zero", values)
-
-    def _told(self, found: _Found, place: int, known: dict[str, Any], affected: int) -> Why:
+    def _told(self, found: Found, place: int, known: dict[str, Any], affected: int) -> Why:
         site = self.sites[found.row] if found.row is not None else None
         values: dict[str, Value] = {
             "step": known["step"],
@@ -414,7 +344,7 @@ class _Search:
             dtype=site.dtype,
             cause="growth",
             evidence=(Message("why.cause_growth", values),),
-            samples=self._samples(place, _Found(kind, site.name, "growth", {}, site.order)),
+            samples=self._samples(place, Found(kind, site.name, "growth", {}, site.order)),
         )
 
     def _grown(self, window: _Window, statistic: str, first: bool) -> tuple[Site, TensorKind, float] | None:
@@ -450,7 +380,7 @@ class _Search:
             finite_until=self._before(place),
             kind="loss",
             cause="growth",
-            samples=self._samples(place, _Found("loss", None, "growth", {})),
+            samples=self._samples(place, Found("loss", None, "growth", {})),
         )
 
     def _underflow(self) -> Why | None:
@@ -475,7 +405,7 @@ class _Search:
         site = self.sites[row]
         step = int(self.steps[place])
         values: dict[str, Value] = {"step": step, "site": site.name, "op": site.op, "dtype": site.dtype, "share": share}
-        found = _Found("grad", site.name, "fp16_underflow", {}, row)
+        found = Found("grad", site.name, "fp16_underflow", {}, row)
         return self._why(
             "underflow",
             Message("why.underflow", values),
@@ -492,10 +422,10 @@ class _Search:
 
     # The way there
 
-    def _samples(self, place: int, found: _Found) -> tuple[Sample, ...]:
+    def _samples(self, place: int, found: Found) -> tuple[Sample, ...]:
         places = range(max(0, place - BEFORE), place + 1)
         own = ["activation_rms", "activation_abs_max", "activation_grad_rms", "activation_grad_abs_max"]
-        window = self._window(places, [*own, *_SITE_COUNTS], list(_PARAMETER_COUNTS))
+        window = self._window(places, [*own, *SITE_COUNTS], list(PARAMETER_COUNTS))
         row = found.row
         parameter = self.parameters.index(found.site) if row is None and found.site in self.parameters else None
         return tuple(self._sample(place, window, own, row, parameter) for place in places)
@@ -506,9 +436,9 @@ class _Search:
         nonfinite: int | None = None
         if column is not None and row is not None:
             numbers = {name: _known(window.sites[name][row, column]) for name in own}
-            nonfinite = int(sum(np.nan_to_num(window.sites[name][row, column]) for name in _SITE_COUNTS))
+            nonfinite = int(sum(np.nan_to_num(window.sites[name][row, column]) for name in SITE_COUNTS))
         elif column is not None and parameter is not None:
-            nonfinite = int(sum(np.nan_to_num(window.parameters[n][parameter, column]) for n in _PARAMETER_COUNTS))
+            nonfinite = int(sum(np.nan_to_num(window.parameters[n][parameter, column]) for n in PARAMETER_COUNTS))
         return Sample(
             step=int(self.steps[place]),
             loss=self.losses[place],
@@ -525,17 +455,6 @@ class _Unseen:
 
     first: int
     last: int
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A tensor that was the first to break."""
-
-    kind: TensorKind
-    site: str | None
-    cause: Origin
-    values: dict[str, Any]
-    row: int | None = None
 
 
 def _first_jump(level: Numbers, decades: float) -> int | None:

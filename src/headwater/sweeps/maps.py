@@ -58,8 +58,8 @@ def pictures(spec: SweepSpec, trials: Sequence[SweepTrial], metric_name: str) ->
     places = layout(spec)
     if places.x is None or not trials:
         return ()
-    after = _picture(spec, places, trials, "metric", lambda trial: trial.metric, metric_name)
-    before = _picture(spec, places, trials, "gradient", lambda trial: trial.gradient_decades, metric_name)
+    after = _picture(spec, places, trials, _Shown("metric", lambda trial: trial.metric, metric_name))
+    before = _picture(spec, places, trials, _Shown("gradient", lambda trial: trial.gradient_decades, metric_name))
     known = any(trial.gradient_decades is not None for trial in trials)
     return (after, before) if known else (after,)
 
@@ -88,68 +88,65 @@ def agreement(spec: SweepSpec, trials: Sequence[SweepTrial]) -> tuple[float, int
     return (sum(sides) / len(sides), len(sides)) if sides else None
 
 
-def _picture(
-    spec: SweepSpec, places: Layout, trials: Sequence[SweepTrial], kind: str, value: Reading, metric_name: str
-) -> Picture:
-    shown = places.panels[:MOST_PANELS]
+@dataclass(frozen=True)
+class _Shown:
+    """What of each training a picture shows, and the name of the metric."""
+
+    kind: str
+    value: Reading
+    metric_name: str
+
+    @property
+    def label(self) -> Message:
+        return Message(f"sweep.value_{self.kind}", {"metric": self.metric_name})
+
+
+def _picture(spec: SweepSpec, places: Layout, trials: Sequence[SweepTrial], shown: _Shown) -> Picture:
     draw = _curve_panel if places.y is None else _map_panel
-    panels = tuple(draw(spec, places, choice, trials, kind, value, metric_name) for choice in shown)
-    known = [number for trial in trials if (number := value(trial)) is not None and math.isfinite(number)]
+    panels = tuple(draw(spec, places, choice, trials, shown) for choice in places.panels[:MOST_PANELS])
+    known = [number for trial in trials if (number := shown.value(trial)) is not None and math.isfinite(number)]
     values: dict[str, Value] = {
-        "metric": metric_name,
+        "metric": shown.metric_name,
         "low": min(known, default=math.nan),
         "high": max(known, default=math.nan),
         "points": math.prod(map(len, spec.axes.values())),
     }
-    return Picture(Message(f"sweep.picture_{kind}", values), panels)
+    return Picture(Message(f"sweep.picture_{shown.kind}", values), panels)
 
 
 def _map_panel(
-    spec: SweepSpec,
-    places: Layout,
-    choice: Mapping[str, Setting],
-    trials: Sequence[SweepTrial],
-    kind: str,
-    value: Reading,
-    metric_name: str,
+    spec: SweepSpec, places: Layout, choice: Mapping[str, Setting], trials: Sequence[SweepTrial], shown: _Shown
 ) -> Panel:
     assert places.x is not None
     assert places.y is not None
     x, y = Spacing.of(spec.axes[places.x]), Spacing.of(spec.axes[places.y])
     cells = {
-        (a, b): _mean(_values(trials, {**choice, places.x: a, places.y: b}, value))
+        (a, b): _mean(_values(trials, {**choice, places.x: a, places.y: b}, shown.value))
         for a in spec.axes[places.x]
         for b in spec.axes[places.y]
     }
     rows = tuple(tuple(cells[a, b] for a in x.spread) for b in y.spread)
-    curves = _theory(spec, places, choice, x, y) if kind == "metric" else ()
-    raster = Raster(x.ends, y.ends, rows, Message(f"sweep.value_{kind}", {"metric": metric_name}))
+    curves = _theory(spec, places, choice, x, y) if shown.kind == "metric" else ()
+    raster = Raster(x.ends, y.ends, rows, shown.label)
     return Panel(_title(choice), x.axis(places.x), y.axis(places.y), curves, raster)
 
 
 def _curve_panel(
-    spec: SweepSpec,
-    places: Layout,
-    choice: Mapping[str, Setting],
-    trials: Sequence[SweepTrial],
-    kind: str,
-    value: Reading,
-    metric_name: str,
+    spec: SweepSpec, places: Layout, choice: Mapping[str, Setting], trials: Sequence[SweepTrial], shown: _Shown
 ) -> Panel:
     assert places.x is not None
     spacing = Spacing.of(spec.axes[places.x])
-    found = [_values(trials, {**choice, places.x: a}, value) for a in spacing.values]
+    found = [_values(trials, {**choice, places.x: a}, shown.value) for a in spacing.values]
     several = spec.seeds > 1 and all(len(values) > 1 for values in found)
     intervals = [t_interval(values) for values in found] if several else []
-    name = Message(f"sweep.value_{kind}", {"metric": metric_name})
     curve = Curve(
-        name,
+        shown.label,
         tuple(spacing.places),
         tuple(_mean(values) for values in found),
         low=tuple(low for low, _ in intervals),
         high=tuple(high for _, high in intervals),
     )
-    return Panel(_title(choice), spacing.axis(places.x), Axis(name), (curve,))
+    return Panel(_title(choice), spacing.axis(places.x), Axis(shown.label), (curve,))
 
 
 def _theory(

@@ -1,4 +1,4 @@
-"""Watch a training loop that somebody else runs, without changing it."""
+"""One watch: what it does between two steps of somebody else's loop, and at its beginning and end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,6 @@ from headwater.probes.advice import show_advice
 from headwater.probes.catalogue import ModuleInfo, module_infos
 from headwater.probes.choose import Choice, Sites
 from headwater.probes.losses_between import LossesBetween
-from headwater.probes.measure import check_watchable
 from headwater.probes.names import unwrapped
 from headwater.probes.parameters import SAMPLE, ParameterProbe
 from headwater.probes.place import place_of
@@ -37,23 +36,22 @@ from headwater.probes.sampled_step import SampledStep
 from headwater.probes.schedule import Level, Schedule
 from headwater.probes.trajectory import Trajectory
 from headwater.records import Event, Flow, HeadwaterError, InputError, Message, Score, Training, TrainingStep, WatchInfo
-from headwater.records.message import Value
 from headwater.report import Report
 from headwater.telling import Logger, Told
+from headwater.watching.happenings import Happenings
 
 Every = int | Literal["auto"]
 
-ALARMS = ("nonfinite", "loss_nonfinite", "gradient_jump")
-"""What can be raised as an alarm; ``event.<name>`` is its message."""
-
-_MAX_EVENTS = 1000
-_MAX_LINES = 10  # on stderr
-_LEAST_BUDGET = 1 << 20
 # A jump of the gradient by a decade between measured steps is worth a closer look; it decides no verdict.
 _JUMP_DECADES = 1.0
 _LEVELS = 5  # measured steps whose median a jump is told from
 
 _active: weakref.WeakKeyDictionary[nn.Module, Watch] = weakref.WeakKeyDictionary()
+
+
+def running(model: nn.Module) -> Watch | None:
+    """The watch that is on for a model, if there is one."""
+    return _active.get(unwrapped(model))
 
 
 class Watch:
@@ -92,13 +90,8 @@ class Watch:
         self._kept: Kept | None = None
         self._ui = ui
         self._url: str | None = None
-        self._on_alarm = on_alarm
-        self._stop_on = frozenset(stop_on)
         self._quiet = quiet
-        self._lines = 0
-        self._troubles = 0
-        self.should_stop = False
-        """Whether an alarm named in ``stop_on`` was raised; the loop may ask, and end itself."""
+        self._happened = Happenings(on_alarm, stop_on, quiet, lambda: self.steps, self._record_event)
         self._optimizers = optimizers
         self._scaler = scaler
         self._choice = Choice.of(sites)
@@ -124,9 +117,6 @@ class Watch:
         self._loss: float | Tensor | None = None
         self._losses_between = LossesBetween()
         self._trajectory = Trajectory()
-        self._events: list[Event] = []
-        self._events_left_out = 0
-        self._said: set[str] = set()
         self._strikes: dict[str, list[str]] = {}
         self._failures = 0
         self._reason = "closed"
@@ -268,7 +258,12 @@ class Watch:
     @property
     def events(self) -> tuple[Event, ...]:
         """What happened on the way, oldest first."""
-        return tuple(self._events)
+        return tuple(self._happened.events)
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether an alarm named in ``stop_on`` was raised; the loop may ask, and end itself."""
+        return self._happened.should_stop
 
     @property
     def info(self) -> WatchInfo:
@@ -283,7 +278,7 @@ class Watch:
             step_s=schedule.step_s,
             overhead=schedule.overhead,
             events=self.events,
-            events_left_out=self._events_left_out,
+            events_left_out=self._happened.left_out,
         )
 
     @property
@@ -355,7 +350,7 @@ class Watch:
         schedule = self._schedule
         settings = {"every": str(schedule.every), "budget": schedule.budget}
         self._kept = Kept(self._model, path, self._choice, settings, self._run_budget, self._place)
-        self._kept.writer.on_trouble = self._note_trouble
+        self._kept.writer.on_trouble = self._happened.trouble
         if self._ui and self._url is None:
             self._show_page(self._kept.path)
 
@@ -368,14 +363,6 @@ class Watch:
         if not self._quiet:
             with suppress(OSError, ValueError, AttributeError):
                 sys.stderr.write(text("view.serving", {"run": path.name, "url": self._url}) + "\n")
-
-    def _note_trouble(self, why: str) -> None:
-        """Recording has stopped because of the disk, or (``""``) goes on."""
-        message = Message("event.recording_stopped", {"why": why}) if why else Message("event.recording_resumed", {})
-        self._note(message)
-        self._troubles += 1
-        if not self._quiet and self._troubles <= _MAX_LINES:
-            self._write_line("alarm.line", Event(self.steps, message))
 
     def _close_run(self) -> None:
         kept = self._kept
@@ -558,7 +545,7 @@ class Watch:
         try:
             self._told.step(step, self._window)
         except Exception as error:
-            self._say("event.logger_failed", error=in_one_line(error))
+            self._happened.say("event.logger_failed", error=in_one_line(error))
         step.spent_s += time.perf_counter() - started
 
     def _tell_report(self) -> None:
@@ -568,14 +555,19 @@ class Watch:
         try:
             self._told.report(self.steps, self.report())
         except Exception as error:
-            self._say("event.logger_failed", error=in_one_line(error))
+            self._happened.say("event.logger_failed", error=in_one_line(error))
+
+    def _record_event(self, event: Event, is_alarm: bool) -> None:
+        kept = self._kept
+        if kept is not None:
+            self._recorded(lambda: kept.event(event, is_alarm))
 
     def _recorded(self, work: Callable[[], object]) -> None:
         """A failure of ours in recording costs neither the training nor the measurement anything."""
         try:
             work()
         except Exception as error:
-            self._say("event.recording_failed", error=in_one_line(error))
+            self._happened.say("event.recording_failed", error=in_one_line(error))
 
     def _modules(self) -> dict[int, ModuleInfo]:
         """What is known of the modules; found out again when some were added, replaced or taken away."""
@@ -603,7 +595,7 @@ class Watch:
     def _look(self, step: SampledStep) -> None:
         """Whether something has just gone wrong, so that the next steps are worth measuring."""
         for name in self._parameters.replaced:
-            self._note(Message("event.replaced", {"parameter": name}))
+            self._happened.note(Message("event.replaced", {"parameter": name}))
         nonfinite = step.nonfinite()
         if step.loss is not None and not nonfinite:
             self._look_at_loss(step.loss)
@@ -627,38 +619,15 @@ class Watch:
         self._levels.append(level)
 
     def _alarm(self, id: str, **values: Any) -> None:
-        event = Event(self.steps, Message(id, values))
-        self._note(event.message, is_alarm=True)
-        self._schedule.alarm()
-        self.should_stop = self.should_stop or id.removeprefix("event.") in self._stop_on
-        if self._on_alarm is not None:
-            try:
-                self._on_alarm(event)
-            except Exception as error:
-                self._say("event.callback_failed", error=in_one_line(error))
-        if not self._quiet:
-            self._print(event)
-
-    def _print(self, event: Event) -> None:
-        """One line on stderr; where there are many alarms, those after the first few are in the record only."""
-        self._lines += 1
-        if self._lines <= _MAX_LINES:
-            self._write_line("alarm.last_line" if self._lines == _MAX_LINES else "alarm.line", event)
-
-    def _write_line(self, id: str, event: Event) -> None:
-        from headwater.i18n import text
-
-        values: dict[str, Value] = {"step": event.step, "message": str(event.message)}
-        line = text(id, values)
-        with suppress(OSError, ValueError, AttributeError):  # a stderr that is closed or gone
-            sys.stderr.write(line + "\n")
+        """Raise an alarm; the next steps are measured."""
+        self._happened.alarm(id, self._schedule.alarm, **values)
 
     def _check_scale(self) -> bool:
         """Whether the gradient scaler has skipped a step since it was asked the last time."""
         before, self._scale = self._scale, self._current_scale()
         if before is None or self._scale is None or self._scale >= before:
             return False
-        self._note(Message("event.step_skipped", {"before": before, "after": self._scale}))
+        self._happened.note(Message("event.step_skipped", {"before": before, "after": self._scale}))
         return True
 
     def _current_scale(self) -> float | None:
@@ -672,31 +641,15 @@ class Watch:
             self._give_up(error)
             return None
 
-    def _note(self, message: Message, is_alarm: bool = False) -> None:
-        event = Event(self.steps, message)
-        if len(self._events) < _MAX_EVENTS:
-            self._events.append(event)
-        else:
-            self._events_left_out += 1
-        if self._kept is not None and (is_alarm or len(self._events) < _MAX_EVENTS):
-            kept = self._kept
-            self._recorded(lambda: kept.event(event, is_alarm))
-
-    def _say(self, id: str, **values: Any) -> None:
-        """Note something once."""
-        if id not in self._said:
-            self._said.add(id)
-            self._note(Message(id, values))
-
     def _say_why_no_sites(self, failures: dict[str, str]) -> None:
         for place, error in failures.items():
-            self._say("event.probe_failed", error=f"{place}: {error}")
+            self._happened.say("event.probe_failed", error=f"{place}: {error}")
         if not failures:
-            self._say("event.no_sites", model=type(self._model).__name__)
+            self._happened.say("event.no_sites", model=type(self._model).__name__)
 
     def note_again(self) -> None:
         """Somebody asked to watch a model that is being watched."""
-        self._say("event.watched_already", model=type(self._model).__name__)
+        self._happened.say("event.watched_already", model=type(self._model).__name__)
 
     def _give_up(self, error: Exception) -> None:
         """Something of ours failed: this step is lost, and after three there are no more; the training goes on."""
@@ -704,119 +657,7 @@ class Watch:
         if self._step is not None:
             self._step.abandon()
             self._step = None
-        self._say("event.probe_failed", error=in_one_line(error))
-
-
-def watch(
-    model: nn.Module,
-    optimizer: torch.optim.Optimizer | Iterable[torch.optim.Optimizer] | Mapping[Any, torch.optim.Optimizer],
-    *,
-    every: Every = "auto",
-    budget: float = 0.02,
-    scaler: Any = None,
-    sites: Sites | None = None,
-    window: int = 8,
-    run: str | os.PathLike[str] | None = "auto",
-    on_alarm: Callable[[Event], object] | None = None,
-    stop_on: Collection[str] = (),
-    quiet: bool = False,
-    run_budget: int = DEFAULT_BUDGET,
-    ui: bool = False,
-    logger: Logger | None = None,
-) -> Watch:
-    """Watch a training loop: ``with hw.watch(model, optimizer) as watch:`` around it, and nothing else changes.
-
-    Losses, weights, gradients and random numbers are bit-identical to those of the loop alone. Compiled programs run
-    as they were written in measured steps, which may round otherwise than their compiled form.
-
-    Args:
-        model: That is trained; a compiled one too (measured steps run its original code).
-        optimizer: Whose steps are the steps; of several, the first one's are.
-        every: Measure every Nth step; ``"auto"`` measures as many as ``budget`` allows.
-        budget: Share of the training time that measuring may take on average.
-        scaler: The ``torch.amp.GradScaler`` of the loop: gradients are shown unscaled, and skipped steps noted.
-        sites: Which operations are measured: a pattern of names (``"encoder.*"``), a class of modules, several of
-            either, or a depth; all by default. Parameters are always measured.
-        window: Measured steps over which a unit has to be silent to count as dead.
-        run: Folder to record into, for ``hw.open_run`` and ``headwater watch``; by default one named after the time in
-            ``runs/`` (or where the variable ``HEADWATER_RUNS`` says). ``None`` records nothing.
-        on_alarm: Called with each alarm, an ``Event``, in the training's thread.
-        stop_on: Alarms that set ``watch.should_stop``: ``"nonfinite"``, ``"loss_nonfinite"``, ``"gradient_jump"``.
-        quiet: Whether to print no line on stderr for an alarm.
-        run_budget: Bytes the run may take on disk; what is old gets coarser then, but around alarms.
-        ui: Serve a live page of the run to a browser on this machine, and print its address; it is ``watch.url`` too.
-            The page has a process of its own, which ends with this one.
-        logger: That you use already, by ``headwater.integrations.log_to(wandb_run)``: it is told six numbers per
-            measured step, and gets the report when the watch ends. What that takes counts in ``budget``.
-
-    Raises:
-        InputError: If something handed over cannot be used; the message has the corrected call.
-
-    Example:
-        >>> model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 1))
-        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-        >>> with watch(model, optimizer, every=1, run=None) as observed:
-        ...     for _ in range(3):
-        ...         optimizer.zero_grad()
-        ...         model(torch.randn(32, 8)).square().mean().backward()
-        ...         optimizer.step()
-        >>> observed.sampled
-        3
-    """
-    check_watchable(model)
-    optimizers = _optimizers(optimizer)
-    if not isinstance(window, int) or window < 1:
-        raise InputError(f"window counts measured steps: a whole number from 1, got {window!r}.")
-    if scaler is not None and not callable(getattr(scaler, "get_scale", None)):
-        raise InputError(f"scaler is the torch.amp.GradScaler of the loop, got {type(scaler).__name__}.")
-    _check_alarms(on_alarm, stop_on)
-    if ui:
-        _check_page(run)
-    if run is not None:
-        chosen_path(run)
-    if not isinstance(run_budget, int) or run_budget < _LEAST_BUDGET:
-        raise InputError(f"run_budget counts bytes, from {_LEAST_BUDGET:,}: got {run_budget!r}.")
-    running = _active.get(unwrapped(model))
-    if running is not None:
-        running.note_again()
-        return running
-    return Watch(
-        model, optimizers, every, budget, scaler, sites, window, run, on_alarm, stop_on, quiet, run_budget, ui, logger
-    )
-
-
-def _check_page(run: Any) -> None:
-    if run is None:
-        raise InputError("ui=True shows what is recorded, and run=None records nothing: leave run out or name it.")
-    from headwater.server import require_packages
-
-    require_packages()
-
-
-def _check_alarms(on_alarm: Any, stop_on: Any) -> None:
-    if on_alarm is not None and not callable(on_alarm):
-        raise InputError(f"on_alarm is called with each alarm: a function of one event, got {type(on_alarm).__name__}.")
-    if isinstance(stop_on, str) or not isinstance(stop_on, Collection) or set(stop_on) - set(ALARMS):
-        raise InputError(f'stop_on names alarms, such as stop_on=("{ALARMS[0]}",); there are {", ".join(ALARMS)}.')
-
-
-def _optimizers(given: Any) -> list[torch.optim.Optimizer]:
-    """The optimizers as a list.
-
-    Raises:
-        InputError: If there is none, or something else.
-    """
-    if isinstance(given, torch.optim.Optimizer):
-        return [given]
-    found = list(given.values()) if isinstance(given, Mapping) else given
-    if isinstance(found, Iterable) and not isinstance(found, (str, Tensor)):
-        found = list(found)
-        if found and all(isinstance(item, torch.optim.Optimizer) for item in found):
-            return found
-    raise InputError(
-        "watch() needs the optimizer, whose steps are the steps: hw.watch(model, optimizer); "
-        f"got {type(given).__name__}."
-    )
+        self._happened.say("event.probe_failed", error=in_one_line(error))
 
 
 def _number(value: float | Tensor) -> float:
