@@ -10,6 +10,7 @@ from benchmarks.faults.families import FAMILIES, programs
 from benchmarks.faults.metrics import Share, by
 from benchmarks.options import RESULTS, say
 from benchmarks.repairs.arms import Repair
+from benchmarks.repairs.choice import DEVELOPED, SEED, drawn, without_a_gap
 from benchmarks.repairs.reachable import OUT_OF_REACH, lessened, reachable
 from benchmarks.tables import between, machine_line, table
 from headwater.remedies.proof import t_interval
@@ -30,7 +31,14 @@ Result = dict[str, Any]
 def write(result: Result) -> None:
     """Rewrite what stands between the page's markers."""
     text = PAGE.read_text(encoding="utf-8")
-    parts = {"repairs": tables, "families": families, "causes": causes, "misses": misses, "beyond": beyond}
+    parts = {
+        "repairs": tables,
+        "sample": sample,
+        "families": families,
+        "causes": causes,
+        "misses": misses,
+        "beyond": beyond,
+    }
     for name, content in parts.items():
         text = between(text, name, content(result))
     PAGE.write_text(text, encoding="utf-8")
@@ -65,6 +73,33 @@ def tables(result: Result) -> str:
         + (f", at {commits}." if commits else ".")
     )
     return "\n\n".join([machine_line(result), line, table(HEADS, [row(name, part) for name, part in rows.items()])])
+
+
+def sample(result: Result) -> str:
+    """How many are proven of what has been drawn at random, beside all that has been run."""
+    order = drawn()
+    ours = {one.program: one for one in within_reach(result) if one.arm == "headwater"}
+    ids = without_a_gap(order, ours)
+    rows = {
+        f"drawn at random, of all {len(order)}": [ours[id_] for id_ in ids],
+        "of these, families that remedies were written against": [ours[i] for i in ids if _developed(ours[i])],
+        "of these, families that nobody had repaired before": [ours[i] for i in ids if not _developed(ours[i])],
+        "all that were run": list(ours.values()),
+    }
+    heads = ["headwater", "programs", "proven", "mean gain, points", "gain below 1 point", "harmful"]
+    whole = ", ".join(f"`{family}`" for family in DEVELOPED)
+    line = (
+        f"`--sample` takes all {len(order)} programs in one random order (seed {SEED}). {len(ids)} of it stand so far, "
+        f"without a gap: they are a fair random sample of the {len(order)}. {len(ours) - len(ids)} more stand out of "
+        f"that order. Families were run whole first, as the list has them ({whole}): those are no random sample, "
+        "and what was not repaired there had remedies written for it, so that the last row says more of them than of "
+        "programs in general."
+    )
+    return "\n\n".join([line, table(heads, [row(name, part)[:-1] for name, part in rows.items()])])
+
+
+def _developed(one: Repair) -> bool:
+    return one.family in DEVELOPED
 
 
 def families(result: Result) -> str:
@@ -110,11 +145,11 @@ def is_small(one: Repair) -> bool:
 
 
 def row(arm: str, repairs: list[Repair]) -> list[str]:
-    """One arm."""
+    """One arm, or one part of what an arm was given."""
     adopted = [one for one in repairs if one.after]
     gains = [one.gain for one in adopted]
     return [
-        LABELS[arm],
+        LABELS.get(arm, arm),
         str(len(repairs)),
         share(repairs, lambda one: bool(one.after)),
         mean(gains),

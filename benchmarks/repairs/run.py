@@ -1,11 +1,13 @@
 """Repair the faulty programs that a remedy can reach, and judge every repair on seeds that it has not seen.
 
     python -m benchmarks.repairs [--quick] [--all] [--families mlp,cnn] [--budget 60] [--again] [--out docs/benchmarks]
+    python -m benchmarks.repairs --sample 200 [--arms headwater] [--out docs/benchmarks]
 
-By default one program for each family and planted cause; ``--all`` takes every program. Three arms repair the same
-programs: headwater (``hw.fix``), the recipe ReLU + He + batch normalisation + Adam, and a remedy drawn at random. What
-stands in the results already is not run again, unless ``--again`` asks for it: so the benchmark can be run family by
-family, and goes on where it was stopped. With ``--out docs/benchmarks`` the page docs/repairs.md is made anew.
+By default one program for each family and planted cause; ``--all`` takes every program, ``--sample`` the first so many
+of these in a fixed random order over all families. Three arms repair the same programs: headwater (``hw.fix``), the
+recipe ReLU + He + batch normalisation + Adam, and a remedy drawn at random. What stands in the results already is not
+run again, unless ``--again`` asks for it: so the benchmark can be run family by family, and goes on where it was
+stopped. With ``--out docs/benchmarks`` the page docs/repairs.md is made anew.
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from benchmarks.faults.verify import NAME as VERIFIED
 from benchmarks.options import RESULTS, load, one_of, parser, save, say
 from benchmarks.repairs import page
 from benchmarks.repairs.arms import ARMS, Repair, repair
-from benchmarks.repairs.reachable import lessened, reachable
+from benchmarks.repairs.choice import choose, drawn
+from benchmarks.repairs.reachable import reachable
 from benchmarks.worker import CrashError
 
 NAME = "repairs"
@@ -37,10 +40,11 @@ TWIN_SEEDS = 3
 
 def main(arguments: list[str] | None = None) -> None:
     """Run, print, write."""
-    given = _options().parse_args(arguments)
+    given = _given(arguments)
     started = time.monotonic()
+    every = drawn()
     families = tuple(given.families or FAMILIES)
-    chosen = choose(families, given.all, given.only)
+    chosen = every[: given.sample] if given.sample else choose(families, given.all, given.only)
     if given.quick:
         chosen = chosen[:: max(1, len(chosen) // QUICK)][:QUICK]
     arms = tuple(given.arms or ARMS)
@@ -53,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
         "machine": machine.describe(1),
         "quick": given.quick,
         "reachable": sum(map(reachable, choose(tuple(FAMILIES), every=True))),
-        "default": sum(map(reachable, choose(tuple(FAMILIES), every=False))),
+        "default": len(every),
     }
 
     def result() -> dict[str, Any]:
@@ -65,31 +69,32 @@ def main(arguments: list[str] | None = None) -> None:
         _keep(given.out, result())
     done = result()
     save(given.out, NAME, done)
-    print(page.tables(done))
+    print("\n\n".join([page.tables(done), page.sample(done)]))
     if given.out and given.out.resolve() == RESULTS and not given.quick:
         page.write(done)
+
+
+def _given(arguments: list[str] | None) -> argparse.Namespace:
+    options = _options()
+    given = options.parse_args(arguments)
+    if given.sample is not None and (given.all or given.families or given.only):
+        options.error("--sample draws from all families: leave out --all, --families and --only")
+    if given.sample is not None and given.sample < 1:
+        options.error(f"--sample takes how many programs to draw, at least 1, not {given.sample}")
+    return given
 
 
 def _options() -> argparse.ArgumentParser:
     options = parser(__doc__)
     options.add_argument("--all", action="store_true", help="every program that a remedy can reach")
     options.add_argument("--families", type=lambda text: one_of(dict.fromkeys(FAMILIES), text), help="some only")
+    options.add_argument("--sample", type=int, help="the first so many programs of a fixed random order over all")
     options.add_argument("--arms", type=lambda text: one_of(ARMS, text), help="some only: headwater,recipe,random")
     options.add_argument("--only", help="programs whose id starts so, as mlp/relu")
     options.add_argument("--budget", type=float, default=BUDGET_S, help=f"seconds a search may take ({BUDGET_S:g})")
     options.add_argument("--processes", type=int, default=PROCESSES, help="at work side by side")
     options.add_argument("--again", action="store_true", help="also what stands in the results already")
     return options
-
-
-def choose(families: tuple[str, ...], every: bool, only: str | None = None) -> list[Program]:
-    """The programs that a remedy can reach, or lessen: all, or the first of each family and planted cause."""
-    wanted = [p for p in programs(families).values() if p.fault and (reachable(p) or lessened(p))]
-    wanted = [p for p in wanted if only is None or p.id.startswith(only)]
-    if every:
-        return wanted
-    first = {(p.family, p.fault.causes[0]): p for p in reversed(wanted) if p.fault}
-    return [p for p in wanted if p in first.values()]
 
 
 def in_order(known: dict[tuple[str, str], Repair]) -> list[Repair]:

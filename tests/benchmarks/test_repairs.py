@@ -1,18 +1,20 @@
 """The benchmark of repairs: what is within reach, how a repair is judged, and that one is."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 pytest.importorskip("sklearn")
 
 import headwater as hw
-from benchmarks.faults.families import programs
+from benchmarks.faults.families import FAMILIES, programs
 from benchmarks.faults.judging import known
-from benchmarks.repairs import page
+from benchmarks.repairs import choice, page, run
 from benchmarks.repairs.arms import ARMS, FRESH, Repair, repair
+from benchmarks.repairs.choice import DEVELOPED, choose, drawn, without_a_gap
 from benchmarks.repairs.reachable import OUT_OF_REACH, REACHABLE, lessened, reachable
-from benchmarks.repairs.run import NAME, choose, main
+from benchmarks.repairs.run import NAME, main
 
 FAULTY = [program for program in programs().values() if program.fault]
 TWIN = 0.95
@@ -40,6 +42,86 @@ def test_one_program_stands_for_each_family_and_cause() -> None:
     causes = [program.fault.causes[0] for program in chosen if program.fault]
     assert len(causes) == len(set(causes)) > 10
     assert len(choose(("mlp",), every=True)) > len(chosen)
+
+
+def test_every_program_within_reach_has_its_place_in_one_random_order() -> None:
+    order = drawn()
+    listed = [program for program in choose(tuple(FAMILIES), every=False) if reachable(program)]
+    assert sorted(program.id for program in order) == sorted(program.id for program in listed)
+    assert order == drawn()
+    assert not any(map(lessened, order))
+    places = {program.id: place for place, program in enumerate(listed)}
+    found = [places[program.id] for program in order]
+    for part in (found[: len(found) // 4], found[-len(found) // 4 :]):  # 127 of 511: 3.3 standard errors of their mean
+        assert abs(sum(part) / len(part) / len(found) - 0.5) < 0.075
+    assert len({program.family for program in order[:100]}) > 40
+
+
+def test_order_of_the_draw_stays_when_a_program_goes(monkeypatch) -> None:
+    order = drawn()
+    gone = order[7]
+    monkeypatch.setattr(choice, "reachable", lambda program: reachable(program) and program.id != gone.id)
+    assert drawn() == [program for program in order if program is not gone]
+
+
+def test_what_stands_behind_a_gap_of_the_draw_is_no_sample() -> None:
+    order = drawn()
+    ids = [program.id for program in order]
+    assert without_a_gap(order, {*ids[:3], *ids[4:9]}) == ids[:3]
+    assert without_a_gap(order, ids) == ids
+    assert without_a_gap(order, ids[1:]) == []
+
+
+def test_page_tells_the_share_proven_over_the_random_sample_beside_all() -> None:
+    order = drawn()
+    stands = order[:4] + order[6:7]
+    repairs = [
+        {
+            **made("headwater", 40).to_dict(),
+            "program": program.id,
+            "family": program.family,
+            **({} if place != 2 else {"after": [], "verdict": "not_proven"}),
+        }
+        for place, program in enumerate(stands)
+    ]
+    result = {"repairs": [*repairs, {**repairs[0], "arm": "random", "program": order[4].id}]}
+    line, rows = page.sample(result).split("\n\n")
+    assert f"all {len(order)} programs" in line
+    assert "4 of it stand so far" in line
+    assert "1 more stand out of that order" in line
+    sample, known_before, fresh, every = rows.splitlines()[2:]
+    assert "| 4 | 3 of 4, 75.0 % (30.1 to 95.4) | 40.0 (40.0 to 40.0) |" in sample
+    assert "| 5 | 4 of 5, 80.0 % (37.6 to 96.4) |" in every
+    developed = sum(program.family in DEVELOPED for program in order[:4])
+    assert [known_before.split(" | ")[1], fresh.split(" | ")[1]] == [str(developed), str(4 - developed)]
+
+
+def test_sample_takes_the_first_of_the_draw_and_nothing_twice(tmp_path, monkeypatch) -> None:
+    asked: list[list[str]] = []
+
+    def without_training(wanted, *_):
+        asked.append([program.id for program, _ in wanted])
+        return (replace(made(arm, 40), program=p.id, family=p.family) for p, arm in wanted)
+
+    monkeypatch.setattr(run, "repaired", without_training)
+    ids = [program.id for program in drawn()]
+    main(["--sample", "2", "--arms", "headwater", "--out", str(tmp_path)])
+    main(["--sample", "5", "--arms", "headwater", "--out", str(tmp_path)])
+    assert asked == [ids[:2], ids[2:5]]
+    stands = json.loads((tmp_path / f"{NAME}.json").read_text())
+    assert {one["program"] for one in stands["repairs"]} == set(ids[:5])
+    assert stands["default"] == len(ids)
+
+
+@pytest.mark.parametrize(
+    ("options", "culprit"),
+    [(["--sample", "0"], "at least 1, not 0"), (["--sample", "5", "--families", "mlp"], "leave out --all, --families")],
+)
+def test_sample_that_is_none_is_refused(options, culprit, capsys) -> None:
+    with pytest.raises(SystemExit) as error:
+        main(options)
+    assert error.value.code == 2
+    assert culprit in capsys.readouterr().err
 
 
 def test_points_are_hundredths_of_what_the_twin_learns() -> None:
