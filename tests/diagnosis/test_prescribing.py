@@ -1,5 +1,6 @@
 """What is prescribed for depth can be applied to the very network it is prescribed for."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -9,7 +10,8 @@ from torch import Tensor, nn
 
 import headwater as hw
 from headwater.diagnosis.prescribing import for_collapse, for_gradient_scale, for_saturation
-from headwater.records import Flow
+from headwater.records import Flow, Training
+from headwater.records.training import TrainingStep
 
 
 class Residual(nn.Module):
@@ -121,3 +123,15 @@ def test_vectors_that_are_longer_than_anybody_draws_them_are_drawn_anew():
     frozen = Mixing(shortcut=True, spread=5.0)
     frozen.words.weight.requires_grad_(False)
     assert "init.embedding" not in ids(for_gradient_scale(read(frozen)))
+
+
+def test_gradient_of_weights_that_are_pulled_to_zero_is_met_by_less_pull():
+    flow = measured(plain(nn.Tanh, 8))
+    steps = tuple(TrainingStep(step=i, loss=1.0, update_ratio=0.01) for i in range(20))
+
+    def decayed(pull: float) -> Flow:
+        setup = replace(flow.setup, optimizer={"lr": 0.1, "weight_decay": pull})
+        return replace(flow, setup=setup, optimizer="SGD", training=Training(steps=steps))
+
+    assert ids(for_gradient_scale(decayed(0.09)))[0] == "regularisation.reduce_weight_decay"
+    assert ids(for_gradient_scale(decayed(0.001)))[0] == "init.xavier"

@@ -1,7 +1,9 @@
 """Which remedies a finding calls for, best first."""
 
 from collections import Counter
+from dataclasses import replace
 
+from headwater.diagnosis.decay import DECAYING, decay_share
 from headwater.diagnosis.waterfall import waterfall
 from headwater.records import Flow, Message, Prescription, SiteFlow
 from headwater.theory import ACTIVATIONS
@@ -33,9 +35,26 @@ def prescription(*remedies: str, code: str = "", text: str = "") -> Prescription
     )
 
 
+def change(*remedies: str, text: str = "") -> Prescription:
+    """A prescription for remedies whose own texts say when they are wrong and what they cost.
+
+    Args:
+        remedies: With their strengths.
+        text: Names the reason, where a remedy is prescribed for more than one.
+    """
+    of = f"remedy.{remedies[0].partition(':')[0]}"
+    return replace(
+        prescription(*remedies, text=text), wrong_when=Message(f"{of}.wrong_when"), cost=Message(f"{of}.cost")
+    )
+
+
 def for_gradient_scale(flow: Flow) -> tuple[Prescription, ...]:
-    """Against a gradient that vanishes or explodes with depth, and signals that do."""
-    return (*for_long_vectors(flow), *_for_layers(flow), *for_blocks(flow))
+    """Against a gradient that vanishes or explodes with depth, and signals that do.
+
+    Weights that are pulled to zero faster than anywhere else take the gradient with them, whatever they were drawn at.
+    """
+    decays = (change("regularisation.reduce_weight_decay"),) if (decay_share(flow) or 0.0) > DECAYING else ()
+    return (*decays, *for_long_vectors(flow), *_for_layers(flow), *for_blocks(flow))
 
 
 def _for_layers(flow: Flow) -> tuple[Prescription, ...]:

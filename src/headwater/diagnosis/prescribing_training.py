@@ -2,8 +2,8 @@
 
 import math
 import statistics
-from dataclasses import replace
 
+from headwater.diagnosis.prescribing import change as change
 from headwater.diagnosis.prescribing import for_gradient_scale, prescription
 from headwater.records import Flow, Message, Prescription, SiteFlow
 
@@ -25,19 +25,6 @@ def advice(kind: str, code: str) -> Prescription:
     """
     key = f"prescription.advice_{kind}"
     return Prescription((), Message(f"{key}.why"), Message(f"{key}.wrong_when"), Message(f"{key}.cost"), code)
-
-
-def change(*remedies: str, text: str = "") -> Prescription:
-    """A prescription for remedies whose own texts say when they are wrong and what they cost.
-
-    Args:
-        remedies: With their strengths.
-        text: Names the reason, where a remedy is prescribed for more than one.
-    """
-    of = f"remedy.{remedies[0].partition(':')[0]}"
-    return replace(
-        prescription(*remedies, text=text), wrong_when=Message(f"{of}.wrong_when"), cost=Message(f"{of}.cost")
-    )
 
 
 def shorter_steps(usual: float, largest: float) -> tuple[Prescription, ...]:
