@@ -135,3 +135,16 @@ def test_gradient_of_weights_that_are_pulled_to_zero_is_met_by_less_pull():
 
     assert ids(for_gradient_scale(decayed(0.09)))[0] == "regularisation.reduce_weight_decay"
     assert ids(for_gradient_scale(decayed(0.001)))[0] == "init.xavier"
+
+
+def test_saturated_recurrent_layers_get_other_recurrent_weights_too():
+    class Reader(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = nn.RNN(4, 8, batch_first=True), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.body(x.reshape(len(x), 4, 4))[0][:, -1])
+
+    assert ids(for_saturation(measured(Reader()))) == ["init.xavier", "recurrent.orthogonal", TO_RELU]
+    assert "recurrent.orthogonal" not in ids(for_saturation(measured(plain(nn.Tanh, 8))))

@@ -107,7 +107,9 @@ def _blames_the_unknown(flow: Flow) -> bool:
 
 def for_saturation(flow: Flow) -> tuple[Prescription, ...]:
     """Against activations driven into their flat ends."""
-    return (*for_long_vectors(flow), prescription("init.xavier"), prescription("activation.relu", "init.he"))
+    turns = any(row.site.kind == "recurrent" for row in flow.sites)
+    drawn = (change("recurrent.orthogonal"),) if turns else ()
+    return (*for_long_vectors(flow), prescription("init.xavier"), *drawn, prescription("activation.relu", "init.he"))
 
 
 def for_dead_units(flow: Flow) -> tuple[Prescription, ...]:
