@@ -35,6 +35,9 @@ CASES: tuple[tuple[str, str], ...] = (
     ("optimisation.learning_rate_to", "recurrent/forecast/rate-high"),
     ("optimisation.depth_rate", "own/mirrored-200"),
     ("optimisation.warmup:50", "own/post-norm-12"),
+    ("optimisation.warmup:50", "own/post-norm-6"),
+    ("optimisation.learning_rate:0.3", "own/post-norm-6"),
+    ("optimisation.learning_rate:0.1", "own/post-norm-6"),
     ("optimisation.clip_norm", "own/outliers"),
     ("optimisation.clip_norm:0.5", "own/outliers"),
     ("optimisation.clip_norm", "own/he-12-rate-0.3"),
@@ -95,9 +98,9 @@ def outliers() -> Experiment:
     return experiment(model, data.Split((x, y), split.test), sgd(0.1), loss=squared_error, metric=_explained)
 
 
-def post_norm(layers: int = 12, width: int = 32) -> Experiment:
+def post_norm(layers: int = 12, rate: float = 3e-3, width: int = 32) -> Experiment:
     """Encoder layers with the normalisation behind each shortcut, at full rate from the first step."""
-    return experiment(lambda: _PostNorm(layers, width), data.digits(), adam(3e-3))
+    return experiment(lambda: _PostNorm(layers, width), data.digits(), adam(rate))
 
 
 class _PostNorm(nn.Module):
@@ -132,6 +135,7 @@ def _chain(depth: int, width: int, activation: Callable[[], nn.Module]) -> nn.Se
 OWN: dict[str, Callable[[], Experiment]] = {
     "own/mirrored-200": mirrored,
     "own/post-norm-12": post_norm,
+    "own/post-norm-6": partial(post_norm, 6, 0.01),
     "own/outliers": outliers,
     "own/he-12-rate-0.3": partial(he, 12, 0.3),
     "own/he-12-rate-1": partial(he, 12, 1.0),

@@ -156,6 +156,17 @@ def test_data_loss_and_recurrent_weights_have_remedies_of_their_own():
     assert first(hw.check(bounded, seed=0), "loss_activation_mismatch") == "loss.linear_output"
 
 
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.Adam])
+def test_rate_whose_steps_are_rounded_away_is_told_by_what_they_were_meant_to_be(optimizer):
+    def half() -> nn.Module:
+        return nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 3)).bfloat16()
+
+    flow = hw.check(experiment(lambda p: optimizer(p, lr=1e-9), half, x=X.bfloat16()), seed=0).flow
+    assert not any(p.update_ratio for p in flow.parameters if len(p.shape) > 1)
+    (first_try, *_) = to_prescribe.for_still_weights("learning_rate_low", flow)
+    assert first_try.remedies == ("optimisation.learning_rate:100000",)
+
+
 class Reader(nn.Module):
     def __init__(self, kind=nn.LSTM) -> None:
         super().__init__()

@@ -52,6 +52,37 @@ class Recurrent(nn.Module):
         return self.head(self.layer(x.unsqueeze(1).expand(-1, 4, -1))[0][:, -1])
 
 
+class Vectors(nn.Module):
+    """Each number rounded to one of a few, which have vectors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.vectors, self.head = nn.Embedding(5, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.vectors((x.round().long() + 2).clamp(0, 4)).mean(1))
+
+
+class LowRank(nn.Module):
+    """A layer with an update of rank 2 that begins as nothing twice over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.base = nn.Linear(6, 3)
+        self.lora_A, self.lora_B = nn.Parameter(torch.zeros(2, 6)), nn.Parameter(torch.zeros(3, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.base(x) + x @ self.lora_A.T @ self.lora_B.T
+
+
+def blocks() -> nn.Module:
+    torch.manual_seed(0)
+    two = [nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8)) for _ in range(2)]
+    return nn.Sequential(nn.Linear(6, 8), *two, nn.Linear(8, 3))
+
+
 def frozen() -> nn.Module:
     net = plain()
     net[0].requires_grad_(False)
@@ -77,6 +108,9 @@ MODELS = {
     "recurrent.forget_bias": lambda: Recurrent(nn.LSTM),
     "recurrent.orthogonal": lambda: Recurrent(nn.RNN),
     "optimisation.unfreeze": frozen,
+    "init.embedding": Vectors,
+    "init.low_rank": LowRank,
+    "structure.residual": blocks,
 }
 # What they change is the optimizer's settings or its set of weights, which a plain one has no need of.
 OF_THE_OPTIMIZER = {"optimisation.rebind", "regularisation.reduce_weight_decay"}

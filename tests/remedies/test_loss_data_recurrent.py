@@ -388,3 +388,11 @@ def test_batch_normalisation_becomes_one_of_each_sample_with_its_scale_and_shift
     assert [(len(group["params"]), group["weight_decay"]) for group in rebound.param_groups] == [(4, 0.1), (2, 0.0)]
     with pytest.raises(NotApplicableError, match="has no batch normalisation"):
         hw.apply(applied, "normalisation.per_sample")
+
+
+def test_activation_before_a_last_dropout_is_the_output_s_too():
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Dropout(0.1))
+    changed = hw.apply(model, "loss.linear_output")
+    assert [type(part) for part in changed] == [nn.Linear, nn.Identity, nn.Dropout]
+    with pytest.raises(NotApplicableError, match="does not end in an activation"):
+        hw.apply(changed, "loss.linear_output")

@@ -93,6 +93,9 @@ NOTHING_TO_DO = {
     "activation.relu_between": "no two affine layers.*activation.relu",
     "loss.logits": "calls no cross-entropy",
     "loss.linear_output": "does not end in an activation with a bound",
+    "init.embedding": "has no nn.Embedding inside it.*init.by_activation",
+    "init.low_rank": "no two matrices of one module.*init.embedding",
+    "structure.residual": "no two blocks of one class.*structure.prenorm",
     "recurrent.forget_bias": "has no nn.LSTM.*recurrent.orthogonal",
     "recurrent.orthogonal": "has no trained nn.RNN.*init.orthogonal",
 }

@@ -14,6 +14,7 @@ from torch import nn
 
 from headwater.curing.candidates import Remedies, candidates, left_out, regularises
 from headwater.curing.halving import SHORTEST, Halving, Progress, Tell
+from headwater.curing.suspects import suspects
 from headwater.diagnosis.progress import is_half_way
 from headwater.intervening.failed_number import failed_number
 from headwater.probes.measure import measure
@@ -126,9 +127,11 @@ def cured(
     wrong = tuple(finding for finding in report.findings if finding.severity != "info")
     made_of = _Made(experiment, report, wrong, started)
     tried = candidates(wrong, report.flow)
-    if not tried:
+    unnamed = () if tried else suspects(report)
+    if not tried and not unnamed:
         return made_of.nothing(*_without_candidates(report, wrong))
     made_of.foreseen = left_out(wrong, report.flow)
+    tried = tried or unnamed
     separate = regularises(tried)
     if separate:  # told before anything runs
         HeldOut(experiment, kind_of(experiment, separate)).batches("choose")
@@ -136,11 +139,22 @@ def cured(
     with running(experiment, kind_of(experiment, separate), own[0], wish.jobs, wish.source) as runner:
         rates = checked_rates(wish.rates, experiment, own[0])
         runner.journal = Journal(wish.journal, _about(runner, tried, own, wish, rates))
-        cure = _search_and_prove(runner, tried, own, rates, wish, made_of, tell, progress, by_rate=not healed)
+        by_rate = not (healed or unnamed)
+        cure = _search_and_prove(runner, tried, own, rates, wish, made_of, tell, progress, by_rate=by_rate)
         runner.journal.done()
+    if unnamed:
+        return _of_suspects(cure, report, wrong)
     if healed and cure.verdict != "proven":
         return replace(cure, verdict="nothing_to_fix", notes=(*cure.notes, Message("cure.note_healed")))
     return cure
+
+
+def _of_suspects(cure: Cure, report: Report, wrong: tuple[Finding, ...]) -> Cure:
+    """What was tried without a rule that names it: proven or not, that is told."""
+    if cure.verdict == "proven":
+        return replace(cure, notes=(*cure.notes, Message("cure.note_unnamed")))
+    verdict, why = _without_candidates(report, wrong)
+    return replace(cure, verdict=verdict, notes=(*cure.notes, Message("cure.note_suspects"), why))
 
 
 def _search_and_prove(
@@ -251,7 +265,7 @@ class _Made:
             proof=proof,
             metric_before=proof.metric_before,
             metric_after=proof.metric_after,
-            measure=_measure(runner, self.wrong[0], winner, proof),
+            measure=_measure(runner, self.wrong[0], winner, proof) if self.wrong else None,
         )
         if proof.verdict != "proven":
             return told.making(lambda: self._model(()))

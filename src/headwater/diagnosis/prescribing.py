@@ -1,5 +1,9 @@
 """Which remedies a finding calls for, best first."""
 
+from collections import Counter
+from dataclasses import replace
+
+from headwater.diagnosis.decay import DECAYING, decay_share
 from headwater.diagnosis.waterfall import waterfall
 from headwater.records import Flow, Message, Prescription, SiteFlow
 from headwater.theory import ACTIVATIONS
@@ -8,6 +12,9 @@ from headwater.theory import ACTIVATIONS
 # correlation map: Schoenholz et al. 2017) and tanh with Xavier learns more; up to it both learn the same within 0.03.
 # Measured by benchmarks/prescriptions.py, figures in docs/log.md.
 MERGING_DEPTH = 10
+LARGEST_DRAWN = 1.5  # rms of an embedding: PyTorch draws N(0, 1), and everybody else smaller numbers
+FEWEST_BLOCKS = 2
+_WEIGHED = ("affine", "attention", "recurrent")
 
 
 def prescription(*remedies: str, code: str = "", text: str = "") -> Prescription:
@@ -28,8 +35,29 @@ def prescription(*remedies: str, code: str = "", text: str = "") -> Prescription
     )
 
 
+def change(*remedies: str, text: str = "") -> Prescription:
+    """A prescription for remedies whose own texts say when they are wrong and what they cost.
+
+    Args:
+        remedies: With their strengths.
+        text: Names the reason, where a remedy is prescribed for more than one.
+    """
+    of = f"remedy.{remedies[0].partition(':')[0]}"
+    return replace(
+        prescription(*remedies, text=text), wrong_when=Message(f"{of}.wrong_when"), cost=Message(f"{of}.cost")
+    )
+
+
 def for_gradient_scale(flow: Flow) -> tuple[Prescription, ...]:
-    """Against a gradient that vanishes or explodes with depth."""
+    """Against a gradient that vanishes or explodes with depth, and signals that do.
+
+    Weights that are pulled to zero faster than anywhere else take the gradient with them, whatever they were drawn at.
+    """
+    decays = (change("regularisation.reduce_weight_decay"),) if (decay_share(flow) or 0.0) > DECAYING else ()
+    return (*decays, *for_long_vectors(flow), *_for_layers(flow), *for_blocks(flow))
+
+
+def _for_layers(flow: Flow) -> tuple[Prescription, ...]:
     used = hidden_activations(flow)
     if not used and _blames_the_unknown(flow):
         return ()
@@ -79,7 +107,9 @@ def _blames_the_unknown(flow: Flow) -> bool:
 
 def for_saturation(flow: Flow) -> tuple[Prescription, ...]:
     """Against activations driven into their flat ends."""
-    return prescription("init.xavier"), prescription("activation.relu", "init.he")
+    turns = any(row.site.kind == "recurrent" for row in flow.sites)
+    drawn = (change("recurrent.orthogonal"),) if turns else ()
+    return (*for_long_vectors(flow), prescription("init.xavier"), *drawn, prescription("activation.relu", "init.he"))
 
 
 def for_dead_units(flow: Flow) -> tuple[Prescription, ...]:
@@ -92,7 +122,34 @@ def for_collapse(flow: Flow) -> tuple[Prescription, ...]:
 
     A pre-norm shortcut goes with any activation, and changes more.
     """
-    return (*_isometries(flow), *_if_plain(flow, "structure.prenorm"))
+    return (*_isometries(flow), *_if_plain(flow, "structure.prenorm"), *for_blocks(flow))
+
+
+def for_blocks(flow: Flow) -> tuple[Prescription, ...]:
+    """A way round whole blocks, where several stand side by side and nothing is added up behind the first of them."""
+    first = next((index for index, row in enumerate(flow.sites) if _block_of(row)), len(flow.sites))
+    blocks = Counter(_block_of(row) for row in flow.sites if row.site.kind in _WEIGHED and _block_of(row))
+    joined = any(row.site.kind == "join" for row in flow.sites[first:])
+    return () if joined or len(blocks) < FEWEST_BLOCKS else (prescription("structure.residual"),)
+
+
+def _block_of(row: SiteFlow) -> str:
+    """The numbered part of the model that a site is inside of, ``""`` for none and for the numbered layer itself."""
+    parts = row.site.module.split(".")
+    number = next((index for index, part in enumerate(parts) if part.isdecimal()), len(parts))
+    return ".".join(parts[: number + 1]) if number + 1 < len(parts) else ""
+
+
+def for_long_vectors(flow: Flow) -> tuple[Prescription, ...]:
+    """Vectors drawn anew, where those of an embedding are longer than anybody draws them."""
+    parameters = {name: p for p in flow.parameters for name in (p.name, *p.aliases)}
+    for row in flow.sites:
+        vectors = parameters.get(f"{row.site.module}.weight") if row.site.kind == "embedding" else None
+        if vectors is None or not vectors.trainable or vectors.shape[-1] < 2:
+            continue
+        if (vectors.value.rms or 0.0) > LARGEST_DRAWN:
+            return (prescription("init.embedding"),)
+    return ()
 
 
 def _isometries(flow: Flow) -> tuple[Prescription, ...]:

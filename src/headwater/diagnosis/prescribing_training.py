@@ -2,8 +2,8 @@
 
 import math
 import statistics
-from dataclasses import replace
 
+from headwater.diagnosis.prescribing import change as change
 from headwater.diagnosis.prescribing import for_gradient_scale, prescription
 from headwater.records import Flow, Message, Prescription, SiteFlow
 
@@ -11,6 +11,8 @@ USUAL_RATIO = 3e-3  # of update to weight: 1e-3 is usual, 1e-2 for small network
 LARGEST_STEP_DOWN, SMALLEST_STEP_DOWN = -2, -1  # decades; one more is tried after them
 LARGEST_STEP_UP, SMALLEST_STEP_UP = 5, 1
 SPIKE = 10.0  # times the usual step: a single one is far too long, not all of them
+# Whose steps are of one size, whatever the gradient's.
+NORMALISING = ("Adam", "RMSprop", "Adagrad", "Adafactor", "Lion")
 LONG = 20  # time steps: over so many a forget bias of 1 leaves 0.017 of the gradient, and 3 leaves 0.88
 
 
@@ -23,19 +25,6 @@ def advice(kind: str, code: str) -> Prescription:
     """
     key = f"prescription.advice_{kind}"
     return Prescription((), Message(f"{key}.why"), Message(f"{key}.wrong_when"), Message(f"{key}.cost"), code)
-
-
-def change(*remedies: str, text: str = "") -> Prescription:
-    """A prescription for remedies whose own texts say when they are wrong and what they cost.
-
-    Args:
-        remedies: With their strengths.
-        text: Names the reason, where a remedy is prescribed for more than one.
-    """
-    of = f"remedy.{remedies[0].partition(':')[0]}"
-    return replace(
-        prescription(*remedies, text=text), wrong_when=Message(f"{of}.wrong_when"), cost=Message(f"{of}.cost")
-    )
 
 
 def shorter_steps(usual: float, largest: float) -> tuple[Prescription, ...]:
@@ -88,10 +77,25 @@ def for_still_weights(cause: str, flow: Flow) -> tuple[Prescription, ...]:
     if cause == "detached_graph":
         return (attach_graph(),)
     if cause == "learning_rate_low":
-        # Of matrices: a bias that starts at zero is itself no more than its steps so far, however short they are.
-        ratios = [p.update_ratio for p in flow.parameters if p.update_ratio and len(p.shape) > 1]
-        return longer_steps(statistics.median(ratios) if ratios else 0.0)
+        return longer_steps(_usual_ratio(flow))
     return for_gradient_scale(flow) if cause == "numeric_underflow" else ()
+
+
+def _usual_ratio(flow: Flow) -> float:
+    """Median ‖Δw‖/‖w‖ of a step, or of what was meant to be one where rounding has let nothing of it through.
+
+    Of matrices: a bias that starts at zero is itself no more than its steps so far, however short they are.
+    """
+    matrices = [p for p in flow.parameters if len(p.shape) > 1]
+    moved = [p.update_ratio for p in matrices if p.update_ratio]
+    rate, norms = flow.setup.optimizer.get("lr"), [(p.grad_norm, p.value.norm) for p in matrices]
+    if not moved and rate and flow.optimizer == "SGD":
+        moved = [float(rate) * grad / weight for grad, weight in norms if grad and weight and math.isfinite(grad)]
+    if (
+        not moved and rate and any(name in (flow.optimizer or "") for name in NORMALISING)
+    ):  # each element moves by about the rate
+        moved = [float(rate) / p.value.rms for p in matrices if p.value.rms]
+    return statistics.median(moved) if moved else 0.0
 
 
 def attach_graph() -> Prescription:

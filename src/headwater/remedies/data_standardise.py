@@ -4,9 +4,11 @@ Initialisations and learning rates are made for inputs of mean 0 and variance 1;
 gradient 255 times as long, and a curvature 65,025 times. Mean and spread of each feature (channel of an image) are
 taken of the first batches and stand in the patch as numbers; above 1,024 features one of each serves all. A feature
 that hardly ever varies counts as a tenth of the usual spread. The layer gets a module round it, ``Standardised``, so
-its name grows by ``.layer``; all else of it can still be asked for. Better done in the data pipeline once it is known
-to help. Wrong for indices, one-hot or sparse inputs, and where a scale means something across features (spectra).
-Costs two operations on the input per step. Applied twice, there is nothing left to change.
+its name grows by ``.layer``; all else of it can still be asked for. Where all that is not standard is joined with what
+weights have made of other data (numbers beside embedded codes), those features alone are standardised. Better done in
+the data pipeline once it is known to help. Wrong for indices, one-hot or sparse inputs, and where a scale means
+something across features (spectra). Costs two operations on the input per step. Applied twice, there is nothing left to
+change.
 
 Source: LeCun, Bottou, Orr, Müller 1998, "Efficient BackProp", section 4.3.
 """
@@ -25,15 +27,14 @@ from headwater.probes.tree import own_copy
 from headwater.remedies.data import Data
 from headwater.remedies.edits import Edit, set_everywhere, wrapped
 from headwater.remedies.gradients import rounded
+from headwater.remedies.joined_data import joined_data
 from headwater.remedies.order import Order
+from headwater.remedies.places import names_of
 from headwater.remedies.remedy import NotApplicableError, Remedy
+from headwater.remedies.scale_of_data import feature_axis, is_standard, scale_of
 from headwater.remedies.standardised import Standardised
 
 ID = "data.standardise"
-FURTHEST = 10.0  # spreads from the mean of any value that was seen: a pixel that is hardly ever lit is not blown up
-CONSTANT = 1e-7  # of its mean: rounding
-MOST_FEATURES = 1024
-CLOSE = 0.1  # to mean 0 and spread 1
 
 
 @dataclass(frozen=True)
@@ -132,11 +133,13 @@ def _plan(model: nn.Module, order: Order, seed: int, data: Data) -> tuple[Edit, 
         if inputs.computed or not inputs.data or _is_standardised(model, name):
             continue
         layer = model.get_submodule(name)
-        mean, std = scale_of(inputs.data, _feature_axis(layer))
-        if bool((mean.abs() < CLOSE).all()) and bool(((std - 1.0).abs() < CLOSE).all()):
+        mean, std = scale_of(inputs.data, feature_axis(layer))
+        if is_standard(mean, std):
             continue
-        names = tuple(n for n, m in model.named_modules(remove_duplicate=False) if m is layer)
-        edits.append(Standardise(names, _written(mean), _written(std)))
+        edits.append(_before(model, name, mean, std))
+    if not edits:
+        joined = joined_data(model, data, seed)
+        edits = [_before(model, name, *joined[name]) for name in joined if not _is_standardised(model, name)]
     if not edits:
         raise NotApplicableError(
             f"{ID}: no layer of {type(model).__name__} takes numbers of the data that are not standardised already "
@@ -145,6 +148,11 @@ def _plan(model: nn.Module, order: Order, seed: int, data: Data) -> tuple[Edit, 
         )
     _refuse_what_breaks(model, edits, data)
     return tuple(edits)
+
+
+def _before(model: nn.Module, name: str, mean: Tensor, std: Tensor) -> Standardise:
+    names = names_of(model, name)
+    return Standardise(names, _written(mean), _written(std))
 
 
 def _refuse_what_breaks(model: nn.Module, edits: list[Standardise], data: Data) -> None:
@@ -188,30 +196,6 @@ def _is_standardised(model: nn.Module, name: str) -> bool:
 def _written(numbers: Tensor) -> Any:
     """Nested lists of numbers as the patch has them."""
     return tree_map(rounded, numbers.tolist())
-
-
-def _feature_axis(layer: nn.Module) -> int:
-    """From behind: channels come before the places of a convolution, features last."""
-    kernel = getattr(layer, "kernel_size", None)
-    return -1 - len(kernel) if kernel is not None else -1
-
-
-def scale_of(inputs: list[Tensor], axis: int) -> tuple[Tensor, Tensor]:
-    """Mean and spread of each feature, in float64, of shapes that go with an input from behind.
-
-    Args:
-        inputs: Alike but for their first axis.
-        axis: Of the features, from behind.
-    """
-    features = inputs[0].shape[axis]
-    rows = torch.cat([x.to(torch.float64).movedim(axis, -1).reshape(-1, features) for x in inputs])
-    rows = rows.reshape(-1, 1) if features > MOST_FEATURES else rows
-    mean, spread = rows.mean(0), rows.std(0, correction=0)
-    spread = torch.maximum(spread, (rows - mean).abs().amax(0) / FURTHEST)
-    widest = float(spread.max()) or 1.0
-    spread = torch.where(spread > CONSTANT * mean.abs(), spread, widest)
-    shape = (len(mean), *[1] * (-1 - axis))
-    return mean.reshape(shape), spread.reshape(shape)
 
 
 REMEDY = Remedy(ID, _plan, needs_data=True)

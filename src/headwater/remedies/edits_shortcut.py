@@ -103,8 +103,7 @@ class ShortcutsInChains(Edit):
             at[f"{path}.block.0"] = path
             renamed |= {_joined(block.owner, part): f"{path}.block.{i}" for i, part in enumerate(block.parts)}
         normed = {_joined(block.owner, block.parts[0]) for block in self.blocks if block.norm}
-        moved = tuple(_moved(step, renamed) for step in order)
-        return _with_joins(moved, at, normed)
+        return _with_joins(tuple(moved(step, renamed) for step in order), at, normed)
 
 
 @dataclass(frozen=True)
@@ -177,7 +176,7 @@ def _with_joins(order: Order, at: dict[str, str], normed: set[str]) -> Order:
     return tuple(steps)
 
 
-def _moved(step: Step, renamed: dict[str, str]) -> Step:
+def moved(step: Step, renamed: dict[str, str]) -> Step:
     """The step under the name its module will have; parts of a part move along."""
     pieces = step.module.split(".")
     for end in range(1, len(pieces) + 1):

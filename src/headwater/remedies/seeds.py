@@ -12,6 +12,8 @@ import torch
 DRAWN_WEIGHTS = 0x5EED
 DATA = 0xDA7A
 DRAWN_PROJECTIONS = 0xA77E
+DRAWN_VECTORS = 0xE3BED
+DRAWN_FACTORS = 0xFAC7
 TRAINING = 0x7EA1  # dropout and other draws of the model itself
 MEASURING = 0x3EA5  # what a plan draws while it measures on data
 PLACEBO = 1_000_003  # far from any seed a user counts up from

@@ -36,6 +36,25 @@ class Shortcut(nn.Module):
         return self.join(x, self.block(self.norm(x)))
 
 
+class ShortcutRound(nn.Module):
+    """join(x, block(norm(x), ...)) round a module that takes more than x; whoever asks for its parts finds them."""
+
+    def __init__(self, norm, block, join):
+        super().__init__()
+        self.norm, self.block, self.join = norm, block, join
+
+    def __getattr__(self, name):
+        """What is not its own is the block's."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("block"), name)
+
+    def forward(self, x, *others, **named):
+        """The block, with its shortcut; what else it is called with goes to the block."""
+        return self.join(x, self.block(self.norm(x), *others, **named))
+
+
 def put_shortcut(chain, children, norm, join):
     """Make some neighbours in an nn.Sequential one block with a shortcut, under the name of the first.
 
@@ -49,3 +68,14 @@ def put_shortcut(chain, children, norm, join):
     chain.add_module(first, shortcut)
     for other in others:
         chain.add_module(other, nn.Identity().train(chain.training))
+
+
+def put_shortcut_round(model, names, norm, join):
+    """Put a shortcut round a module, under every name it goes by."""
+    block = model.get_submodule(names[0])
+    for new in (norm, join):
+        new.train(block.training)
+    shortcut = ShortcutRound(norm, block, join)
+    shortcut.training = block.training
+    for name in names:
+        model.set_submodule(name, shortcut)

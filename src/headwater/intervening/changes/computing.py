@@ -16,7 +16,7 @@ from headwater.intervening.changes.change import Change, nothing_to_change
 from headwater.probes.preserve import preserved
 from headwater.probes.seen_through import SeenThrough
 from headwater.probes.tree import mapped, tensors
-from headwater.remedies.data_standardise import scale_of
+from headwater.remedies.scale_of_data import scale_of
 from headwater.remedies.trial import loss_in_use
 
 SUMS_TO_ONE = 1e-3
