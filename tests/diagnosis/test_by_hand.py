@@ -120,6 +120,95 @@ def test_zeros_that_are_multiplied_with_zeros_never_move(both_zero: bool) -> Non
     )
 
 
+class AdaptedUnderAHead(Adapted):
+    """The same, whose last layer is trained as well: the gradient as a whole is not zero."""
+
+    def __init__(self, both_zero: bool) -> None:
+        super().__init__(both_zero)
+        self.out.requires_grad_(True)
+
+
+@pytest.mark.parametrize("both_zero", [True, False])
+def test_zeros_beside_a_head_that_learns_never_move(both_zero: bool) -> None:
+    found = checked(lambda: AdaptedUnderAHead(both_zero), points, 12)
+    told = [f for f in found if str(f.message.id) == "finding.factors_never_move"]
+    assert [(f.severity, f.sites, f.causes[0].id) for f in told] == (
+        [("warning", ("a", "b"), "init_mismatch")] if both_zero else []
+    )
+    assert all(f.prescriptions[0].remedies == ("init.low_rank",) for f in told)
+
+
+class Unrolled(nn.Module):
+    """PyTorch's cell, called for one time step after another."""
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.cell, self.out = nn.RNNCell(3, WIDTH), nn.Linear(WIDTH, CLASSES)
+        nn.init.orthogonal_(self.cell.weight_hh, gain)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.zeros(len(x), WIDTH)
+        for time in range(x.shape[1]):
+            h = self.cell(x[:, time], h)
+        result: Tensor = self.out(h)
+        return result
+
+
+def test_memory_of_a_cell_that_a_loop_steps_through_is_told() -> None:
+    found = symptoms(checked(lambda: Unrolled(0.3), lambda: sequences(first=True), 40))
+    assert "vanishing" not in found
+    finding = found["vanishing_through_time"]
+    assert (finding.severity, finding.causes[0].id, finding.message.values["steps"]) == (
+        "warning",
+        "recurrent_weights",
+        TIMES,
+    )
+    assert finding.prescriptions[0].remedies == ("recurrent.orthogonal",)
+
+
+def likelihood(net: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return nn.functional.nll_loss(net(batch[0]), batch[1])
+
+
+def certain(net: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """Rewards an entropy that is small, and so may be below zero."""
+    logs = net(batch[0]).log_softmax(1)
+    return nn.functional.nll_loss(logs, batch[1]) + 5 * (logs.exp() * logs).sum(1).mean()
+
+
+@pytest.mark.parametrize(
+    ("head", "loss", "told"),
+    [
+        (nn.Identity, likelihood, ["finding.loss_of_scores"]),
+        (lambda: nn.LogSoftmax(1), likelihood, []),
+        (nn.Identity, certain, []),
+    ],
+)
+def test_a_likelihood_of_scores_falls_below_zero(head: Callable[[], nn.Module], loss: Any, told: list[str]) -> None:
+    def model() -> nn.Module:
+        return nn.Sequential(nn.Linear(3, WIDTH), nn.ReLU(), nn.Linear(WIDTH, CLASSES), head())
+
+    found = [f for f in checked(model, points, 30, loss, rate=0.03) if f.symptom == "loss_activation_mismatch"]
+    assert [str(f.message.id) for f in found] == told
+
+
+@pytest.mark.parametrize(("depth", "told"), [(3, True), (2, False)])
+def test_few_sigmoids_are_told_where_nothing_is_learnt(depth: int, told: bool) -> None:
+    def model() -> nn.Module:
+        hidden = [m for _ in range(depth) for m in (nn.Linear(WIDTH, WIDTH), nn.Sigmoid())]
+        return nn.Sequential(nn.Linear(3, WIDTH), nn.Sigmoid(), *hidden, nn.Linear(WIDTH, CLASSES))
+
+    experiment = hw.Experiment(
+        model,
+        points,
+        lambda net, batch: nn.functional.cross_entropy(net(batch[0]), batch[1]),
+        lambda parameters: torch.optim.SGD(parameters, lr=0.02),
+        metric=lambda net, batch: (net(batch[0]).argmax(1) == batch[1]).float().mean().item(),
+    )
+    found = symptoms(hw.check(experiment, seed=0, steps=30).findings)
+    assert ("vanishing" in found) is told
+
+
 class Coded(nn.Module):
     def __init__(self) -> None:
         super().__init__()

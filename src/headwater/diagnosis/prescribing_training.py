@@ -149,13 +149,15 @@ def for_positive_input(row: SiteFlow) -> tuple[Prescription, ...]:
 
 
 def for_mismatch(kind: str) -> tuple[Prescription, ...]:
-    """Against an output and a loss that do not go together: ``twice``, ``no_logarithm``, ``range`` or ``spread``."""
+    """Against an output and a loss that do not go together; ``kind`` is the last word of the cause's message."""
     if kind == "twice":
         return (change("loss.logits"),)
     if kind == "range":
         return (change("loss.linear_output"),)
     if kind == "no_logarithm":
         return (advice("logarithm", "# logits.softmax(-1)   becomes   logits.log_softmax(-1)"),)
+    if kind == "of_scores":
+        return (advice("scores", "# F.nll_loss(scores, target)   becomes   F.cross_entropy(scores, target)"),)
     return (advice("equal_shapes", "# loss(output, target)   becomes   loss(output, target.view_as(output))"),)
 
 

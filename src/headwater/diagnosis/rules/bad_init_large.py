@@ -100,9 +100,11 @@ def _never_back(flow: Flow) -> Iterable[Finding]:
     # A table may be the last layer too: then it is its size that counts, and PyTorch's own is not called too large.
     tables = table_scales(flow)
     layers = [table for table in tables if table.sigma_w > table.limit] if tables else scales(flow, every=True)
-    if course.broke or course.last <= ABOVE_CHANCE * chance or not layers or not are_drawn(flow):
+    # What was trained elsewhere may begin with outputs of its own task, but not still be there after a training.
+    back = (ABOVE_CHANCE if are_drawn(flow) else TIMES_GUESS) * chance
+    if course.broke or course.last <= back or not layers:
         return
-    evidence = Evidence("last_loss", course.last, ABOVE_CHANCE * chance, None, GUESS_SOURCE)
+    evidence = Evidence("last_loss", course.last, back, None, GUESS_SOURCE)
     first = Evidence("first_loss", flow.loss, TIMES_GUESS * chance, None, GUESS_SOURCE)
     worst = max(layers, key=lambda layer: layer.sigma_w / layer.limit)
     values = _values(flow, [worst], worst, first) | {"last": course.last}

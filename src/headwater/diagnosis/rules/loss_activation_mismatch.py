@@ -34,6 +34,7 @@ ROOM = 0.01  # of the range: targets of 1.0 at a sigmoid are reached as nearly a
 SOURCE = "torch.nn.CrossEntropyLoss and BCEWithLogitsLoss take logits (PyTorch documentation)"
 LOGARITHM_SOURCE = "torch.nn.CTCLoss and NLLLoss take logarithms of probabilities (PyTorch documentation)"
 OF_LOGARITHMS = {"CtcLoss": "CTCLoss", "NllLoss": "NLLLoss"}
+ROUNDING = 1e-3  # of a mean of numbers that are zero or above
 MIN_OUTPUTS = 2
 SPREAD_SOURCE = "torch.nn.MSELoss takes outputs and targets of one shape (PyTorch documentation)"
 MIN_OBSERVATIONS = 32  # as for dead units
@@ -43,7 +44,8 @@ RANGE_SOURCE = "the range of the activation"
 
 def _look(observation: Observation) -> Iterable[Finding]:
     flow = observation.flow
-    yield from (*_twice(flow), *_without_logarithm(flow), *_out_of_reach(flow), *_spread_out(flow), *_cut_off(flow))
+    yield from (*_twice(flow), *_without_logarithm(flow), *_of_scores(flow))
+    yield from (*_out_of_reach(flow), *_spread_out(flow), *_cut_off(flow))
 
 
 def _twice(flow: Flow) -> Iterable[Finding]:
@@ -85,6 +87,29 @@ def _without_logarithm(flow: Flow) -> Iterable[Finding]:
         causes=(Cause("loss_mismatch", None, Message("cause.loss_mismatch.no_logarithm", values)),),
         prescriptions=for_mismatch("no_logarithm"),
         message=Message("finding.loss_no_logarithm", values),
+    )
+
+
+def _of_scores(flow: Flow) -> Iterable[Finding]:
+    """A negative log-likelihood below zero: what it is given are no logarithms of probabilities, which are negative."""
+    terms = [name for name in flow.setup.loss_operations if name not in SCALING]
+    losses = flow.training.losses() if flow.training is not None else []
+    lowest = min((loss for loss in losses if math.isfinite(loss)), default=0.0)
+    scale = 1.0 if flow.setup.loss_scale is None else flow.setup.loss_scale
+    if not flow.sites or not terms or not terms[0].startswith("NllLoss") or scale <= 0 or lowest >= -ROUNDING:
+        return
+    if any("Log" in name for name in terms[1:]):
+        return
+    site = flow.sites[-1].site.name
+    values: dict[str, Value] = {"loss": "NLLLoss", "site": site, "lowest": lowest}
+    yield Finding(
+        symptom="loss_activation_mismatch",
+        severity="warning",
+        sites=(site,),
+        evidence=(Evidence("lowest_loss", lowest, 0.0, site, LOGARITHM_SOURCE),),
+        causes=(Cause("loss_mismatch", None, Message("cause.loss_mismatch.of_scores", values)),),
+        prescriptions=for_mismatch("of_scores"),
+        message=Message("finding.loss_of_scores", values),
     )
 
 

@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Iterable
 
-from headwater.diagnosis.decay import DECAYING, REPLACED, decay_share
+from headwater.diagnosis.decay import DECAYING, REPLACED, decay_share, hides_size
 from headwater.diagnosis.prescribing_training import shorter_steps
 from headwater.diagnosis.progress import is_at_its_best, is_half_way, needs_steps, progress
 from headwater.diagnosis.rule import Observation, Rule
@@ -28,6 +28,8 @@ def _look(observation: Observation) -> Iterable[Finding]:
     if not _moves_matrices(observation.flow):
         return
     ratios = [ratio for ratio in training.update_ratios() if math.isfinite(ratio)]
+    if hides_size(observation.flow) and not flung:
+        ratios = ratios[1:]  # Adam's first step is the whole rate for every weight, however small its gradient
     if not ratios:
         return
     largest, usual = max(ratios), statistics.median(ratios)

@@ -31,6 +31,7 @@ ENOUGH = 0.75  # of a metric that ends at 1: a readout of random features gets t
 FROZEN_SOURCE = "a tenth of the weights, still as an initialiser draws them (docs/thresholds.md)"
 TOO_SHORT = ("learning_rate_low", "numeric_underflow")
 NEGLIGIBLE_SHARE = 0.01  # of all trainable weights: in bfloat16 a step now and then leaves a single bias as it was
+FACTORS = 2  # of a product whose both are zero
 FEW_STEPS = 2  # a factor that begins at zero beside one that does not has a gradient from the first step on
 ZERO_SOURCE = "∂L/∂A of y = BAx is Bᵀ times a gradient, and ∂L/∂B one times A: both are zero where both matrices are"
 UNREGISTERED_SOURCE = "weights under the loss that model.parameters() lacks (docs of torch.nn.ModuleList)"
@@ -91,19 +92,21 @@ def _look(observation: Observation) -> Iterable[Finding]:
 
 def _never_moves(flow: Flow) -> Iterator[Finding]:
     """Zeros that are multiplied with zeros: no step has had a gradient, and none will."""
-    steps = flow.training.steps if flow.training is not None else ()
     zero = [p for p in flow.parameters if p.trainable and len(p.shape) > 1 and p.value.zero_count == p.value.count]
-    if len(steps) < FEW_STEPS or not zero or any(step.log10_gradient != -math.inf for step in steps):
+    steps = flow.training.steps if flow.training is not None else ()
+    whole = bool(zero) and len(steps) >= FEW_STEPS and all(step.log10_gradient == -math.inf for step in steps)
+    factors = zero if whole else [p for p in zero if flow.step >= FEW_STEPS and _is_all_zero(p)]
+    if not whole and len(factors) < FACTORS:
         return
-    values: dict[str, Value] = {"site": zero[0].name, "parameters": len(zero), "steps": len(steps)}
+    values: dict[str, Value] = {"site": factors[0].name, "parameters": len(factors), "steps": len(steps)}
     yield Finding(
         symptom="not_updating",
-        severity="critical",
-        sites=tuple(parameter.name for parameter in zero),
-        evidence=(Evidence("grad_rms", 0.0, site=zero[0].name, source=ZERO_SOURCE),),
+        severity="critical" if whole else "warning",
+        sites=tuple(parameter.name for parameter in factors),
+        evidence=(Evidence("grad_rms", 0.0, site=factors[0].name, source=ZERO_SOURCE),),
         causes=(Cause("init_mismatch", None, Message("cause.init_mismatch.zeros", values)),),
-        prescriptions=(),
-        message=Message("finding.never_moves", values),
+        prescriptions=(change("init.low_rank"),),
+        message=Message("finding.never_moves" if whole else "finding.factors_never_move", values),
     )
 
 

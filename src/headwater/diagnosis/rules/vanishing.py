@@ -9,13 +9,15 @@ import math
 from collections.abc import Iterable
 
 from headwater.diagnosis.gradient_scale import Limit, scale_finding
+from headwater.diagnosis.progress import progress
 from headwater.diagnosis.rule import Observation, Rule, needs_path
 from headwater.diagnosis.rules.vanishing_through_time import is_through_time
 from headwater.diagnosis.waterfall import affine_layers, depth_decades, norm_decades
-from headwater.records import Finding
+from headwater.records import Finding, Flow, Path
 
 WARNING = Limit("warning", -3.0, "first layer below a thousandth of the last (docs/thresholds.md)")
 CRITICAL = Limit("critical", math.log10(2.0**-24), "2**-24, half an ulp of float32 (docs/thresholds.md)")
+HALF = 0.5
 MIN_LAYERS = 3  # fewer cannot show a trend; then only the critical limit counts
 
 
@@ -28,8 +30,16 @@ def _look(observation: Observation) -> Iterable[Finding]:
     lost = norm_decades(flow.path)
     if lost <= CRITICAL.decades:
         yield scale_finding("vanishing", flow, flow.path, budget, lost, CRITICAL)
-    elif affine_layers(flow.path) >= MIN_LAYERS and depth_decades(flow.path) <= WARNING.decades:
+    elif affine_layers(flow.path) >= MIN_LAYERS and _is_of_depth(flow, flow.path, lost):
         yield scale_finding("vanishing", flow, flow.path, budget, lost, WARNING)
+
+
+def _is_of_depth(flow: Flow, path: Path, lost: float) -> bool:
+    """Whether a thousandth is left without the operation that takes most; half of the decades, if nothing is learnt."""
+    course = progress(flow)
+    spread = depth_decades(path)
+    stuck = course is not None and not course.learns and not course.broke and not course.worsens
+    return spread <= WARNING.decades or (stuck and lost <= WARNING.decades and spread <= HALF * lost)
 
 
 RULE = Rule("vanishing", _look, needs_path)

@@ -53,7 +53,7 @@ def _look(observation: Observation) -> Iterable[Finding]:
             Evidence("time_steps", steps, site=row.site.name),
         ),
         causes=(Cause("recurrent_weights", None, Message("cause.recurrent_weights.why", values)),),
-        prescriptions=for_time(row, steps) if row.time_gradients else for_gradient_scale(observation.flow),
+        prescriptions=for_time(row, steps) if row.site.kind == "recurrent" else for_gradient_scale(observation.flow),
         message=Message("finding.vanishing_through_time", values),
     )
 
@@ -65,10 +65,10 @@ def _is_chance(flow: Flow, course: Progress) -> bool:
 
 
 def unrolled(flow: Flow) -> list[list[SiteFlow]]:
-    """The calls of each affine layer that a loop steps through, in their order."""
+    """The calls of each affine layer or recurrent cell that a loop steps through, in their order."""
     calls: dict[str, list[SiteFlow]] = defaultdict(list)
     for row in flow.sites:
-        if row.site.kind == "affine" and row.site.parameters:
+        if row.site.kind in ("affine", "recurrent") and row.site.parameters and not row.time_gradients:
             calls[row.site.module].append(row)
     return [rows for rows in calls.values() if len(rows) >= MIN_TIME_STEPS]
 
