@@ -13,7 +13,7 @@ from headwater.diagnosis.progress import progress
 from headwater.diagnosis.rule import Observation, Rule, needs_path
 from headwater.diagnosis.rules.vanishing_through_time import is_through_time
 from headwater.diagnosis.waterfall import affine_layers, depth_decades, norm_decades
-from headwater.records import Finding, Flow, Path
+from headwater.records import Finding, Flow, Waterfall
 
 WARNING = Limit("warning", -3.0, "first layer below a thousandth of the last (docs/thresholds.md)")
 CRITICAL = Limit("critical", math.log10(2.0**-24), "2**-24, half an ulp of float32 (docs/thresholds.md)")
@@ -30,16 +30,23 @@ def _look(observation: Observation) -> Iterable[Finding]:
     lost = norm_decades(flow.path)
     if lost <= CRITICAL.decades:
         yield scale_finding("vanishing", flow, flow.path, budget, lost, CRITICAL)
-    elif affine_layers(flow.path) >= MIN_LAYERS and _is_of_depth(flow, flow.path, lost):
+    elif affine_layers(flow.path) >= MIN_LAYERS and _is_of_depth(flow, budget, lost):
         yield scale_finding("vanishing", flow, flow.path, budget, lost, WARNING)
 
 
-def _is_of_depth(flow: Flow, path: Path, lost: float) -> bool:
-    """Whether a thousandth is left without the operation that takes most; half of the decades, if nothing is learnt."""
+def _is_of_depth(flow: Flow, budget: Waterfall, lost: float) -> bool:
+    """Whether a thousandth is left without the operation that takes most.
+
+    Where nothing is learnt, half of the decades are enough if activations have taken more than weights have: small
+    weights have a symptom of their own.
+    """
+    assert flow.path is not None
+    spread = depth_decades(flow.path)
+    if spread <= WARNING.decades or lost > WARNING.decades or spread > HALF * lost:
+        return spread <= WARNING.decades
     course = progress(flow)
-    spread = depth_decades(path)
-    stuck = course is not None and not course.learns and not course.broke and not course.worsens
-    return spread <= WARNING.decades or (stuck and lost <= WARNING.decades and spread <= HALF * lost)
+    flattened = min(budget.totals, key=lambda name: budget.totals[name], default="") == "activation"
+    return flattened and course is not None and not (course.learns or course.broke or course.worsens)
 
 
 RULE = Rule("vanishing", _look, needs_path)
