@@ -293,6 +293,18 @@ def forgetful(make: Optimize) -> Optimize:
     return made
 
 
+def decaying(make: Optimize, gamma: float, every: int) -> Optimize:
+    """A rate that falls by a factor every so many steps (StepLR)."""
+
+    def made(parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+        optimizer = make(parameters)
+        schedule = torch.optim.lr_scheduler.StepLR(optimizer, every, gamma)
+        optimizer.register_step_post_hook(lambda *_: schedule.step())
+        return optimizer
+
+    return made
+
+
 def annealed(make: Optimize, steps: int) -> Optimize:
     """A learning rate that falls to 0 over so many steps, as half a cosine (Loshchilov and Hutter 2017)."""
 

@@ -18,6 +18,7 @@ import headwater as hw
 from headwater.i18n import use_language
 from headwater.keeping import Kept
 from headwater.probes.names import clean
+from headwater.recorded.together import TogetherRun
 from headwater.records import Flow, InputError, Moments
 from headwater.records.place import Place, Wrapper
 from headwater.store import Writer
@@ -68,7 +69,14 @@ def site_row(values: Elements, gradient: Elements) -> list[float]:
         "activation_grad_zero_fraction": g.zero_fraction,
         "forward_gain": None if a.rms is None else a.rms / 2.0,
     }
-    return [math.nan if known.get(name) is None else float(known[name]) for name in SITES]  # type: ignore[arg-type]
+    return [math.nan if (number := known.get(name)) is None else float(number) for name in SITES]
+
+
+def together(run: Path) -> TogetherRun:
+    """A run of several ranks."""
+    opened = hw.open_run(run)
+    assert isinstance(opened, TogetherRun)
+    return opened
 
 
 def parameter_row(values: Elements, gradient: Elements) -> list[float]:
@@ -84,7 +92,7 @@ def parameter_row(values: Elements, gradient: Elements) -> list[float]:
         "grad_nan": g.nan_count,
         "grad_inf": g.inf_count,
     }
-    return [math.nan if known.get(name) is None else float(known[name]) for name in PARAMETERS]  # type: ignore[arg-type]
+    return [math.nan if (number := known.get(name)) is None else float(number) for name in PARAMETERS]
 
 
 def writer_of(path: Path, rank: int, world: int, wrapper: Wrapper = "ddp", piece: str | None = None) -> Writer:
@@ -230,7 +238,7 @@ def test_ranks_that_look_closely_at_other_times_have_kept_a_step_in_common(
         for step in range(0, last + 1, stride):
             kept.thorough(Flow((), (), None, None, step=step), step)
         kept.close("closed", {})
-    flows = hw.open_run(tmp_path / "run").flows_by_rank()  # type: ignore[attr-defined]
+    flows = together(tmp_path / "run").flows_by_rank()
     assert {rank: flow.step for rank, flow in flows.items()} == dict.fromkeys((0, 1), last - last % 16)
 
 
@@ -251,7 +259,7 @@ def test_names_are_those_without_wrappers(wrapped: str, plain: str) -> None:
 def test_rank_that_is_missing_is_named(tmp_path: Path) -> None:
     recorded(tmp_path / "run", 0, [0], world=3)
     recorded(tmp_path / "run", 2, [0], world=3)
-    states = hw.open_run(tmp_path / "run").health()  # type: ignore[attr-defined]
+    states = together(tmp_path / "run").health()
     assert [(state.rank, state.name) for state in states] == [(0, "ended"), (1, "missing"), (2, "ended")]
     assert "Rank 1 has recorded nothing" in str(states[1].message)
 

@@ -5,7 +5,7 @@ Marks by task, as :mod:`benchmarks.faults.tasks_sixth` has them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -16,12 +16,12 @@ from torch.nn import functional as F
 from benchmarks.faults import data, kinds
 from benchmarks.faults import tasks_sixth as tasks
 from benchmarks.faults.build import (
-    Optimize,
     adam,
     adamw,
     biased,
     binary_accuracy,
     binary_cross_entropy,
+    decaying,
     evaluating,
     forgetful,
     he,
@@ -81,18 +81,6 @@ def in_four(model: nn.Module, batch: Any) -> Tensor:
     return torch.stack(losses).mean()
 
 
-def stepped(make: Optimize, gamma: float, every: int) -> Optimize:
-    """A rate that falls by a factor every so many steps."""
-
-    def made(parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
-        optimizer = make(parameters)
-        schedule = torch.optim.lr_scheduler.StepLR(optimizer, every, gamma)
-        optimizer.register_step_post_hook(lambda *_: schedule.step())
-        return optimizer
-
-    return made
-
-
 healthy = healthy_of("layered", network=net, task=data.digits, optimizer=adam(1e-3), steps=200)
 TAGS: dict[str, Any] = {"task": tasks.tags, "loss": binary_cross_entropy, "metric": binary_accuracy}
 BALL: dict[str, Any] = {"task": tasks.ball, "loss": binary_cross_entropy, "metric": binary_accuracy}
@@ -127,7 +115,7 @@ inplace = healthy(
 )
 unit = healthy("unit-digits-adam", 0.8, 0.1, task=tasks.unit_digits, sizes=wide(2, 128), optimizer=adam(2e-3))
 leaky = healthy(
-    "digits-leaky-step-lr", 0.8, 0.1, sizes=wide(4, 72), act=nn.LeakyReLU, optimizer=stepped(adam(3e-3), 0.5, 60)
+    "digits-leaky-step-lr", 0.8, 0.1, sizes=wide(4, 72), act=nn.LeakyReLU, optimizer=decaying(adam(3e-3), 0.5, 60)
 )
 moons = healthy("moons-tanh", 0.9, 0.56, task=tasks.moons, sizes=(2, 16, 16, 2), act=nn.Tanh, optimizer=adam(0.02))
 moons_sgd = healthy(

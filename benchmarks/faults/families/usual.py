@@ -5,7 +5,7 @@ Most of these programs are healthy. Marks by task, as :mod:`benchmarks.faults.ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -24,6 +24,7 @@ from benchmarks.faults.build import (
     biased,
     binary_accuracy,
     binary_cross_entropy,
+    decaying,
     explained,
     frozen,
     he,
@@ -119,18 +120,6 @@ class Words(nn.Module):
 def smoothing(model: nn.Module, batch: Any) -> Tensor:
     """Cross-entropy of smoothed labels."""
     return nn.CrossEntropyLoss(label_smoothing=0.1)(model(batch[0]), batch[1])
-
-
-def decaying(make: Optimize, gamma: float, every: int) -> Optimize:
-    """A rate that falls by a factor every so many steps (StepLR)."""
-
-    def made(parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
-        optimizer = make(parameters)
-        schedule = torch.optim.lr_scheduler.StepLR(optimizer, every, gamma)
-        optimizer.register_step_post_hook(lambda *_: schedule.step())
-        return optimizer
-
-    return made
 
 
 def adamax(lr: float) -> Optimize:
